@@ -1,0 +1,216 @@
+"""The recipe: the one description of an experiment that the page edits, the command line reads and a run remembers.
+
+A recipe is YAML. Reading one reports every mistake together, each with the place and, for an unknown key, the nearest known key.
+Method and verbalizer options belong to their registries (`workbench.methods`, `workbench.prompts.verbalizers`); here they are
+kept as given and checked by whoever owns them, so that importing this module stays cheap.
+"""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from workbench.errors import RecipeError, nearest
+
+PROJECT = Path(__file__).resolve().parent.parent
+PRESETS = PROJECT / "presets"
+
+
+class Part(BaseModel):
+    """A part of a recipe; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
+
+
+class ModelPart(Part):
+    """Which model, in which precision, on which device."""
+
+    path: str = Field("embedded:tiny-en", description="embedded:NAME, a local folder, or a hub id such as bert-base-uncased.")
+    revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
+    quantization: Literal["none", "int8", "nf4", "fp4"] = "none"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+
+
+class SplitPart(Part):
+    """How rows are taken when the file brings no split of its own."""
+
+    shots: int | None = Field(None, ge=1, description="Training rows per class; null takes every row that is left.")
+    validation: int = Field(200, ge=0, description="Validation rows in all, shared among the classes.")
+    seed: int = Field(13, ge=0)
+
+
+class DataPart(Part):
+    """Files and the columns that feed the template's fields."""
+
+    train: str = "presets/data/en_movie_reviews.csv"
+    validation: str | None = None
+    unlabeled: str | None = None
+    columns: dict[str, str] = Field(
+        default_factory=lambda: {"text": "text", "label": "label"},
+        description="Template field -> file column; the key 'label' names the label column.",
+    )
+    split: SplitPart = Field(default_factory=SplitPart)
+
+
+class PromptPart(Part):
+    """Templates and verbalizer; several templates make a PET ensemble."""
+
+    templates: list[str] = Field(default_factory=lambda: ["{text} It was [MASK] ."], min_length=1)
+    verbalizer: dict[str, Any] = Field(
+        default_factory=lambda: {"kind": "manual", "words": {"positive": ["great", "good"], "negative": ["terrible", "bad"]}}
+    )
+    max_length: int = Field(128, ge=8, le=131072, description="Tokens per encoded prompt, special tokens included.")
+
+
+class EarlyStopping(Part):
+    metric: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
+    patience: int = Field(3, ge=1, description="Evaluations without improvement before the run stops.")
+
+
+class TrainingPart(Part):
+    """How long and how fast."""
+
+    epochs: float = Field(5, gt=0)
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float | Literal["auto"] = "auto"
+    scheduler: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of all steps over which the learning rate rises.")
+    weight_decay: float = Field(0.01, ge=0)
+    max_gradient_norm: float = Field(1.0, gt=0)
+    seed: int = Field(13, ge=0)
+    early_stopping: EarlyStopping | None = None
+    gradient_accumulation: int = Field(1, ge=1)
+    gradient_checkpointing: bool = False
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    evaluate_every: int | Literal["auto"] = Field("auto", description="Steps between evaluations; auto is once an epoch.")
+    checkpoint_every: int | Literal["auto"] = Field("auto", description="Steps between checkpoints; auto follows the evaluations.")
+
+
+class Recipe(Part):
+    """One experiment, complete. Immutable by convention: `replace` makes a changed copy."""
+
+    name: str = Field("untitled", max_length=200)
+    task: Literal["classification", "generation"] = "classification"
+    model: ModelPart = Field(default_factory=ModelPart)
+    data: DataPart = Field(default_factory=DataPart)
+    prompt: PromptPart = Field(default_factory=PromptPart)
+    method: dict[str, Any] = Field(default_factory=lambda: {"name": "full"})
+    training: TrainingPart = Field(default_factory=TrainingPart)
+
+    def to_yaml(self) -> str:
+        """The recipe as a person would write it: in the fields' order, characters as they are."""
+        return yaml.safe_dump(self.model_dump(), allow_unicode=True, sort_keys=False, width=120)
+
+    def replace(self, assignments: dict[str, Any]) -> Recipe:
+        """A copy with dotted fields set, such as {'method.name': 'lora', 'training.seed': 1}.
+
+        Raises:
+            RecipeError: with every mistake, when a field is unknown or a value does not fit.
+        """
+        content = self.model_dump()
+        for dotted, value in assignments.items():
+            place = content
+            *parents, last = dotted.split(".")
+            for parent in parents:
+                if not isinstance(place.get(parent), dict):
+                    place[parent] = {}
+                place = place[parent]
+            place[last] = value
+        return recipe_from(content, source="recipe")
+
+
+def recipe_from(content: Any, *, source: str) -> Recipe:
+    """A recipe from plain values. `source` names the file or form in messages.
+
+    Raises:
+        RecipeError: naming every mistake at once.
+    """
+    if not isinstance(content, dict):
+        raise RecipeError(f"{source} does not hold a recipe.", fix="A recipe is a mapping of name, model, data, prompt, method and training.")
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        mistakes = [_sentence(mistake) for mistake in error.errors()]
+        raise RecipeError(f"{source}: {' '.join(mistakes)}", fix="Correct these fields and try again.") from None
+
+
+def load_recipe(path: str | Path, assignments: dict[str, Any] | None = None) -> Recipe:
+    """Reads a recipe file, or a preset by its bare name, and applies dotted assignments.
+
+    Relative data files and model folders are looked up beside the recipe, then from the working folder, then in the project, and
+    come back absolute.
+    """
+    file = find_recipe(path)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise RecipeError(f"{file.name}{place}: this is not readable YAML.", fix="Check indentation and quotes near that line.") from None
+    recipe = recipe_from(content, source=file.name)
+    if assignments:
+        recipe = recipe.replace(assignments)
+    return anchor(recipe, file.parent)
+
+
+def find_recipe(path: str | Path) -> Path:
+    """The recipe file for a path or for the bare name of a preset."""
+    candidate = Path(path)
+    if candidate.is_file():
+        return candidate
+    preset = PRESETS / "recipes" / f"{Path(path).name.removesuffix('.yaml')}.yaml"
+    if preset.is_file() and len(candidate.parts) == 1:
+        return preset
+    known = [p.stem for p in preset.parent.glob("*.yaml")]
+    raise RecipeError(f"There is no recipe '{path}'.", fix=nearest(candidate.stem, known))
+
+
+def anchor(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with every relative file that exists made absolute; names that match no file stay as they are."""
+    changes: dict[str, Any] = {}
+    for field in ("train", "validation", "unlabeled"):
+        value = getattr(recipe.data, field)
+        if value:
+            changes[f"data.{field}"] = resolve_path(value, folder)
+    if not recipe.model.path.startswith("embedded:"):
+        changes["model.path"] = resolve_path(recipe.model.path, folder)
+    return recipe.replace(changes)
+
+
+def resolve_path(value: str, folder: Path) -> str:
+    """`value` as an absolute path if it is found beside `folder`, in the working folder or in the project; else unchanged."""
+    if Path(value).is_absolute():
+        return value
+    for base in (folder, Path.cwd(), PROJECT):
+        if (base / value).exists():
+            return str((base / value).resolve())
+    return value
+
+
+def preset_names() -> list[str]:
+    """Names of the preset recipes, sorted; empty when the presets folder is absent."""
+    return sorted(p.stem for p in (PRESETS / "recipes").glob("*.yaml"))
+
+
+def _known_fields(location: tuple[Any, ...]) -> list[str]:
+    model: Any = Recipe
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
+            return []
+        choices = [field.annotation, *typing.get_args(field.annotation)]
+        model = next((c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)), None)
+    return list(getattr(model, "model_fields", {}))
+
+
+def _sentence(mistake: Any) -> str:
+    location = tuple(mistake["loc"])
+    place = ".".join(str(part) for part in location)
+    if mistake["type"] == "extra_forbidden":
+        return f"Unknown key '{place}'. {nearest(str(location[-1]), _known_fields(location[:-1]))}"
+    return f"'{place}' is {mistake['input']!r}: {mistake['msg'][0].lower()}{mistake['msg'][1:]}."
