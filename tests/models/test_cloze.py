@@ -1,0 +1,87 @@
+"""cloze_logits against the model's own full logits, for every family, with tied and untied heads."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.models.tiny import ARCHITECTURES, CAUSAL, VOCABULARY, make_model
+from workbench.models.cloze import cloze_logits
+from workbench.models.families import family_of
+from workbench.models.loading import LoadedModel
+
+GENERIC = {"mpnet", "phi"}
+WORDS = torch.tensor([7, 3, 99, 7])
+
+
+def loaded_model(name: str, tied: bool = True) -> LoadedModel:
+    kind = "causal" if name in CAUSAL else "masked"
+    model = make_model(name, tied=tied)
+    return LoadedModel(model, None, family_of(model, kind), kind, name, "", torch.device("cpu"))
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(1)
+    ids = torch.randint(4, VOCABULARY, (3, 9))
+    attention = torch.ones_like(ids)
+    ids[1, 6:], attention[1, 6:] = 0, 0
+    return ids, attention, torch.tensor([[2, 8], [5, 1], [0, 3]])
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_equal_to_full_logits(name: str, tied: bool) -> None:
+    loaded = loaded_model(name, tied)
+    ids, attention, positions = batch()
+    with torch.no_grad():
+        full = loaded.model(input_ids=ids, attention_mask=attention).logits
+        expected = torch.stack([full[row, positions[row]] for row in range(3)])
+        rows, nothing = cloze_logits(loaded, ids, attention, positions, WORDS)
+        normalized, normalizer = cloze_logits(loaded, ids, attention, positions, WORDS, normalizer=True)
+        everything, _ = cloze_logits(loaded, ids, attention, positions, None)
+    assert nothing is None and normalizer is not None
+    assert expected.abs().max() > 0.01
+    assert torch.allclose(rows, expected[..., WORDS], atol=1e-5)
+    assert torch.allclose(normalized, expected[..., WORDS], atol=1e-5)
+    assert torch.allclose(everything, expected, atol=1e-5)
+    assert torch.allclose(normalizer, expected.logsumexp(-1), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_same_gradients_as_full_logits(name: str) -> None:
+    loaded = loaded_model(name)
+    ids, attention, positions = batch()
+    cloze_logits(loaded, ids, attention, positions, WORDS)[0].log_softmax(-1)[..., 0].sum().backward()
+    ours = {n: p.grad.clone() for n, p in loaded.model.named_parameters() if p.grad is not None}
+    loaded.model.zero_grad()
+    full = loaded.model(input_ids=ids, attention_mask=attention).logits
+    expected = torch.stack([full[row, positions[row]] for row in range(3)])[..., WORDS]
+    expected.log_softmax(-1)[..., 0].sum().backward()
+    theirs = {n: p.grad for n, p in loaded.model.named_parameters() if p.grad is not None}
+    assert ours.keys() == theirs.keys() and len(ours) > 10
+    for parameter, gradient in theirs.items():
+        assert torch.allclose(ours[parameter], gradient, rtol=1e-3, atol=1e-4), parameter
+
+
+@pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - GENERIC))
+def test_only_asked_rows_are_multiplied(name: str) -> None:
+    loaded = loaded_model(name)
+    calls: list[object] = []
+    loaded.family.output_module(loaded.model).register_forward_hook(lambda *args: calls.append(args))
+    assert loaded.family.rows_only
+    cloze_logits(loaded, *batch(), WORDS)
+    assert not calls
+
+
+def test_wrapped_by_peft_and_with_an_adapted_head() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    loaded = loaded_model("roberta")
+    ids, attention, positions = batch()
+    before = cloze_logits(loaded, ids, attention, positions, WORDS)[0]
+    loaded.model = get_peft_model(loaded.model, LoraConfig(target_modules=["query", "decoder"], init_lora_weights=False)).eval()
+    full = loaded.model(input_ids=ids, attention_mask=attention).logits
+    expected = torch.stack([full[row, positions[row]] for row in range(3)])[..., WORDS]
+    found = cloze_logits(loaded, ids, attention, positions, WORDS)[0]
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert not torch.allclose(found, before, atol=1e-2)

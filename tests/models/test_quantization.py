@@ -1,0 +1,53 @@
+"""int8, nf4 and fp4 on the CPU: close to the plain model, same logits by the short way and the long one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.models.tiny import save_model
+from workbench.errors import ModelError
+from workbench.models.card import model_card
+from workbench.models.cloze import cloze_logits
+from workbench.models.loading import load_model
+from workbench.models.quantization import quantization_config
+from workbench.recipe import ModelPart
+
+
+@pytest.mark.parametrize("name", ["bert", "qwen2"])
+@pytest.mark.parametrize("quantization", ["int8", "nf4", "fp4"])
+def test_quantized(tmp_path: Path, name: str, quantization: str) -> None:
+    folder = save_model(tmp_path / name, name)
+    loaded = load_model(ModelPart(path=str(folder), quantization=quantization, device="cpu"))
+    plain = load_model(ModelPart(path=str(folder), device="cpu"))
+    ids = torch.tensor([[2, 5, 6, 4, 3]])
+    attention, positions, words = torch.ones_like(ids), torch.tensor([[3]]), torch.tensor([5, 6, 50])
+    with torch.no_grad():
+        full = loaded.model(input_ids=ids, attention_mask=attention).logits[:, 3, words]
+        found = cloze_logits(loaded, ids, attention, positions, words)[0][:, 0]
+        everything = cloze_logits(loaded, ids, attention, positions, None)[0].flatten()
+        reference = cloze_logits(plain, ids, attention, positions, None)[0].flatten()
+    assert torch.allclose(found, full.float(), atol=1e-5)
+    assert not torch.equal(everything, reference)
+    assert torch.cosine_similarity(everything, reference, dim=0) > (0.99 if quantization == "int8" else 0.7)
+    card = model_card(loaded)
+    assert card.quantization == quantization and card.parameters == model_card(plain).parameters
+
+
+def test_four_bit_answers_the_same_in_training_and_in_evaluation(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "qwen2", "qwen2")
+    loaded = load_model(ModelPart(path=str(folder), quantization="nf4", device="cpu"))
+    ids = torch.tensor([[2, 5, 6, 4, 3]])
+    with torch.no_grad():
+        evaluated = loaded.model(input_ids=ids).logits
+        loaded.model.train()  # Qwen2 has no dropout
+        assert torch.equal(loaded.model(input_ids=ids).logits, evaluated)
+
+
+def test_refused() -> None:
+    with pytest.raises(ModelError, match="no quantization 'int3'"):
+        quantization_config("int3", torch.device("cpu"))
+    with pytest.raises(ModelError, match="cannot be quantized on the device 'mps'"):
+        quantization_config("nf4", torch.device("mps"))

@@ -1,0 +1,62 @@
+"""The registry of file formats. A format is one file in this folder with one `@register_format` line; nothing else is edited.
+
+A reader takes a `Source` and returns a `Table`. Files are told apart by their suffix, and what they hold by their first bytes: a
+workbook named .csv is refused instead of being read as letters.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from workbench.data.table import Table
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file's bytes, its name in messages, its suffix such as '.csv', and the encoding that a person declared, if any."""
+
+    name: str
+    suffix: str
+    data: bytes
+    encoding: str | None = None
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A named format: the suffixes it owns, the first bytes its files must have (b"" for text), and its reader."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    magic: bytes
+    title: str
+    read: Callable[[Source], Table]
+
+
+_FORMATS: dict[str, FileFormat] = {}
+
+
+def register_format(
+    name: str, *, suffixes: tuple[str, ...], title: str, magic: bytes = b""
+) -> Callable[[Callable[[Source], Table]], Callable[[Source], Table]]:
+    """Registers the decorated reader; a name or suffix that is taken is refused at import."""
+
+    def register(read: Callable[[Source], Table]) -> Callable[[Source], Table]:
+        taken = {suffix for known in _FORMATS.values() for suffix in known.suffixes}
+        if name in _FORMATS or taken & set(suffixes):
+            raise ValueError(f"The file format '{name}' or one of its suffixes {suffixes} is registered already.")
+        _FORMATS[name] = FileFormat(name, suffixes, magic, title, read)
+        return read
+
+    return register
+
+
+@cache
+def file_formats() -> dict[str, FileFormat]:
+    """Every format by suffix; imports the files of this folder at the first call."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return {suffix: known for known in _FORMATS.values() for suffix in known.suffixes}

@@ -1,0 +1,198 @@
+"""The model card: what is inside a model, from its configuration alone.
+
+The architecture is built on PyTorch's meta device, where tensors have shapes and no storage, so a 7B model's card takes a second
+and no memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from workbench.errors import ModelError
+from workbench.models.families import Family, family_of
+from workbench.models.folder import check_config, read_config
+from workbench.models.loading import LoadedModel, locate
+from workbench.models.memory import weights_bytes
+
+CACHE_BYTES = 2  # an element of the key/value cache in bfloat16
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Counts in parameters, sizes in units of the hidden state, memory in bytes.
+
+    Attributes:
+        parameters_by_part: embeddings, attention, feed_forward, normalisation_and_other, head; tied weights count once.
+        linear_parameters: those in matrices that quantization reaches; `linear_rows` their output rows.
+        memory: bytes of the weights as none, int8 and nf4, what is not quantized in `memory_dtype`.
+        cache_bytes_per_token: keys and values of all layers in bfloat16; 0 for masked models, which keep none.
+        cache_bytes_per_token_all_heads: the same if every query head had keys and values of its own.
+    """
+
+    name: str
+    family: str
+    kind: str
+    architecture: str
+    parameters: int
+    parameters_by_part: dict[str, int]
+    layers: int
+    hidden_size: int
+    feed_forward_size: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    vocabulary: int
+    max_length: int
+    gated: bool
+    features: list[str]
+    quantization: str
+    memory: dict[str, int]
+    memory_dtype: str
+    cache_bytes_per_token: int
+    cache_bytes_per_token_all_heads: int
+    linear_parameters: int
+    linear_rows: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The card as plain values that JSON can hold."""
+        return asdict(self)
+
+
+def model_card(source: str | LoadedModel, quantization: str = "none", *, revision: str | None = None) -> ModelCard:
+    """The card of a loaded model, or of `embedded:NAME`, a folder with a config.json (weights are not needed), or a hub id.
+
+    Raises:
+        ModelError: not found, not a language model, own code.
+    """
+    if isinstance(source, LoadedModel):
+        config, kind, name, quantization = source.model.config, source.kind, source.name, source.quantization
+    else:
+        config, kind, name = _read(source, revision)
+    model = _on_meta(config, kind)
+    family = family_of(model, kind)
+    linear, rows = _quantizable(model)
+    parameters = sum(p.numel() for p in model.parameters())
+    dtype = "bfloat16" if kind == "causal" else "float32"
+    heads = config.num_attention_heads
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    cache = 2 * config.num_hidden_layers * head_size * CACHE_BYTES if kind == "causal" else 0
+    feed_forward = _feed_forward(model, family)
+    return ModelCard(
+        name=name,
+        family=family.name,
+        kind=kind,
+        architecture=type(model).__name__,
+        parameters=parameters,
+        parameters_by_part=_by_part(model, family),
+        layers=config.num_hidden_layers,
+        hidden_size=config.hidden_size,
+        feed_forward_size=feed_forward[0] if feed_forward else 4 * config.hidden_size,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_size=head_size,
+        vocabulary=config.vocab_size,
+        max_length=max_length(config),
+        gated=len(feed_forward) > 2,
+        features=_features(model, family, heads, kv_heads),
+        quantization=quantization,
+        memory={q: weights_bytes(linear, rows, parameters - linear, q, dtype) for q in ("none", "int8", "nf4")},
+        memory_dtype=dtype,
+        cache_bytes_per_token=cache * kv_heads,
+        cache_bytes_per_token_all_heads=cache * heads,
+        linear_parameters=linear,
+        linear_rows=rows,
+    )
+
+
+def max_length(config: Any) -> int:
+    """The longest input in tokens that the positions allow; RoBERTa's table starts after the padding id."""
+    positions = int(getattr(config, "max_position_embeddings", 0) or 0)
+    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
+        return positions - (config.pad_token_id or 0) - 1
+    return positions
+
+
+def _read(source: str, revision: str | None) -> tuple[Any, str, str]:
+    from transformers import AutoConfig
+
+    folder = locate(source, revision, config_only=True)
+    kind = check_config(folder, read_config(folder))
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        raise ModelError(
+            f"config.json in {folder.name} does not describe a model.", fix="Copy or download the model's files again."
+        ) from None
+    return config, kind, source if ":" in source or not folder.is_absolute() else folder.name
+
+
+def _on_meta(config: Any, kind: str) -> Any:
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
+    loader = AutoModelForMaskedLM if kind == "masked" else AutoModelForCausalLM
+    try:
+        with torch.device("meta"):
+            return loader.from_config(config, trust_remote_code=False)
+    except (ValueError, TypeError, RuntimeError, LookupError, AttributeError, ZeroDivisionError):
+        raise ModelError("The sizes in config.json do not make a model.", fix="Copy or download the model's config.json again.") from None
+
+
+def _quantizable(model: Any) -> tuple[int, int]:
+    """Parameters and output rows of the matrices that bitsandbytes replaces, by transformers' own rule of what it leaves alone."""
+    from transformers.pytorch_utils import Conv1D
+    from transformers.quantizers.base import get_keys_to_not_convert
+
+    kept = set(get_keys_to_not_convert(model))
+    count = rows = 0
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | Conv1D) and not any(name == key or name.startswith(key + ".") for key in kept):
+            count += module.weight.numel()
+            rows += module.weight.shape[1 if isinstance(module, Conv1D) else 0]
+    return count, rows
+
+
+def _by_part(model: Any, family: Family) -> dict[str, int]:
+    parts = dict.fromkeys(("embeddings", "attention", "feed_forward", "normalisation_and_other", "head"), 0)
+    attention = [path for path in (family.query, family.key, family.value, family.output) if path]
+    for name, parameter in model.named_parameters():
+        parts[_part(name, family, attention)] += parameter.numel()
+    return parts
+
+
+def _part(name: str, family: Family, attention: list[str]) -> str:
+    if name.startswith(family.layers_path + "."):
+        inside = name.removeprefix(family.layers_path + ".").split(".", 1)[1]
+        if any(inside.startswith(path + ".") for path in attention):
+            return "attention"
+        if any(inside.startswith(path + ".") for path in family.feed_forward):
+            return "feed_forward"
+        return "normalisation_and_other"
+    if not name.startswith(family.backbone_path + "."):
+        return "head"
+    return "embeddings" if "embed" in name or name.split(".")[1] in ("wte", "wpe") else "normalisation_and_other"
+
+
+def _feed_forward(model: Any, family: Family) -> list[int]:
+    """Widths inside the feed-forward part: the output width of its first map, once per map."""
+    layer = family.layers(model)[0]
+    if not family.feed_forward:
+        return []
+    first: Any = layer.get_submodule(family.feed_forward[0])
+    width = first.out_features if isinstance(first, nn.Linear) else first.nf
+    return [width] * len(family.feed_forward)
+
+
+def _features(model: Any, family: Family, heads: int, kv_heads: int) -> list[str]:
+    features = list(family.features)
+    if kv_heads == heads:
+        features.append("multi-head attention")
+    else:
+        features.append("multi-query attention" if kv_heads == 1 else "grouped-query attention")
+    if model.get_output_embeddings().weight is model.get_input_embeddings().weight:
+        features.append("tied embeddings")
+    return features

@@ -1,0 +1,90 @@
+"""Logits of chosen words at chosen positions: the one question that prompt-based classification asks a language model.
+
+The backbone runs once; the head's transform and the vocabulary product are computed at the gathered positions only, and the
+product only for the rows that were asked for. On a 30,522-word vocabulary that leaves a few rows of thirty thousand at one
+position of a hundred, and the numbers are those of the model's own full logits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from workbench.models.loading import LoadedModel
+
+
+def cloze_logits(
+    loaded: LoadedModel,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    mask_positions: torch.Tensor,
+    token_ids: torch.Tensor | None,
+    *,
+    normalizer: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Logits at `mask_positions`, differentiable in everything that requires a gradient.
+
+    Args:
+        input_ids, attention_mask: [B, T], padded on the right.
+        mask_positions: [B, M]; for a causal model the position before the word, whose output predicts it.
+        token_ids: [W] vocabulary ids, or None for the whole vocabulary.
+        normalizer: also return the log of the sum of exponentials over the whole vocabulary, which makes logits
+            log-probabilities; costs the full vocabulary product at these positions.
+
+    Returns:
+        float32 logits [B, M, W] (W = V without token_ids) and normalizer [B, M] or None.
+    """
+    device = loaded.device
+    input_ids, attention_mask = input_ids.to(device), attention_mask.to(device)
+    mask_positions = mask_positions.to(device)
+    token_ids = None if token_ids is None else token_ids.to(device)
+    if loaded.family.rows_only:
+        hidden = hidden_at(loaded, input_ids, attention_mask, mask_positions)
+        logits, full = _vocabulary_product(loaded, hidden, token_ids, whole=normalizer or token_ids is None)
+    else:
+        options = _call_options(loaded)
+        full = loaded.model(input_ids=input_ids, attention_mask=attention_mask, **options).logits
+        full = _gather(full, mask_positions).flatten(0, 1)
+        logits = full if token_ids is None else full[:, token_ids]
+    batch, masks = mask_positions.shape
+    total = torch.logsumexp(full.float(), dim=-1).view(batch, masks) if normalizer and full is not None else None
+    return logits.float().view(batch, masks, -1), total
+
+
+def hidden_at(
+    loaded: LoadedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor
+) -> torch.Tensor:
+    """Hidden states after the head's transform at `positions` [B, M]: [B * M, E]."""
+    backbone: Any = loaded.family.backbone(loaded.model)
+    states = backbone(input_ids=input_ids, attention_mask=attention_mask, **_call_options(loaded)).last_hidden_state
+    return loaded.family.transform_hidden(loaded.model, _gather(states, positions).flatten(0, 1))
+
+
+def _call_options(loaded: LoadedModel) -> dict[str, Any]:
+    # A key/value cache is only ever needed to generate; here it would keep every layer's keys alive.
+    return {"use_cache": False} if loaded.kind == "causal" else {}
+
+
+def _gather(states: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """[B, T, H] and [B, M] to [B, M, H]."""
+    rows = torch.arange(states.shape[0], device=states.device).unsqueeze(1)
+    return states[rows, positions.to(states.device)]
+
+
+def _vocabulary_product(
+    loaded: LoadedModel, hidden: torch.Tensor, token_ids: torch.Tensor | None, *, whole: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Logits [N, W], and the full ones [N, V] when `whole`."""
+    family, model = loaded.family, loaded.model
+    module: Any = family.output_module(model)
+    # A quantized or adapted output (Linear4bit, a LoRA layer, an offloading hook) has no plain rows: it is called whole.
+    if whole or type(module) is not nn.Linear or hasattr(module, "_hf_hook"):
+        full = family.finish_logits(model, module(hidden))
+        return (full if token_ids is None else full.index_select(1, token_ids)), full
+    weight, bias = family.output_weight(model)
+    assert token_ids is not None
+    chosen = None if bias is None else bias.index_select(0, token_ids)
+    return family.finish_logits(model, nn.functional.linear(hidden, weight.index_select(0, token_ids), chosen)), None

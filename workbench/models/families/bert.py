@@ -1,0 +1,34 @@
+"""BERT (Devlin et al. 2019) and checkpoints of its shape: MacBERT, BERT-wwm, MiniLM, multilingual BERT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from workbench.models.families import register_family
+from workbench.models.families.family import Family, bare_model
+
+
+@register_family
+@dataclass(frozen=True)
+class BertFamily(Family):
+    name: str = "bert"
+    title: str = "BERT"
+    model_types: tuple[str, ...] = ("bert",)
+    backbone_path: str = "bert"
+    embeddings_path: str = "bert.embeddings.word_embeddings"
+    layers_path: str = "bert.encoder.layer"
+    output_path: str = "cls.predictions.decoder"
+    lora_targets: tuple[str, ...] = ("query", "value")
+    head_prefixes: tuple[str, ...] = ("cls.predictions.transform.", "cls.predictions.bias", "cls.predictions.decoder.bias")
+    query: str = "attention.self.query"
+    key: str = "attention.self.key"
+    value: str = "attention.self.value"
+    output: str = "attention.output.dense"
+    feed_forward: tuple[str, ...] = ("intermediate.dense", "output.dense")
+    features: tuple[str, ...] = ("bidirectional attention", "learned positions", "LayerNorm after each block", "MLM head")
+
+    def transform_hidden(self, model: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+        return bare_model(model).cls.predictions.transform(hidden)

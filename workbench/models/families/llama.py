@@ -1,0 +1,35 @@
+"""Llama (Touvron et al. 2023) and decoders of the same layout: Mistral, SmolLM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workbench.models.families import register_family
+from workbench.models.families.family import Family
+
+
+@dataclass(frozen=True)
+class DecoderFamily(Family):
+    """The names that Llama and nearly every decoder after it use."""
+
+    kind: str = "causal"
+    backbone_path: str = "model"
+    embeddings_path: str = "model.embed_tokens"
+    layers_path: str = "model.layers"
+    output_path: str = "lm_head"
+    lora_targets: tuple[str, ...] = ("q_proj", "v_proj")
+    head_prefixes: tuple[str, ...] = ("model.norm.",)
+    query: str = "self_attn.q_proj"
+    key: str = "self_attn.k_proj"
+    value: str = "self_attn.v_proj"
+    output: str = "self_attn.o_proj"
+    feed_forward: tuple[str, ...] = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+    features: tuple[str, ...] = ("causal attention", "RoPE", "RMSNorm", "SwiGLU")
+
+
+@register_family
+@dataclass(frozen=True)
+class LlamaFamily(DecoderFamily):
+    name: str = "llama"
+    title: str = "Llama"
+    model_types: tuple[str, ...] = ("llama", "mistral")

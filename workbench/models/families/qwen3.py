@@ -1,0 +1,17 @@
+"""Qwen3 (Qwen Team 2025): Llama's layout with normalised queries and keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workbench.models.families import register_family
+from workbench.models.families.llama import DecoderFamily
+
+
+@register_family
+@dataclass(frozen=True)
+class Qwen3Family(DecoderFamily):
+    name: str = "qwen3"
+    title: str = "Qwen3"
+    model_types: tuple[str, ...] = ("qwen3",)
+    features: tuple[str, ...] = ("causal attention", "RoPE", "RMSNorm", "SwiGLU", "normalised queries and keys")

@@ -1,0 +1,35 @@
+"""RoBERTa (Liu et al. 2019), XLM-RoBERTa and CamemBERT: BERT's body with a flat `lm_head`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from workbench.models.families import register_family
+from workbench.models.families.family import Family, bare_model
+
+
+@register_family
+@dataclass(frozen=True)
+class RobertaFamily(Family):
+    name: str = "roberta"
+    title: str = "RoBERTa"
+    model_types: tuple[str, ...] = ("roberta", "xlm-roberta", "camembert")
+    backbone_path: str = "roberta"
+    embeddings_path: str = "roberta.embeddings.word_embeddings"
+    layers_path: str = "roberta.encoder.layer"
+    output_path: str = "lm_head.decoder"
+    lora_targets: tuple[str, ...] = ("query", "value")
+    head_prefixes: tuple[str, ...] = ("lm_head.dense.", "lm_head.layer_norm.", "lm_head.bias", "lm_head.decoder.bias")
+    query: str = "attention.self.query"
+    key: str = "attention.self.key"
+    value: str = "attention.self.value"
+    output: str = "attention.output.dense"
+    feed_forward: tuple[str, ...] = ("intermediate.dense", "output.dense")
+    features: tuple[str, ...] = ("bidirectional attention", "learned positions", "LayerNorm after each block", "MLM head")
+
+    def transform_hidden(self, model: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+        head = bare_model(model).lm_head
+        return head.layer_norm(nn.functional.gelu(head.dense(hidden)))

@@ -1,0 +1,224 @@
+"""From `embedded:NAME`, a folder or a hub id to a LoadedModel: weights, tokenizer, family, and which device they live on.
+
+Nothing that came with a model is ever run: configurations that name their own Python code are refused, and weights are read from
+safetensors only. Half-precision checkpoints become float32 on a CPU, where half precision is slower by far.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from workbench.errors import ModelError, nearest
+from workbench.models.families import Family, family_of
+from workbench.models.folder import check_folder, fingerprint, read_config, weight_bytes
+from workbench.models.hub import fetch, is_hub_id
+from workbench.models.quantization import keep_four_bit_exact, quantization_config, quiet_casts
+from workbench.recipe import PRESETS, ModelPart
+
+Progress = Callable[[str, float | None], None]
+
+BIG_BYTES = 2 * 1024**3
+
+
+@dataclass
+class LoadedModel:
+    """A model ready to be asked or tuned. Owned by the pool, or by the one who asked for a fresh copy.
+
+    Attributes:
+        kind: "masked" or "causal".
+        name: what the person chose: `embedded:tiny-en`, a folder's name or a hub id.
+        fingerprint: SHA-256 that changes with the configuration or the weights.
+    """
+
+    model: Any
+    tokenizer: Any
+    family: Family
+    kind: str
+    name: str
+    fingerprint: str
+    device: torch.device
+    quantization: str = "none"
+
+
+def embedded_names() -> list[str]:
+    """Names of the embedded models that are there, sorted."""
+    return sorted(config.parent.name for config in (PRESETS / "models").glob("*/config.json"))
+
+
+def find_model(path: str, revision: str | None = None) -> Path | str:
+    """The folder of an embedded or local model, or the hub id itself; nothing is downloaded.
+
+    Raises:
+        ModelError: an embedded model that is not there, or a name that is neither a folder nor a possible hub id.
+    """
+    if path.startswith("embedded:"):
+        name = path.removeprefix("embedded:")
+        if name in embedded_names():
+            return PRESETS / "models" / name
+        if not embedded_names():
+            raise ModelError(
+                f"The embedded model '{name}' is missing: there are no models in the folder presets/models.",
+                fix="Restore the folder presets of this project, or choose a local folder or a hub id.",
+            )
+        raise ModelError(f"There is no embedded model '{name}'.", fix=nearest(name, embedded_names()))
+    if not path.strip():
+        raise ModelError("No model is named.", fix="Name a folder, a hub id or embedded:NAME.")
+    try:
+        folder = Path(path).expanduser()
+        if folder.is_dir():
+            return folder.resolve()
+        if folder.is_file():
+            raise ModelError(f"'{path}' is a file; a model is a folder.", fix="Name the folder that holds config.json and the weights.")
+    except (OSError, ValueError, RuntimeError):
+        raise ModelError("This is not a usable model path.", fix="Name a folder, a hub id or embedded:NAME.") from None
+    if is_hub_id(path):
+        return path
+    raise ModelError(f"There is no model folder '{path}'.", fix="Check the path; a hub id looks like bert-base-uncased or owner/name.")
+
+
+def locate(path: str, revision: str | None = None, progress: Progress | None = None, *, config_only: bool = False) -> Path:
+    """The local folder of any model, downloaded from the hub when it has to be; of that only the configuration if `config_only`.
+
+    Raises:
+        ModelError: not found, not reachable.
+    """
+    place = find_model(path, revision)
+    return place if isinstance(place, Path) else fetch(place, revision, progress, config_only=config_only)
+
+
+def load_model(part: ModelPart, *, progress: Progress | None = None) -> LoadedModel:
+    """Loads model and tokenizer in evaluation mode, all weights frozen or not as they come (trainable).
+
+    Args:
+        progress: called with a stage (find, download, check, tokenizer, weights, ready) and a share of 1 or None.
+
+    Raises:
+        ModelError: with what is missing or refused, and what to do.
+    """
+    report: Progress = progress or (lambda stage, share: None)
+    report("find", None)
+    folder = locate(part.path, part.revision, report)
+    report("check", 0.1)
+    device = find_device(part.device)
+    config = read_config(folder)
+    kind = check_folder(folder, config)
+    report("tokenizer", 0.2)
+    tokenizer = _load_tokenizer(folder, kind, config)
+    report("weights", 0.3)
+    model = _load_weights(folder, kind, part, device)
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise ModelError(
+            f"The tokenizer in {folder.name} knows {len(tokenizer)} tokens, the model only {rows}.",
+            fix="Put the tokenizer files of this very model into the folder.",
+        )
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+    name = folder.name if Path(part.path).is_absolute() else part.path
+    loaded = LoadedModel(model, tokenizer, family_of(model, kind), kind, name, fingerprint(folder), device, part.quantization)
+    report("ready", 1.0)
+    return loaded
+
+
+def find_device(name: str) -> torch.device:
+    """The device for `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+
+    Raises:
+        ModelError: a device that this computer does not have.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(name)
+    missing = {
+        "cuda": lambda: not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count(),
+        "mps": lambda: not torch.backends.mps.is_available(),
+    }.get(device.type, lambda: False)
+    if missing():
+        raise ModelError(f"This computer has no device '{name}'.", fix="Set device to auto or cpu.")
+    return device
+
+
+def weight_dtype(dtype: str, device: torch.device, stored_bytes: int) -> torch.dtype:
+    """The type of the weights in memory. `auto` is float32, except large models (over 2 GiB stored) on a GPU: bfloat16."""
+    if dtype != "auto":
+        return getattr(torch, dtype)
+    if device.type == "cuda" and stored_bytes > BIG_BYTES:
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.float32
+
+
+def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The type of matrix products in training. `auto` is bfloat16 on a GPU that has it, float32 elsewhere."""
+    if precision != "auto":
+        return getattr(torch, precision)
+    # On a CPU without bfloat16 instructions such products are 20 to 60 times slower than float32.
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def _load_tokenizer(folder: Path, kind: str, config: dict[str, Any]) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:
+        raise ModelError(
+            f"The tokenizer in {folder.name} cannot be read ({_first_line(error)}).", fix="Copy the tokenizer files of this model again."
+        ) from None
+    if kind == "masked" and tokenizer.mask_token_id is None:
+        raise ModelError(
+            f"The tokenizer in {folder.name} has no mask token, and this is a masked model.",
+            fix="Restore tokenizer_config.json and special_tokens_map.json of this model.",
+        )
+    if tokenizer.pad_token_id is None:
+        # Padding is masked out, so any known token will do; the end of text is what everybody takes.
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token_id is None:
+        raise ModelError(
+            f"The tokenizer in {folder.name} has no token that could pad a batch.", fix="Add a pad_token to tokenizer_config.json."
+        )
+    return tokenizer
+
+
+def _load_weights(folder: Path, kind: str, part: ModelPart, device: torch.device) -> Any:
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
+    dtype = weight_dtype(part.dtype, device, weight_bytes(folder))
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
+    if part.quantization != "none":
+        quiet_casts()
+        options |= {"quantization_config": quantization_config(part.quantization, device), "device_map": {"": str(device)}}
+    loader = AutoModelForMaskedLM if kind == "masked" else AutoModelForCausalLM
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model, info = loader.from_pretrained(folder, trust_remote_code=False, output_loading_info=True, **options)
+    except torch.OutOfMemoryError:
+        raise ModelError(
+            f"{folder.name} does not fit into the memory of {device}.", fix="Choose nf4 quantization or a smaller model."
+        ) from None
+    except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError) as error:
+        raise ModelError(
+            f"The weights in {folder.name} cannot be loaded ({_first_line(error)}).", fix="Copy or download the model's files again."
+        ) from None
+    missing = sorted(info["missing_keys"]) + [str(key) for key in info.get("mismatched_keys", ())]
+    if missing:
+        raise ModelError(
+            f"The weights in {folder.name} lack {len(missing)} parts that the model needs, such as {missing[0]}.",
+            fix="Choose a checkpoint saved with its language-model head.",
+        )
+    if part.quantization == "none":
+        return model.to(device).eval()
+    keep_four_bit_exact(model)
+    return model.eval()
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:160].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,7 @@
+"""From an example's fields to token ids and back to classes.
+
+    template.py       the notation a person types -> Template, a row of pieces
+    tokenization.py   text -> ids, with special tokens in a text kept as text
+    encoding.py       Template + fields -> Encoding: ids, mask positions, coloured spans; cuts only what may be cut
+    verbalizers/      label words -> class scores, one file per kind
+"""

@@ -1,0 +1,231 @@
+"""Templates (PET patterns, Schick & Schuetze 2021): text with fields, a mask and soft tokens, in a notation anyone can type.
+
+    template   := (literal | field | token)*          exactly one [MASK], at least one field
+    field      := '{' name ('|' modifier)* '}'        name: a column, any characters but { } | [ ]
+    modifier   := 'tail' | 'head' | 'middle' | 'fixed'   which end loses tokens when the prompt is too long; default tail
+                | 'strip_punct' | 'lower_first'           drop closing punctuation; lower the first letter
+    token      := '[MASK]' | '[SEP]' | '[SOFT' ('#' name)? ('*' count)? (':' words)? ']'
+    literal    := any other character; '[[' ']]' '{{' '}}' stand for one bracket or brace
+
+`{text|head}` cuts the head and keeps the end; `{text|fixed}` is never cut. `[SOFT*5]` is five soft tokens, `[SOFT: it was]` starts
+from those words, and every `[SOFT#a]` of a template is the same soft token. The notation is read by this scanner alone: nothing in
+a template is ever evaluated.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from workbench.errors import TemplateError, nearest
+
+Cut = Literal["tail", "head", "middle", "fixed"]
+CUTS: tuple[Cut, ...] = ("tail", "head", "middle", "fixed")
+FILTERS = ("strip_punct", "lower_first")
+MAX_SOFT_TOKENS = 1024
+_SOFT = re.compile(r"SOFT(?:#(?P<name>[^\s#*:\[\]]+))?(?:\*(?P<count>[0-9]+))?(?::(?P<words>[^\[\]]*))?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One part of a template; after `Template.fill` the text of a field stands in `text`.
+
+    Args:
+        kind: text (template text, or a field when `field` is set), mask, soft, or special (the separator).
+        cut: which part of a field is given up when the prompt is too long.
+        shortenable: whether tokens of this piece may be removed at all.
+        soft_name: pieces of one name share their soft tokens; None is a soft token of its own.
+        soft_count: number of soft tokens; with `soft_words` and no count, the words' own number of tokens.
+        filters: what is done to a field's text, in order.
+        position: index in the template's source.
+    """
+
+    kind: Literal["text", "mask", "soft", "special"]
+    text: str = ""
+    field: str | None = None
+    cut: Cut = "tail"
+    shortenable: bool = False
+    soft_name: str | None = None
+    soft_count: int = 1
+    soft_words: str | None = None
+    filters: tuple[str, ...] = ()
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Template:
+    """A parsed template: its source, its pieces in order, and the fields it asks for (each once, in order)."""
+
+    source: str
+    pieces: tuple[Piece, ...]
+    fields: tuple[str, ...]
+
+    @property
+    def leading_space(self) -> bool:
+        """Whether a blank stands before the mask, so that a label word there is " great" rather than "great"."""
+        index = next(i for i, piece in enumerate(self.pieces) if piece.kind == "mask")
+        before = self.pieces[index - 1] if index else None
+        if before is None or before.kind != "text" or before.field is not None:
+            return False
+        # Blanks that open a prompt are dropped, and so is what they would have said about the mask.
+        return before.text.endswith(" ") and (index > 1 or before.text.strip() != "")
+
+    def fill(self, fields: dict[str, str]) -> list[Piece]:
+        """The pieces with every field's text in place, filtered and without surrounding white space.
+
+        Raises:
+            TemplateError: when `fields` lacks one that the template asks for.
+        """
+        filled = []
+        for piece in self.pieces:
+            if piece.field is None:
+                filled.append(piece)
+                continue
+            if piece.field not in fields:
+                raise TemplateError(
+                    f"The template asks for {{{piece.field}}}, which the data does not have.",
+                    fix=nearest(piece.field, fields),
+                    position=piece.position,
+                )
+            text = fields[piece.field].strip()
+            for name in piece.filters:
+                text = strip_punct(text) if name == "strip_punct" else lower_first(text)
+            filled.append(replace(piece, text=text))
+        return filled
+
+
+def strip_punct(text: str) -> str:
+    """`text` without the punctuation and blanks at its end, in any script."""
+    end = len(text)
+    while end and (text[end - 1].isspace() or unicodedata.category(text[end - 1]).startswith("P")):
+        end -= 1
+    return text[:end]
+
+
+def lower_first(text: str) -> str:
+    """`text` with its first letter in lower case, so that it can stand in the middle of a sentence."""
+    return text[:1].lower() + text[1:]
+
+
+def parse_template(source: str) -> Template:
+    """Reads the notation of the module docstring.
+
+    Raises:
+        TemplateError: with the position of the first mistake and the nearest known spelling.
+    """
+    pieces: list[Piece] = []
+    literal: list[str] = []
+    literal_start = position = 0
+
+    def close_literal() -> None:
+        if literal:
+            pieces.append(Piece("text", text="".join(literal), cut="fixed", position=literal_start))
+            literal.clear()
+
+    while position < len(source):
+        character = source[position]
+        if character not in "[]{}":
+            literal_start = literal_start if literal else position
+            literal.append(character)
+            position += 1
+        elif source[position + 1 : position + 2] == character:
+            literal_start = literal_start if literal else position
+            literal.append(character)
+            position += 2
+        elif character in "]}":
+            raise TemplateError(
+                f"Character {position + 1} is a '{character}' that closes nothing.",
+                fix=f"Remove it, or write '{character * 2}' for the character itself.",
+                position=position,
+            )
+        else:
+            close_literal()
+            end = _closing(source, position)
+            content = source[position + 1 : end]
+            pieces.append(_field(content, position) if character == "{" else _token(content, position))
+            position = end + 1
+    close_literal()
+    _check(pieces)
+    return Template(source, tuple(pieces), tuple(dict.fromkeys(p.field for p in pieces if p.field is not None)))
+
+
+def _closing(source: str, start: int) -> int:
+    opening = source[start]
+    closing = "]" if opening == "[" else "}"
+    for index in range(start + 1, len(source)):
+        if source[index] == closing:
+            return index
+        if source[index] in "[]{}":
+            break
+    raise TemplateError(
+        f"The '{opening}' at character {start + 1} is not closed.",
+        fix=f"Add '{closing}', or write '{opening * 2}' for the character itself.",
+        position=start,
+    )
+
+
+def _field(content: str, position: int) -> Piece:
+    name, *modifiers = (part.strip() for part in content.split("|"))
+    if not name:
+        raise TemplateError(
+            f"The field at character {position + 1} has no name.", fix="Write the name of a column, such as {text}.", position=position
+        )
+    cuts: list[Cut] = [cut for cut in CUTS if cut in modifiers]
+    for modifier in modifiers:
+        if modifier not in CUTS and modifier not in FILTERS:
+            raise TemplateError(
+                f"Unknown modifier '{modifier}' in {{{content}}} at character {position + 1}.",
+                fix=nearest(modifier.lower(), (*CUTS, *FILTERS)),
+                position=position,
+            )
+    if len(cuts) > 1:
+        raise TemplateError(
+            f"{{{content}}} at character {position + 1} says both '{cuts[0]}' and '{cuts[1]}'.",
+            fix="Keep one of tail, head, middle and fixed.",
+            position=position,
+        )
+    cut: Cut = cuts[0] if cuts else "tail"
+    filters = tuple(modifier for modifier in modifiers if modifier in FILTERS)
+    return Piece("text", field=name, cut=cut, shortenable=cut != "fixed", filters=filters, position=position)
+
+
+def _token(content: str, position: int) -> Piece:
+    name = content.strip()
+    if name == "MASK":
+        return Piece("mask", cut="fixed", position=position)
+    if name == "SEP":
+        return Piece("special", cut="fixed", position=position)
+    match = _SOFT.fullmatch(name)
+    if match is None:
+        known = nearest(name.upper(), ("MASK", "SEP", "SOFT", "SOFT*5", "SOFT#name", "SOFT: words"))
+        raise TemplateError(
+            f"Unknown token '[{content}]' at character {position + 1}.",
+            fix=f"{known} Write '[[' and ']]' for the brackets themselves.",
+            position=position,
+        )
+    words = match["words"].strip() if match["words"] is not None else None
+    # At most four digits are converted: int() refuses very long numbers with an error of its own.
+    count = 0 if match["count"] and len(match["count"]) > 4 else int(match["count"] or 1)
+    if not 1 <= count <= MAX_SOFT_TOKENS or words == "":
+        raise TemplateError(
+            f"'[{content}]' at character {position + 1} asks for no soft tokens or for too many.",
+            fix=f"Give a number from 1 to {MAX_SOFT_TOKENS}, such as [SOFT*5], or words, such as [SOFT: it was].",
+            position=position,
+        )
+    return Piece("soft", cut="fixed", soft_name=match["name"], soft_count=count, soft_words=words, position=position)
+
+
+def _check(pieces: list[Piece]) -> None:
+    masks = [piece for piece in pieces if piece.kind == "mask"]
+    if not masks:
+        raise TemplateError("The template has no [MASK].", fix="Write [MASK] where the model should fill in a label word.")
+    if len(masks) > 1:
+        raise TemplateError(
+            f"The template has a second [MASK] at character {masks[1].position + 1}.",
+            fix="Keep one: a label word of several tokens gets as many masks as it needs by itself.",
+            position=masks[1].position,
+        )
+    if not any(piece.field is not None for piece in pieces):
+        raise TemplateError("The template uses no column of the data.", fix="Add a field, such as {text}.")

@@ -1,0 +1,214 @@
+"""Examples to class log-probabilities: the one road that training, evaluation, prediction and the preview take.
+
+Several templates are an ensemble: the mean of their class probabilities (Schick & Schuetze 2021, uniform weights). A prompt is
+encoded once per template and per number of label-word tokens; nothing but the label words' logits at the masks is computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from workbench.errors import DataError, nearest
+from workbench.models.cloze import cloze_logits
+from workbench.prompts.encoding import Encoding, PromptEncoder
+from workbench.prompts.template import parse_template
+from workbench.prompts.verbalizers import Verbalizer, build_verbalizer
+from workbench.prompts.verbalizers.verbalizer import Context
+
+if TYPE_CHECKING:
+    from workbench.data.dataset import InputExample
+    from workbench.models.loading import LoadedModel
+    from workbench.recipe import PromptPart
+
+
+@dataclass
+class EncodedExample:
+    """One example, ready for a batch.
+
+    Args:
+        variants: one encoding per template and context, in the classifier's order.
+        label: index of its class, or None.
+        length: tokens of the longest variant, for batches of similar length.
+    """
+
+    variants: list[Encoding]
+    label: int | None
+    length: int
+
+
+class PromptClassifier:
+    """A prompt on a loaded model. Keeps no state between calls; belongs to whoever made it, like the model.
+
+    Args:
+        loaded: the model, with or without a tuning method attached.
+        prompt: templates, verbalizer and maximum length.
+        labels: the classes, in the order of every score.
+
+    Raises:
+        TemplateError: a template that does not parse, fit the model, or leave room within `max_length`.
+        VerbalizerError: label words that this tokenizer cannot express.
+    """
+
+    def __init__(self, loaded: LoadedModel, prompt: PromptPart, labels: tuple[str, ...]) -> None:
+        self.loaded = loaded
+        self.labels = labels
+        causal = loaded.kind == "causal"
+        self.max_length = min(prompt.max_length, model_max_length(loaded))
+        templates = [parse_template(source) for source in prompt.templates]
+        self.encoders = [PromptEncoder(t, loaded.tokenizer, max_length=self.max_length, causal=causal) for t in templates]
+        by_space: dict[bool, Verbalizer] = {}
+        for template in templates:
+            space = template.leading_space
+            if space not in by_space:
+                by_space[space] = build_verbalizer(prompt.verbalizer, labels, loaded.tokenizer, causal=causal, leading_space=space)
+        self.verbalizers = [by_space[template.leading_space] for template in templates]
+        self._plan: list[tuple[int, Context]] = [(i, context) for i, v in enumerate(self.verbalizers) for context in v.contexts]
+        for index, context in self._plan:
+            _encode(self.encoders[index], [dict.fromkeys(templates[index].fields, "")], context, [None])
+        pad = loaded.tokenizer.pad_token_id
+        self._pad_id: int = pad if pad is not None else loaded.tokenizer.eos_token_id or 0
+
+    @property
+    def verbalizer(self) -> Verbalizer:
+        """The first template's verbalizer."""
+        return self.verbalizers[0]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Every field that some template asks for, each once."""
+        return tuple(dict.fromkeys(name for encoder in self.encoders for name in encoder.template.fields))
+
+    def encode(self, examples: Sequence[InputExample]) -> list[EncodedExample]:
+        """All variants of each example, tokenized together.
+
+        Raises:
+            DataError: a label that is not among the classes.
+        """
+        index = {label: i for i, label in enumerate(self.labels)}
+        labels: list[int | None] = []
+        for example in examples:
+            if example.label is not None and example.label not in index:
+                place = f"line {example.line}" if example.line else f"example {example.guid}"
+                raise DataError(f"'{example.label}' ({place}) is not one of the labels.", fix=nearest(example.label, self.labels))
+            labels.append(None if example.label is None else index[example.label])
+        rows = [example.fields for example in examples]
+        columns = [_encode(self.encoders[i], rows, context, labels) for i, context in self._plan]
+        return [
+            EncodedExample([column[row] for column in columns], label, max(len(column[row].input_ids) for column in columns))
+            for row, label in enumerate(labels)
+        ]
+
+    def log_probabilities(self, batch: Sequence[EncodedExample]) -> Tensor:
+        """Class log-probabilities [B, C], differentiable; of several templates the log of the mean probability."""
+        by_template = []
+        for index, verbalizer in enumerate(self.verbalizers):
+            logits, normalizers = self._logits(batch, index, normalize=verbalizer.needs_normalizer)
+            by_template.append(torch.log_softmax(verbalizer.class_scores(logits, normalizers), dim=-1))
+        if len(by_template) == 1:
+            return by_template[0]
+        return torch.logsumexp(torch.stack(by_template), dim=0) - math.log(len(by_template))
+
+    def predict(self, examples: Sequence[InputExample], *, batch_size: int = 32) -> Tensor:
+        """Class probabilities [N, C] on the CPU, in the order given; evaluated without gradients in batches of similar length."""
+        result = torch.zeros(len(examples), len(self.labels))
+        with self._evaluating():
+            for indices, batch in self._batches(examples, batch_size):
+                result[indices] = self.log_probabilities(batch).exp().float().cpu()
+        return result
+
+    def label_word_probabilities(self, examples: Sequence[InputExample], *, batch_size: int = 32) -> list[dict[str, float]]:
+        """For each example, each label word's probability over the whole vocabulary; the mean over templates."""
+        totals = torch.zeros(len(examples), len(self.verbalizer.words))
+        with self._evaluating():
+            for indices, batch in self._batches(examples, batch_size):
+                for template, verbalizer in enumerate(self.verbalizers):
+                    logits, normalizers = self._logits(batch, template, normalize=True)
+                    totals[indices] += verbalizer.word_scores(logits, normalizers).exp().float().cpu()
+        texts = [word.text for word in self.verbalizer.words]
+        return [dict(zip(texts, row, strict=True)) for row in (totals / len(self.verbalizers)).tolist()]
+
+    def top_predictions(self, fields: dict[str, str], k: int = 10) -> list[list[tuple[str, float]]]:
+        """The k most probable tokens with their probabilities, per mask of the first template's shortest prompt."""
+        encoding = self.encoders[0].encode(fields, masks=1 if self.loaded.kind == "causal" else self.verbalizer.mask_counts[0])
+        with self._evaluating():
+            logits, _ = cloze_logits(self.loaded, *self._tensors([encoding]), None)
+        probabilities, ids = torch.softmax(logits[0].float(), dim=-1).topk(min(k, logits.shape[-1]), dim=-1)
+        decode = self.loaded.tokenizer.decode
+        return [
+            [(decode([token]), probability) for token, probability in zip(row, values, strict=True)]
+            for row, values in zip(ids.tolist(), probabilities.tolist(), strict=True)
+        ]
+
+    def _logits(
+        self, batch: Sequence[EncodedExample], template: int, *, normalize: bool
+    ) -> tuple[dict[Context, Tensor], dict[Context, Tensor] | None]:
+        """Logits [B, M, W] and, when asked for, normalizers [B, M] of one template, by context."""
+        token_ids = torch.tensor(self.verbalizers[template].token_ids, device=self.loaded.device)
+        logits: dict[Context, Tensor] = {}
+        normalizers: dict[Context, Tensor] = {}
+        for place, (index, context) in enumerate(self._plan):
+            if index != template:
+                continue
+            tensors = self._tensors([example.variants[place] for example in batch])
+            scores, normalizer = cloze_logits(self.loaded, *tensors, token_ids, normalizer=normalize)
+            logits[context] = scores.float()
+            if normalizer is not None:
+                normalizers[context] = normalizer.float()
+        return logits, normalizers if normalize else None
+
+    def _tensors(self, encodings: Sequence[Encoding]) -> tuple[Tensor, Tensor, Tensor]:
+        """input_ids and attention_mask [B, T], padded on the right, and mask_positions [B, M], on the model's device."""
+        longest = max(len(encoding.input_ids) for encoding in encodings)
+        ids = [e.input_ids + [self._pad_id] * (longest - len(e.input_ids)) for e in encodings]
+        attention = [[1] * len(e.input_ids) + [0] * (longest - len(e.input_ids)) for e in encodings]
+        device = self.loaded.device
+        return (
+            torch.tensor(ids, device=device),
+            torch.tensor(attention, device=device),
+            torch.tensor([e.mask_positions for e in encodings], device=device),
+        )
+
+    def _batches(self, examples: Sequence[InputExample], batch_size: int) -> Iterator[tuple[list[int], list[EncodedExample]]]:
+        encoded = self.encode(examples)
+        order = sorted(range(len(encoded)), key=lambda i: encoded[i].length)
+        for start in range(0, len(order), batch_size):
+            indices = order[start : start + batch_size]
+            yield indices, [encoded[i] for i in indices]
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Without gradients and dropout; afterwards the model is in the mode it was in."""
+        model = self.loaded.model
+        modules = [module for module in model.modules() if module.training]
+        model.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for module in modules:
+                module.training = True
+
+
+def model_max_length(loaded: LoadedModel) -> int:
+    """Tokens that the model has positions for."""
+    config = loaded.model.config
+    positions = getattr(config, "max_position_embeddings", None) or 2**31
+    # RoBERTa counts positions from padding_idx + 1, so as many of its embeddings are never used.
+    if any(name in config.model_type for name in ("roberta", "camembert", "xlm")):
+        positions -= (config.pad_token_id or 0) + 1
+    return int(min(positions, loaded.tokenizer.model_max_length))
+
+
+def _encode(
+    encoder: PromptEncoder, rows: Sequence[dict[str, str]], context: Context, labels: Sequence[int | None]
+) -> list[Encoding]:
+    if isinstance(context, int):
+        return encoder.encode_many(rows, masks=context, labels=labels)
+    return encoder.encode_many(rows, labels=labels, continuation=context)

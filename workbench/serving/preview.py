@@ -1,0 +1,89 @@
+"""What the model makes of a prompt, row by row: the tokens with their roles, the top predictions, the label words, the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from workbench.prompts.encoding import Encoding
+from workbench.serving.classifier import PromptClassifier
+
+if TYPE_CHECKING:
+    from workbench.data.dataset import InputExample
+    from workbench.models.loading import LoadedModel
+    from workbench.recipe import PromptPart
+
+
+@dataclass(frozen=True)
+class PreviewToken:
+    """One token as text. Role: text:FIELD, template, mask, special or soft."""
+
+    text: str
+    role: str
+
+
+@dataclass(frozen=True)
+class PreviewRow:
+    """One example: tokens and top predictions under the first template, the probabilities over all templates.
+
+    Args:
+        tokens: the prompt as the model reads it; for a causal model the mask itself is not part of it.
+        removed_tokens: tokens of the fields that were cut to make room.
+        top: the most probable tokens at the first mask with their probabilities.
+        label_words: label -> word -> probability over the whole vocabulary.
+        class_probabilities: label -> probability.
+    """
+
+    example: InputExample
+    tokens: list[PreviewToken]
+    removed_tokens: int
+    top: list[tuple[str, float]]
+    label_words: dict[str, dict[str, float]]
+    class_probabilities: dict[str, float]
+
+
+def preview(
+    loaded: LoadedModel, prompt: PromptPart, labels: tuple[str, ...], examples: Sequence[InputExample], *, k: int = 10
+) -> list[PreviewRow]:
+    """One row per example; the examples' labels are not needed and may be anything.
+
+    Raises:
+        TemplateError, VerbalizerError: as `PromptClassifier`.
+    """
+    if not examples:
+        return []
+    classifier = PromptClassifier(loaded, prompt, labels)
+    unlabelled = [replace(example, label=None) for example in examples]
+    probabilities = classifier.predict(unlabelled).tolist()
+    words = classifier.label_word_probabilities(unlabelled)
+    masks = 1 if loaded.kind == "causal" else classifier.verbalizer.mask_counts[0]
+    encodings = classifier.encoders[0].encode_many([example.fields for example in examples], masks=masks)
+    return [
+        PreviewRow(
+            example=example,
+            tokens=preview_tokens(encoding, loaded.tokenizer),
+            removed_tokens=encoding.removed_tokens,
+            top=classifier.top_predictions(example.fields, k)[0],
+            label_words=_by_label(classifier, word_row),
+            class_probabilities=dict(zip(labels, row, strict=True)),
+        )
+        for example, encoding, word_row, row in zip(examples, encodings, words, probabilities, strict=True)
+    ]
+
+
+def preview_tokens(encoding: Encoding, tokenizer: Any) -> list[PreviewToken]:
+    """The encoding's tokens as text, each with its role. Soft tokens, which have no text, are shown as [SOFT]."""
+    tokens = []
+    for span in encoding.spans:
+        role = f"text:{span.field}" if span.field is not None else span.role
+        for token in encoding.input_ids[span.start : span.end]:
+            tokens.append(PreviewToken("[SOFT]" if span.role == "soft" else tokenizer.decode([token]), role))
+    return tokens
+
+
+def _by_label(classifier: PromptClassifier, probabilities: dict[str, float]) -> dict[str, dict[str, float]]:
+    grouped: dict[str, dict[str, float]] = {label: {} for label in classifier.labels}
+    for word in classifier.verbalizer.words:
+        grouped[classifier.labels[word.label]][word.text] = probabilities[word.text]
+    return grouped
