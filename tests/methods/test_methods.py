@@ -1,0 +1,198 @@
+"""Every registered method on every family that it applies to: trains, saves, reloads and detaches exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.models.tiny import CAUSAL, make_model, make_tokenizer
+from workbench.errors import MethodError
+from workbench.methods import attach, check_method, method_info, method_names
+from workbench.methods.registry import method_class, register
+from workbench.models.families import family_of
+from workbench.models.loading import LoadedModel
+
+FAMILIES = ["bert", "roberta", "albert", "distilbert", "electra", "qwen2", "qwen3", "llama", "gpt2"]
+NOT_APPLICABLE = {("bias", "qwen3"), ("bias", "llama")}  # built without any bias vector
+
+
+def load(name: str) -> LoadedModel:
+    model = make_model(name)
+    kind = "causal" if name in CAUSAL else "masked"
+    return LoadedModel(model, make_tokenizer(), family_of(model, kind), kind, f"tiny-{name}", "0" * 64, torch.device("cpu"))
+
+
+def digest(model: torch.nn.Module) -> str:
+    sha = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        sha.update(name.encode() + value.numpy().tobytes())
+    return sha.hexdigest()
+
+
+def logits(loaded: LoadedModel) -> torch.Tensor:
+    loaded.model.eval()
+    with torch.no_grad():
+        return loaded.model(input_ids=torch.tensor([[2, 7, 4, 8, 3]])).logits
+
+
+def disturb(attached) -> None:
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for _, parameter in attached.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("method", method_names())
+def test_gradients_reach_saved_weights_come_back_and_detaching_restores_every_byte(method: str, family: str, tmp_path: Path) -> None:
+    loaded = load(family)
+    if (method, family) in NOT_APPLICABLE:
+        with pytest.raises(MethodError, match="no bias"):
+            attach(loaded, {"name": method})
+        return
+    before, flags = digest(loaded.model), {n: p.requires_grad for n, p in loaded.model.named_parameters()}
+    attached = attach(loaded, {"name": method})
+    assert attached.total_parameters == sum(p.numel() for p in make_model(family).parameters())
+    assert 0 < attached.trainable_parameters == sum(p.numel() for p in loaded.model.parameters() if p.requires_grad)
+    loaded.model(input_ids=torch.tensor([[2, 7, 4, 8, 3]])).logits.logsumexp(-1).sum().backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for _, p in attached.parameters())
+    disturb(attached)
+    tuned = logits(loaded)
+    attached.save(tmp_path)
+    attached.detach()
+    attached.detach()
+    assert digest(loaded.model) == before
+    assert {n: p.requires_grad for n, p in loaded.model.named_parameters()} == flags
+    assert not torch.equal(logits(loaded), tuned)
+    again = attach(loaded, {"name": method})
+    again.restore(tmp_path)
+    assert torch.equal(logits(loaded), tuned)
+
+
+def test_one_method_at_a_time() -> None:
+    loaded = load("bert")
+    attached = attach(loaded, {"name": "bias"})
+    with pytest.raises(MethodError, match="already carries the method 'bias'"):
+        attach(loaded, {"name": "lora"})
+    attached.detach()
+    attach(loaded, {"name": "lora"}).detach()
+
+
+def test_bias_trains_biases_of_the_backbone_and_nothing_else() -> None:
+    names = [name for name, _ in attach(load("roberta"), {"name": "bias"}).parameters()]
+    model = make_model("roberta")
+    assert set(names) == {n for n, _ in model.named_parameters() if n.endswith("bias") and n.startswith("roberta.")}
+
+
+def test_head_leaves_the_tied_embedding_alone() -> None:
+    attached = attach(load("bert"), {"name": "head"})
+    # transform 32x32 + 32, norm 32 + 32, output bias 120
+    assert attached.trainable_parameters == 32 * 32 + 32 + 32 + 32 + 120
+
+
+def test_lora_counts_as_the_closed_form_and_is_what_peft_opens(tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    loaded = load("bert")
+    attached = attach(loaded, {"name": "lora", "r": 4, "targets": ["query", "value"]})
+    assert attached.trainable_parameters == 2 * 2 * 4 * (32 + 32)  # layers x targets x r x (in + out)
+    disturb(attached)
+    attached.save(tmp_path)
+    other = PeftModel.from_pretrained(make_model("bert"), tmp_path).eval()
+    with torch.no_grad():
+        expected = other(input_ids=torch.tensor([[2, 7, 4, 8, 3]])).logits
+    assert torch.equal(logits(loaded), expected)
+    assert json.loads((tmp_path / "adapter_config.json").read_text())["target_modules"] == ["query", "value"]
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_merging_keeps_what_was_learnt_in_plain_weights(method: str) -> None:
+    loaded = load("bert")
+    names = set(loaded.model.state_dict())
+    attached = attach(loaded, {"name": method})
+    disturb(attached)
+    tuned = logits(loaded)
+    merged = attached.merge()
+    assert merged is loaded.model and set(merged.state_dict()) == names
+    assert torch.allclose(logits(loaded), tuned, atol=1e-5)
+    attach(loaded, {"name": method}).detach()
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_weights_of_another_model_are_refused_and_change_nothing(method: str, tmp_path: Path) -> None:
+    from transformers import BertConfig, BertForMaskedLM
+
+    attach(load("bert"), {"name": method}).save(tmp_path)
+    small = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64, vocab_size=90)
+    model = BertForMaskedLM(small)
+    loaded = LoadedModel(model, make_tokenizer(), family_of(model, "masked"), "masked", "other", "1" * 64, torch.device("cpu"))
+    attached = attach(loaded, {"name": method})
+    before = digest(model)
+    with pytest.raises(MethodError, match="tuned weights|shape"):
+        attached.restore(tmp_path)
+    assert digest(model) == before
+
+
+def test_damaged_files_are_refused(tmp_path: Path) -> None:
+    attached = attach(load("bert"), {"name": "lora"})
+    with pytest.raises(MethodError, match="adapter_config.json cannot be read"):
+        attached.restore(tmp_path)
+    attached.save(tmp_path)
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"short")
+    with pytest.raises(MethodError, match="cannot be read"):
+        attached.restore(tmp_path)
+
+
+def test_mistakes_in_options_are_named_together() -> None:
+    with pytest.raises(MethodError) as caught:
+        check_method({"name": "lora", "rank": 4, "r": 0})
+    assert "'r' is 0" in caught.value.message and "Unknown option 'rank'" in caught.value.message
+    with pytest.raises(MethodError) as caught:
+        check_method({"name": "lroa"})
+    assert "'lora'" in caught.value.fix
+    with pytest.raises(MethodError, match="no linear layer 'qeury'"):
+        attach(load("bert"), {"name": "lora", "targets": ["qeury"]})
+
+
+def test_a_failed_attach_leaves_the_model_free() -> None:
+    loaded = load("llama")
+    before = digest(loaded.model)
+    with pytest.raises(MethodError):
+        attach(loaded, {"name": "bias"})
+    attach(loaded, {"name": "lora"}).detach()
+    assert digest(loaded.model) == before
+
+
+def test_quantized_weights_are_refused_by_full() -> None:
+    loaded = load("bert")
+    loaded.quantization = "nf4"
+    with pytest.raises(MethodError, match="nf4"):
+        attach(loaded, {"name": "full"})
+
+
+def test_information_for_forms_has_help_and_bounds() -> None:
+    for name in method_names():
+        info = method_info(name)
+        assert info.title and info.description and all(field.description for field in info.fields)
+    rank = next(field for field in method_info("lora").fields if field.name == "r")
+    assert (rank.kind, rank.default, rank.minimum, rank.maximum) == ("int", 8, 1, 512)
+
+
+def test_explain_counts_every_parameter_once() -> None:
+    attached = attach(load("bert"), {"name": "bias"})
+    rows = attached.explain()
+    size = {True: 0, False: 0}
+    for row in rows:
+        size[row.trainable] += row.count * torch.Size(row.shape).numel()
+    assert size[True] == attached.trainable_parameters and sum(size.values()) == attached.total_parameters
+    assert any(row.count == 2 and ".*." in row.part for row in rows)
+
+
+def test_two_methods_of_one_name_stop_the_import() -> None:
+    impostor = type("Impostor", (method_class("bias"),), {"__module__": "elsewhere"})
+    with pytest.raises(TypeError, match="Two methods are called 'bias'"):
+        register(impostor)

@@ -1,0 +1,217 @@
+"""A tuning method attached to a model: what trains, what is saved, and how everything is put back.
+
+    loaded --attach(options)--> Attached --parameters()--> optimizer
+                                   |  state() / load_state()      only what was tuned
+                                   |  save(folder) / restore(folder)
+                                   '--detach()                    the model's weights hash as before
+
+The base class serves every method that trains a choice of the model's own parameters; `lora.py` shows one that adds parameters.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from workbench.errors import MethodError
+from workbench.methods.registry import Options
+
+if TYPE_CHECKING:
+    from workbench.models.loading import LoadedModel
+
+_IN_USE: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
+
+WEIGHTS_FILE = "tuned.safetensors"
+METHOD_FILE = "method.json"
+
+
+@dataclass(frozen=True)
+class TunedRow:
+    """One line of the picture of a model: `count` parameters of the same `part` (layers are folded into `*`) and `shape`."""
+
+    part: str
+    shape: tuple[int, ...]
+    count: int
+    trainable: bool
+
+
+class Attached:
+    """One method on one model. Owned by whoever attached it, until `detach` or `merge`.
+
+    Args:
+        loaded: the model; no other method may be attached to it.
+        options: validated options of this method.
+        keep_original: remember the weights that will be tuned, so that `detach` can put them back. A trainer that owns its copy of
+            the model passes False and saves that memory; detaching then leaves the tuned weights where they are.
+
+    Raises:
+        MethodError: another method is attached, or this one does not apply to the model.
+    """
+
+    options_type: ClassVar[type[Options]]
+    title: ClassVar[str]
+    description: ClassVar[str]
+    rates: ClassVar[tuple[float, float, float]]
+    """Learning rates that learn for hidden sizes up to 512, up to 1024, and above."""
+
+    def __init__(self, loaded: LoadedModel, options: Any, *, keep_original: bool = True) -> None:
+        self.loaded, self.options = loaded, options
+        model = loaded.model
+        if model in _IN_USE:
+            raise MethodError(
+                f"The model already carries the method '{_IN_USE[model]}'.", fix="Detach it first, or load another copy of the model."
+            )
+        self.total_parameters = parameter_count(model)
+        self._flags = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+        self._original: dict[str, Tensor] = {}
+        self._attached = False
+        try:
+            self._setup(keep_original)
+            if not self.parameters():
+                raise MethodError(f"The method '{options.name}' finds nothing to train in this model.", fix="Choose another method.")
+        except BaseException:
+            self._put_flags_back()
+            raise
+        _IN_USE[model] = options.name
+        self._attached = True
+
+    def _select(self) -> list[tuple[str, nn.Parameter]]:
+        """The model's own parameters that this method trains, each once."""
+        raise NotImplementedError
+
+    def _setup(self, keep_original: bool) -> None:
+        selected = self._select()
+        refuse_quantized(selected, self.options.name)
+        chosen = {id(parameter) for _, parameter in selected}
+        for parameter in self.loaded.model.parameters():
+            parameter.requires_grad_(id(parameter) in chosen)
+        self._selected = selected
+        if keep_original:
+            self._original = {name: parameter.detach().clone() for name, parameter in selected}
+
+    def parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """Trainable parameters with the names under which they are saved."""
+        return self._selected
+
+    @property
+    def trainable_parameters(self) -> int:
+        return sum(parameter.numel() for _, parameter in self.parameters())
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate used when a recipe says `auto`."""
+        hidden = hidden_size(self.loaded.model)
+        small, base, large = self.rates
+        return small if hidden <= 512 else base if hidden <= 1024 else large
+
+    def state(self) -> dict[str, Tensor]:
+        """Copies of what was tuned, on the CPU."""
+        return {name: parameter.detach().to("cpu", copy=True).contiguous() for name, parameter in self.parameters()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Puts tuned weights in place.
+
+        Raises:
+            MethodError: names or shapes are those of another model or method; nothing is changed then.
+        """
+        own = dict(self.parameters())
+        compare_states(state, own)
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(state[name])
+
+    def save(self, folder: Path) -> None:
+        """Writes the tuned weights and the method's options into an existing folder."""
+        save_file(self.state(), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+        content = {"method": self.options.model_dump(), "base_model": self.loaded.name, "fingerprint": self.loaded.fingerprint}
+        (folder / METHOD_FILE).write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
+
+    def restore(self, folder: Path) -> None:
+        """Loads what `save` wrote. Raises MethodError for damaged or foreign files."""
+        self.load_state(read_weights(folder / WEIGHTS_FILE))
+
+    def detach(self) -> None:
+        """Takes the method off; the model's weights are bit for bit what they were. Doing it twice is harmless."""
+        if not self._attached:
+            return
+        self._remove()
+        self._release()
+
+    def merge(self) -> nn.Module:
+        """Makes the tuning a permanent part of the model's own weights and returns the model; the method is no longer attached."""
+        self._original = {}
+        self._release()
+        return self.loaded.model
+
+    def explain(self) -> list[TunedRow]:
+        """The model's parameters for the page, equal ones of different layers folded into one row."""
+        rows: dict[tuple[str, tuple[int, ...], bool], int] = {}
+        trained = {id(parameter) for _, parameter in self.parameters()}
+        for name, parameter in self.loaded.model.named_parameters():
+            key = (re.sub(r"\.\d+\.", ".*.", name), tuple(parameter.shape), id(parameter) in trained)
+            rows[key] = rows.get(key, 0) + 1
+        return [TunedRow(part, shape, count, trainable) for (part, shape, trainable), count in rows.items()]
+
+    def _remove(self) -> None:
+        own = dict(self._selected)
+        with torch.no_grad():
+            for name, value in self._original.items():
+                own[name].copy_(value)
+
+    def _release(self) -> None:
+        self._put_flags_back()
+        self._original = {}
+        for parameter in self.loaded.model.parameters():
+            parameter.grad = None
+        _IN_USE.pop(self.loaded.model, None)
+        self._attached = False
+
+    def _put_flags_back(self) -> None:
+        for name, parameter in self.loaded.model.named_parameters():
+            if name in self._flags and (parameter.is_floating_point() or not self._flags[name]):
+                parameter.requires_grad_(self._flags[name])
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Parameters, tied ones once; a 4-bit weight counts two parameters per stored byte."""
+    return sum(p.numel() * (2 if type(p).__name__ == "Params4bit" else 1) for p in model.parameters())
+
+
+def hidden_size(model: nn.Module) -> int:
+    config = getattr(model, "config", None)
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    return int(getattr(text, "hidden_size", 768) or 768)
+
+
+def refuse_quantized(selected: list[tuple[str, nn.Parameter]], method: str) -> None:
+    quantized = next((n for n, p in selected if not p.is_floating_point() or type(p).__name__ in ("Params4bit", "Int8Params")), None)
+    if quantized is not None:
+        raise MethodError(
+            f"The method '{method}' would train '{quantized}', which is quantized.", fix="Choose lora, or set model.quantization to none."
+        )
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise MethodError(f"The tuned weights in {file.name} cannot be read.", fix="It is missing or damaged; train again.") from error
+
+
+def compare_states(state: dict[str, Tensor], own: dict[str, Any]) -> None:
+    """Raises MethodError at the first name or shape in which saved weights differ from the ones expected."""
+    fix = "These weights belong to another model or method; choose the model they were trained on."
+    for name in [*own, *state]:
+        if name not in state or name not in own:
+            raise MethodError(f"The tuned weights {'lack' if name in own else 'have an unexpected'} '{name}'.", fix=fix)
+        if tuple(state[name].shape) != tuple(own[name].shape):
+            raise MethodError(f"'{name}' has shape {tuple(state[name].shape)} where the model has {tuple(own[name].shape)}.", fix=fix)

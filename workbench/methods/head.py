@@ -1,0 +1,41 @@
+"""Head only: the part of the model that turns a hidden state into word scores, without the tied embedding table."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import nn
+
+from workbench.errors import MethodError
+from workbench.methods.attached import Attached
+from workbench.methods.registry import Options, register
+
+
+class HeadOptions(Options):
+    name: Literal["head"] = "head"
+
+
+@register
+class Head(Attached):
+    """The masked-language-model head: transform, norm and output bias. The body stays as it was pre-trained."""
+
+    options_type = HeadOptions
+    title = "Head only"
+    description = "Trains only the layers between the last hidden state and the words. Very fast, very small; learns the least."
+    rates = (1e-3, 5e-4, 2e-4)
+
+    def _select(self) -> list[tuple[str, nn.Parameter]]:
+        model = self.loaded.model
+        prefixes = tuple(self.loaded.family.head_prefixes) or (f"{self.loaded.family.output_path}.",)
+        # named_parameters() gives a tied weight under its first name only, so names are looked up with the doubles left in.
+        embedding = id(model.get_input_embeddings().weight)
+        found: dict[int, tuple[str, nn.Parameter]] = {}
+        for name, parameter in model.named_parameters(remove_duplicate=False):
+            if name.startswith(prefixes) and id(parameter) != embedding:
+                found.setdefault(id(parameter), (name, parameter))
+        if not found:
+            raise MethodError(
+                "The head of this model is nothing but its word embeddings, so there is no head to train by itself.",
+                fix="Choose lora, bias or full.",
+            )
+        return list(found.values())

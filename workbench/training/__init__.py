@@ -1,0 +1,17 @@
+"""Training: one loop over classes' log-probabilities, made so that a run which was killed ends like one that never was.
+
+    trainer.py     the loop: setup, step, evaluate, checkpoint, finish
+    stepper.py     one optimizer step
+    plan.py        how many steps, evaluations and checkpoints a recipe comes to
+    progress.py    what a run has to remember to go on
+    batching.py    similar-length batches as a pure function of seed and epoch
+    optim.py       AdamW groups, learning-rate curves, optimizer state as named tensors
+    precision.py   autocast, gradient scaling and memory figures of a device
+    metrics.py     accuracy, macro-F1, loss, per class, confusion
+    events.py      the event log of a run folder
+    checkpoint.py  checkpoints that are whole or not there
+    folder.py      staging, fsync, rename, SHA-256 manifest
+    faults.py      memory and disk that run out, as sentences
+    control.py     pause, resume and stop from other threads
+    result.py      the object that a finished run answers with
+"""

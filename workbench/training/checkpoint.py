@@ -1,0 +1,126 @@
+"""Checkpoints of a run: `checkpoints/step-N/` with weights/, best/, optimizer.safetensors and progress.json under a manifest.
+
+The best weights so far travel inside each checkpoint (as hard links), so that a run resumed from step 20 does not take over the best
+weights of a step 40 that it has not reached again. No pickle: state is safetensors and JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from workbench.methods import Attached
+from workbench.recipe import Recipe
+from workbench.training.folder import damage, link_files, write_folder
+from workbench.training.progress import Progress
+
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was verified byte by byte. `next_event` is the number of the first event after it."""
+
+    folder: Path
+    progress: Progress
+    next_event: int
+    recipe_key: str
+    fingerprint: str
+
+    def restore(self, attached: Attached) -> dict[str, Tensor]:
+        """Loads the weights into the model and returns the optimizer's state."""
+        attached.restore(self.folder / "weights")
+        return load_file(self.folder / "optimizer.safetensors")
+
+
+class CheckpointFolder:
+    """The checkpoints of one run folder; used by one trainer at a time."""
+
+    def __init__(self, run: Path) -> None:
+        self.root = run / "checkpoints"
+
+    def write(self, attached: Attached, optimizer: dict[str, Tensor], content: dict[str, Any], best: Path | None) -> None:
+        """Writes `step-N` and removes all but the newest two.
+
+        Args:
+            content: progress, next_event, recipe_key and fingerprint.
+            best: the folder with the best weights so far, if there was an evaluation.
+
+        Raises:
+            OSError or SafetensorError when the disk does not take it; earlier checkpoints are untouched.
+        """
+
+        def fill(staging: Path) -> None:
+            (staging / "weights").mkdir()
+            attached.save(staging / "weights")
+            save_file(optimizer, staging / "optimizer.safetensors")
+            if best is not None:
+                (staging / "best").mkdir()
+                link_files(best, staging / "best")
+            (staging / "progress.json").write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
+
+        write_folder(self.root / f"step-{content['progress']['step']}", fill)
+        for step, folder in self._steps()[KEPT:]:
+            if step < content["progress"]["step"]:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def newest(self) -> tuple[Checkpoint | None, list[str]]:
+        """The newest checkpoint whose every byte is right, and a sentence about each newer one that is not."""
+        notes: list[str] = []
+        for step, folder in self._steps():
+            reason = damage(folder)
+            checkpoint = None if reason else _read(folder, step)
+            if checkpoint is not None:
+                return checkpoint, notes
+            notes.append(f"The checkpoint of step {step} was skipped: {reason or 'its progress.json is not readable'}.")
+        return None, notes
+
+    def remove_after(self, step: int) -> None:
+        """Removes damaged checkpoints beyond the one that was chosen, and what an interrupted write left behind."""
+        for number, folder in self._steps():
+            if number > step:
+                shutil.rmtree(folder, ignore_errors=True)
+        if self.root.is_dir():
+            for folder in self.root.glob(".*"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Removes all checkpoints."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _steps(self) -> list[tuple[int, Path]]:
+        found = []
+        for folder in self.root.glob("step-*"):
+            number = folder.name.removeprefix("step-")
+            if number.isdecimal() and folder.is_dir():
+                found.append((int(number), folder))
+        return sorted(found, reverse=True)
+
+
+def _read(folder: Path, step: int) -> Checkpoint | None:
+    try:
+        content = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
+        progress = Progress.from_json(content["progress"])
+        if progress.step != step:
+            return None
+        return Checkpoint(folder, progress, int(content["next_event"]), content["recipe_key"], content["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def recipe_key(recipe: Recipe) -> str:
+    """SHA-256 of all that decides a run's numbers; the name does not."""
+    content = recipe.model_dump(mode="json", exclude={"name"})
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def checkpoint_bytes(attached: Attached) -> int:
+    """Size of one checkpoint: the tuned weights, the best ones, and AdamW's two moments."""
+    return 4 * sum(parameter.numel() * parameter.element_size() for _, parameter in attached.parameters())

@@ -1,0 +1,51 @@
+"""Pause, resume and stop: flags that other threads set and the trainer reads at every step."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+class Control:
+    """Owned by whoever started the run; safe to use from any thread. A stop wins over a pause and is final."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._pause = False
+        self._stop = False
+
+    def request_pause(self) -> None:
+        self._set(pause=True)
+
+    def request_resume(self) -> None:
+        self._set(pause=False)
+
+    def request_stop(self) -> None:
+        self._set(stop=True)
+
+    @property
+    def stop_requested(self) -> bool:
+        return self._stop
+
+    @property
+    def pause_requested(self) -> bool:
+        return self._pause and not self._stop
+
+    @property
+    def state(self) -> str:
+        """running, paused or stopping."""
+        return "stopping" if self._stop else "paused" if self._pause else "running"
+
+    def wait_while_paused(self, alive: Callable[[], None] | None = None) -> None:
+        """Blocks until resumed or stopped; `alive` is called about twice a second meanwhile."""
+        with self._changed:
+            while self.pause_requested:
+                self._changed.wait(0.5)
+                if alive is not None:
+                    alive()
+
+    def _set(self, *, pause: bool | None = None, stop: bool = False) -> None:
+        with self._changed:
+            self._pause = self._pause if pause is None else pause
+            self._stop = self._stop or stop
+            self._changed.notify_all()

@@ -1,0 +1,52 @@
+"""What machines run out of, as sentences."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import safetensors
+import torch
+
+from workbench.errors import TrainingError
+
+MEMORY_FIX = "Lower training.batch_size or prompt.max_length, set training.gradient_checkpointing, or quantize the model; then resume."
+
+
+@contextmanager
+def plain_memory_errors() -> Iterator[None]:
+    """Raises TrainingError, saying what to lower, where memory ran out."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise TrainingError("There is not enough memory for this run.", fix=MEMORY_FIX) from error
+    except RuntimeError as error:
+        # On a CPU torch reports this as a plain RuntimeError.
+        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+            raise TrainingError("There is not enough memory for this run.", fix=MEMORY_FIX) from error
+        raise
+
+
+@contextmanager
+def plain_disk_errors() -> Iterator[None]:
+    """Raises TrainingError where the run folder could not be written or read."""
+    try:
+        yield
+    except (OSError, safetensors.SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or "the disk did not take the weights"
+        raise TrainingError(
+            f"The run's files could not be written: {reason}.",
+            fix="Free disk space, then resume; the run goes on from its last checkpoint.",
+        ) from error
+
+
+def refuse_full_disk(folder: Path, needed_bytes: int) -> None:
+    """Raises TrainingError, with both figures, when there is less room than `needed_bytes`."""
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise TrainingError(
+            f"The run needs {needed_bytes / 1e6:,.0f} MB on the disk for its checkpoints and {free / 1e6:,.0f} MB are free.",
+            fix="Free disk space or choose a method that tunes fewer weights, such as lora.",
+        )

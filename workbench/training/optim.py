@@ -1,0 +1,60 @@
+"""Fused AdamW with weight decay on matrices only, learning-rate curves, and optimizer state as named tensors."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from workbench.errors import TrainingError
+
+Named = list[tuple[str, nn.Parameter]]
+
+
+def build_optimizer(parameters: Named, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019). Biases, norms and other vectors do not decay."""
+    matrices = [p for _, p in parameters if p.ndim > 1]
+    vectors = [p for _, p in parameters if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for _, p in parameters)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, fused=fused)
+
+
+def rate_factor(step: int, total: int, *, scheduler: str, warmup: float) -> float:
+    """Share of the peak learning rate at step `step` (from 0) of `total`: a linear rise, then linear, cosine or constant.
+
+    A pure function of the step, so a resumed run needs no scheduler state. The first step is never 0 and the last one is not either.
+    """
+    rising = math.ceil(total * warmup)
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    left = (total - step) / max(1, total - rising)
+    if scheduler == "linear":
+        return left
+    if scheduler == "cosine":
+        return 0.5 * (1 - math.cos(math.pi * left))
+    return 1.0
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer, parameters: Named) -> dict[str, Tensor]:
+    """Everything AdamW remembers, as tensors on the CPU named `parameter/key`."""
+    return {
+        f"{name}/{key}": value.detach().to("cpu", copy=True).contiguous()
+        for name, parameter in parameters
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def load_optimizer_state(optimizer: torch.optim.Optimizer, parameters: Named, state: dict[str, Tensor]) -> None:
+    """Puts back what `optimizer_state` took.
+
+    Raises:
+        TrainingError: the state belongs to other parameters.
+    """
+    own = dict(parameters)
+    for full_name, value in state.items():
+        name, _, key = full_name.rpartition("/")
+        if name not in own or (key != "step" and value.shape != own[name].shape):
+            raise TrainingError(f"The checkpoint's optimizer state does not fit '{name}'.", fix="Start the run anew.")
+        optimizer.state[own[name]][key] = value.to(own[name].device, copy=True)

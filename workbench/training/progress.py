@@ -1,0 +1,50 @@
+"""What a run has to remember, beside weights and optimizer, to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from workbench.recipe import Recipe
+
+
+@dataclass
+class Progress:
+    """The trainer's counters. The sampler's place and the learning rate follow from `step`; random numbers are seeded at every step."""
+
+    step: int = 0
+    examples: int = 0
+    seconds: float = 0.0
+    best_step: int | None = None
+    best_metrics: dict[str, float] | None = None
+    without_improvement: int = 0
+    stopped_early: bool = False
+    peak_memory_bytes: int = 0
+
+    @property
+    def examples_per_second(self) -> float:
+        return round(self.examples / max(self.seconds, 1e-9), 3)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Progress:
+        return cls(**{field.name: content[field.name] for field in fields(cls)})
+
+    def record(self, metrics: dict[str, Any], recipe: Recipe) -> bool:
+        """Notes an evaluation at the current step and says whether it is the best so far; equal metrics are told apart by loss."""
+        stopping = recipe.training.early_stopping
+        metric = stopping.metric if stopping else "accuracy"
+        figures = {key: float(metrics[key]) for key in ("accuracy", "macro_f1", "loss")}
+        better = self.best_metrics is None or _rank(figures, metric) > _rank(self.best_metrics, metric)
+        if better:
+            self.best_step, self.best_metrics, self.without_improvement = self.step, figures, 0
+        else:
+            self.without_improvement += 1
+            self.stopped_early = stopping is not None and self.without_improvement >= stopping.patience
+        return better
+
+
+def _rank(figures: dict[str, float], metric: str) -> tuple[float, float]:
+    return (-figures["loss"] if metric == "loss" else figures[metric], -figures["loss"])

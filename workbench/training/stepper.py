@@ -1,0 +1,108 @@
+"""One optimizer step: which rows, at which learning rate, under which random numbers; loss, gradients, update."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from workbench.errors import TrainingError
+from workbench.methods import Attached
+from workbench.recipe import TrainingPart
+from workbench.serving.classifier import EncodedExample, PromptClassifier
+from workbench.training.batching import BatchPlan
+from workbench.training.optim import build_optimizer, rate_factor
+from workbench.training.precision import autocast, compute_dtype
+
+
+@dataclass(frozen=True)
+class StepFigures:
+    """loss is the mean over the step's rows (nats); gradient_norm is None where float16 overflowed and nothing was updated."""
+
+    loss: float
+    learning_rate: float
+    gradient_norm: float | None
+    rows: int
+
+
+class Stepper:
+    """Everything a step needs. Owned by one trainer; `step` is a pure function of weights, optimizer state and step number."""
+
+    def __init__(self, training: TrainingPart, classifier: PromptClassifier, attached: Attached, encoded: list[EncodedExample]) -> None:
+        self.training, self.classifier, self.attached, self.encoded = training, classifier, attached, encoded
+        self.device = classifier.loaded.device
+        self.dtype = compute_dtype(training.precision, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        self.rate = attached.learning_rate if training.learning_rate == "auto" else float(training.learning_rate)
+        self.optimizer = build_optimizer(attached.parameters(), learning_rate=self.rate, weight_decay=training.weight_decay)
+        lengths = [example.length for example in encoded]
+        self.batches = BatchPlan(lengths, batch_size=training.batch_size, accumulation=training.gradient_accumulation, seed=training.seed)
+
+    def step(self, number: int, total: int) -> StepFigures:
+        """Runs step `number` (from 0) of `total`.
+
+        Raises:
+            TrainingError: the loss or a gradient is not finite; the weights are still those of the step before.
+        """
+        batches = self.batches.step(number)
+        rate = self.rate * rate_factor(number, total, scheduler=self.training.scheduler, warmup=self.training.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        seed_everything(self.training.seed, number + 1)
+        loss = self._accumulate(batches, number + 1)
+        norm = self._update(number + 1)
+        return StepFigures(loss, rate, norm, sum(len(batch) for batch in batches))
+
+    def _accumulate(self, batches: list[list[int]], step: int) -> float:
+        """Gradients of the mean loss over all rows of the step, however they are cut into batches; returns that loss."""
+        rows = sum(len(batch) for batch in batches)
+        total = 0.0
+        for batch in batches:
+            loss = self._loss([self.encoded[row] for row in batch]) / rows
+            value = float(loss.detach())
+            refuse_non_finite(value, "loss", step)
+            total += value
+            self.scaler.scale(loss).backward()
+        return total
+
+    def _loss(self, examples: list[EncodedExample]) -> torch.Tensor:
+        """Summed negative log-likelihood of the true classes, a scalar."""
+        with autocast(self.device, self.dtype):
+            log_probabilities = self.classifier.log_probabilities(examples)
+        labels = torch.tensor([example.label for example in examples], device=log_probabilities.device)
+        return torch.nn.functional.nll_loss(log_probabilities.float(), labels, reduction="sum")
+
+    def _update(self, step: int) -> float | None:
+        """Clips and applies the gradients; returns their norm before clipping."""
+        self.scaler.unscale_(self.optimizer)
+        parameters = [parameter for _, parameter in self.attached.parameters()]
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.training.max_gradient_norm))
+        # In float16 an overflow is ordinary: the scaler skips the step and lowers its scale. At scale 1 there is nothing left to lower.
+        overflow = self.scaler.is_enabled() and not np.isfinite(norm) and self.scaler.get_scale() > 1
+        if not overflow:
+            refuse_non_finite(norm, "gradient", step)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return None if overflow else norm
+
+
+def refuse_non_finite(value: float, what: str, step: int) -> None:
+    """Raises TrainingError when `value` is NaN or infinite."""
+    if not np.isfinite(value):
+        raise TrainingError(
+            f"The {what} was not a finite number at step {step}.",
+            fix="Lower training.learning_rate or set training.precision to float32; the last checkpoint before it is kept.",
+        )
+
+
+def seed_everything(seed: int, number: int) -> None:
+    """Seeds torch, python and numpy from a run's seed and a step number, so that dropout at a step does not depend on earlier steps."""
+    digest = hashlib.sha256(f"{seed}-{number}".encode()).digest()
+    value = int.from_bytes(digest[:4], "big")
+    torch.manual_seed(value)
+    random.seed(value)
+    np.random.seed(value)  # noqa: NPY002 - libraries draw from the global generator

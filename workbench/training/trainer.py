@@ -1,0 +1,291 @@
+"""The training loop: negative log-likelihood of class log-probabilities, made to be killed.
+
+    setup -> evaluate (zero-shot) -> [ step -> evaluate -> checkpoint ]* -> finish -> result.json
+
+Nothing that a step does depends on the steps before it except weights and optimizer state: batches and learning rate are functions
+of the step, and random numbers (dropout) are seeded at every step. So on one CPU a run that was killed and resumed gives the same
+losses and the same bytes as one that was not. A non-finite loss stops the run at that step; a stock trainer logs it as 0.0 and goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from workbench.data.dataset import load_splits
+from workbench.errors import TrainingError, WorkbenchError
+from workbench.methods import attach, check_method
+from workbench.recipe import Recipe
+from workbench.serving.classifier import PromptClassifier
+from workbench.training.checkpoint import Checkpoint, CheckpointFolder, checkpoint_bytes, recipe_key
+from workbench.training.control import Control
+from workbench.training.events import EventLog
+from workbench.training.faults import plain_disk_errors, plain_memory_errors, refuse_full_disk
+from workbench.training.folder import link_files, recover_folder, replace_file, write_folder
+from workbench.training.metrics import classification_metrics
+from workbench.training.optim import load_optimizer_state, optimizer_state
+from workbench.training.plan import make_schedule
+from workbench.training.precision import autocast, memory_bytes, peak_memory_bytes
+from workbench.training.progress import Progress
+from workbench.training.result import RESULT, make_result, read_result, write_result
+from workbench.training.stepper import Stepper, refuse_non_finite, seed_everything
+
+if TYPE_CHECKING:
+    from workbench.models.pool import ModelPool
+
+__all__ = ["Control", "train_run"]
+
+OnEvent = Callable[[dict[str, Any]], None]
+SMALLEST_PROBABILITY = 1e-30
+LARGEST_CHECKPOINT_SHARE = 0.1
+
+
+def train_run(recipe: Recipe, folder: Path, control: Control, pool: ModelPool, *, on_event: OnEvent | None = None) -> dict[str, Any]:
+    """Trains a recipe in a run folder, or goes on from the newest whole checkpoint there; a finished run answers and trains nothing.
+
+    Args:
+        folder: the run's own folder; made when it is not there.
+        control: read at every step.
+        pool: where the model comes from. The run takes a copy of its own, so nobody else ever sees half-tuned weights.
+        on_event: called with every event after it was written to events.jsonl.
+
+    Returns:
+        status (finished or stopped), metrics (of the best evaluation; None without validation rows), steps, best_step, seconds,
+        examples_per_second, peak_memory_bytes, trainable_parameters, total_parameters.
+
+    Raises:
+        WorkbenchError: the run cannot start or go on; an "error" event says the same. Checkpoints stay where they are.
+    """
+    folder = Path(folder)
+    finished = read_result(folder)
+    if finished is not None:
+        return finished
+    trainer = Trainer(recipe, folder, control, pool, on_event)
+    try:
+        with plain_memory_errors():
+            trainer.setup()
+            with plain_disk_errors():
+                return trainer.train()
+    except KeyboardInterrupt:
+        trainer.emit("status", status="interrupted")
+        raise
+    except WorkbenchError as error:
+        with contextlib.suppress(OSError):  # a full disk must not hide the reason
+            trainer.emit("error", message=error.message, fix=error.fix, error_id=None)
+        raise
+    finally:
+        trainer.close()
+
+
+class Trainer:
+    """One run from setup to close; used once, by one thread."""
+
+    def __init__(self, recipe: Recipe, folder: Path, control: Control, pool: ModelPool, on_event: OnEvent | None) -> None:
+        with plain_disk_errors():
+            folder.mkdir(parents=True, exist_ok=True)
+        self.recipe, self.folder, self.control, self.pool = recipe, folder, control, pool
+        self.log = EventLog(folder / "events.jsonl")
+        self.checkpoints = CheckpointFolder(folder)
+        self.best, self.final = folder / "best", folder / "final"
+        self.progress = Progress()
+        self._on_event = on_event
+        self._written_step = -1
+        self._written_at, self._write_seconds = 0.0, 0.0
+
+    def setup(self) -> None:
+        """Data, model, method, optimizer, and the place to go on from."""
+        recipe = self.recipe
+        options = check_method(recipe.method)
+        self.splits = load_splits(recipe.data)
+        if not self.splits.train.examples:
+            raise TrainingError("There are no rows to train on.", fix="Lower data.split.validation or choose a file with more rows.")
+        self.loaded = self.pool.fresh(recipe.model)
+        self.device = self.loaded.device
+        self.classifier = PromptClassifier(self.loaded, recipe.prompt, self.splits.labels)
+        seed_everything(recipe.training.seed, 0)
+        self.attached = attach(self.loaded, options, keep_original=False)
+        if recipe.training.gradient_checkpointing:
+            self._checkpoint_gradients()
+        encoded = self.classifier.encode(self.splits.train.examples)
+        self.stepper = Stepper(recipe.training, self.classifier, self.attached, encoded)
+        self.schedule = make_schedule(recipe.training, self.stepper.batches.steps_per_epoch)
+        with plain_disk_errors():
+            self._go_on()
+
+    def _checkpoint_gradients(self) -> None:
+        if not getattr(self.loaded.model, "supports_gradient_checkpointing", False):
+            raise TrainingError("This model cannot checkpoint gradients.", fix="Set training.gradient_checkpointing to false.")
+        self.loaded.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+    def _go_on(self) -> None:
+        """Puts the run folder and the model into the state of the newest whole checkpoint, or of a run that has not begun."""
+        if not (self.folder / "recipe.yaml").exists():
+            replace_file(self.folder / "recipe.yaml", self.recipe.to_yaml())
+        refuse_full_disk(self.folder, 2 * checkpoint_bytes(self.attached))
+        recover_folder(self.best)
+        checkpoint, notes = self.checkpoints.newest()
+        if checkpoint is not None:
+            self._adopt(checkpoint)
+        (self.folder / RESULT).unlink(missing_ok=True)
+        for folder in (self.final,) if checkpoint else (self.final, self.best):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.log.truncate(checkpoint.next_event if checkpoint else 0)
+        self.checkpoints.remove_after(self.progress.step if checkpoint else -1)
+        self.emit("status", status="running")
+        for note in notes:
+            self.emit("note", text=note)
+        if checkpoint is None:
+            self._emit_plan()
+
+    def _adopt(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.recipe_key != recipe_key(self.recipe):
+            raise TrainingError("The run's checkpoints were made with another recipe.", fix="Start a new run with this recipe.")
+        if checkpoint.fingerprint != self.loaded.fingerprint:
+            raise TrainingError("The model is not the one this run was started with.", fix="Put the former model back, or start a new run.")
+        state = checkpoint.restore(self.attached)
+        load_optimizer_state(self.stepper.optimizer, self.attached.parameters(), state)
+        self.progress = checkpoint.progress
+        self._written_step = checkpoint.progress.step
+        if (checkpoint.folder / "best").is_dir():
+            write_folder(self.best, lambda staging: link_files(checkpoint.folder / "best", staging))
+
+    def _emit_plan(self) -> None:
+        self.emit(
+            "plan",
+            total_steps=self.schedule.total_steps,
+            steps_per_epoch=self.stepper.batches.steps_per_epoch,
+            trainable_parameters=self.attached.trainable_parameters,
+            total_parameters=self.attached.total_parameters,
+            labels=list(self.splits.labels),
+            train_rows=len(self.splits.train),
+            validation_rows=len(self.splits.validation),
+            learning_rate=self.stepper.rate,
+            notes=list(self.splits.notes),
+        )
+
+    def train(self) -> dict[str, Any]:
+        """Steps until the end, an early stop or a request; returns the run's result."""
+        progress, schedule = self.progress, self.schedule
+        self._written_at = time.perf_counter()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        if progress.step == 0 and progress.best_step is None:
+            self.evaluate()
+        self.loaded.model.train()
+        while progress.step < schedule.total_steps and not progress.stopped_early:
+            if self._halted():
+                self.save_checkpoint()
+                return self.finish("stopped")
+            self._step()
+            if schedule.evaluates(progress.step):
+                self.evaluate()
+            if schedule.checkpoints(progress.step) and self._worth_a_checkpoint():
+                self.save_checkpoint()
+        if progress.stopped_early:
+            self.emit("note", text=f"Stopped early at step {progress.step}: no better evaluation since step {progress.best_step}.")
+        self.save_checkpoint()
+        return self.finish("finished")
+
+    def _halted(self) -> bool:
+        """Waits while a pause is on; says whether to stop."""
+        if self.control.pause_requested:
+            self.save_checkpoint()
+            self.emit("status", status="paused")
+            self.control.wait_while_paused()
+            if not self.control.stop_requested:
+                self.emit("status", status="running")
+        return self.control.stop_requested
+
+    def _worth_a_checkpoint(self) -> bool:
+        """Checkpoints at automatic times may take a tenth of the time: a whole model is heavy to write, an adapter is not."""
+        if self.recipe.training.checkpoint_every != "auto":
+            return True
+        return (time.perf_counter() - self._written_at) * LARGEST_CHECKPOINT_SHARE >= self._write_seconds
+
+    def _step(self) -> None:
+        started = time.perf_counter()
+        progress = self.progress
+        figures = self.stepper.step(progress.step, self.schedule.total_steps)
+        progress.step += 1
+        progress.examples += figures.rows
+        progress.seconds += time.perf_counter() - started
+        self.emit(
+            "train",
+            step=progress.step,
+            epoch=round(progress.step / self.stepper.batches.steps_per_epoch, 4),
+            loss=figures.loss,
+            learning_rate=figures.learning_rate,
+            gradient_norm=figures.gradient_norm,
+            examples_per_second=progress.examples_per_second,
+            memory_bytes=memory_bytes(self.device),
+            seconds_left=round(progress.seconds / progress.step * (self.schedule.total_steps - progress.step), 3),
+        )
+
+    def evaluate(self) -> None:
+        """Measures the validation rows at the current step and keeps the weights if they are the best so far."""
+        examples = self.splits.validation.examples
+        if not examples:
+            return
+        with autocast(self.device, self.stepper.dtype):
+            probabilities = self.classifier.predict(examples, batch_size=max(32, self.recipe.training.batch_size))
+        labels = [self.splits.labels.index(example.label) for example in examples]
+        metrics = classification_metrics(probabilities.clamp_min(SMALLEST_PROBABILITY).log(), labels, self.splits.labels)
+        refuse_non_finite(metrics["loss"], "validation loss", self.progress.step)
+        better = self.progress.record(metrics, self.recipe)
+        self.emit("evaluation", step=self.progress.step, best=better, **metrics)
+        if better:
+            write_folder(self.best, self.attached.save)
+
+    def save_checkpoint(self) -> None:
+        """Writes a checkpoint of the current step unless there is one."""
+        if self._written_step == self.progress.step:
+            return
+        started = time.perf_counter()
+        self.progress.peak_memory_bytes = max(self.progress.peak_memory_bytes, peak_memory_bytes(self.device))
+        self.log.flush()
+        content = {
+            "progress": self.progress.to_json(),
+            "next_event": self.log.next,
+            "recipe_key": recipe_key(self.recipe),
+            "fingerprint": self.loaded.fingerprint,
+        }
+        state = optimizer_state(self.stepper.optimizer, self.attached.parameters())
+        self.checkpoints.write(self.attached, state, content, self.best if self.progress.best_step is not None else None)
+        self._written_step, self._written_at = self.progress.step, time.perf_counter()
+        self._write_seconds = self._written_at - started
+        self.emit("checkpoint", step=self.progress.step)
+
+    def finish(self, status: str) -> dict[str, Any]:
+        """Saves the best weights in final/; a complete run gets its result.json and needs its checkpoints no longer."""
+        if self.progress.best_step is not None:
+            self.attached.restore(self.best)
+        write_folder(self.final, self.attached.save)
+        if self.progress.best_step == 0 and self.progress.step > 0:
+            self.emit("note", text="No evaluation was better than the untrained model; the weights kept are those of step 0.")
+        self.progress.peak_memory_bytes = max(self.progress.peak_memory_bytes, peak_memory_bytes(self.device))
+        result = make_result(status, self.progress, self.attached)
+        self.emit("status", status=status)
+        if status == "finished":
+            self.log.flush()
+            write_result(self.folder, result)
+            self.checkpoints.clear()
+        return result
+
+    def emit(self, kind: str, **content: Any) -> None:
+        event = self.log.append(kind, **content)
+        if self._on_event is not None:
+            self._on_event(event)
+
+    def close(self) -> None:
+        """Lets go of the log and of the model's memory; harmless at any moment."""
+        self.log.close()
+        for name in ("stepper", "attached", "classifier", "loaded"):
+            self.__dict__.pop(name, None)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
