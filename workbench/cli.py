@@ -1,0 +1,119 @@
+"""The command line over the same service as the page: lines for people on stderr and, last, one JSON object on stdout.
+
+Exit 0 on success; 2 for a person's mistake, in one sentence; 1 for a bug, with the id under which the log has it. Nothing heavy is
+imported before a command needs it: `runs` and `show` answer without torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from workbench import commands
+from workbench.errors import SettingsError, WorkbenchError
+from workbench.runs.faults import LOG_FILE, log_bug
+from workbench.settings import default_data_root
+
+Command = Callable[[argparse.Namespace], dict[str, Any]]
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises its complaint as one sentence instead of printing usage and leaving."""
+
+    def error(self, message: str) -> NoReturn:
+        sentence = f"{message[:1].upper()}{message[1:].rstrip('.')}."
+        raise SettingsError(sentence, fix=f"`{self.prog} --help` shows what it takes.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    root = default_data_root()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        parsed = parser().parse_args(arguments)
+        root = Path(parsed.runs).expanduser()
+        answer = parsed.command(parsed)
+    except WorkbenchError as error:
+        print(" ".join(f"{error.message} {error.fix}".split()), file=sys.stderr)
+        return 2
+    except commands.LoggedBug as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        error_id = log_bug(root, error, f"command {' '.join(arguments or sys.argv[1:])}")
+        print(f"Something broke in the workbench (error {error_id}); {root / LOG_FILE} has the details.", file=sys.stderr)
+        return 1
+    print(json.dumps(answer, ensure_ascii=False), flush=True)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their flags."""
+    top = _Parser(prog="python -m workbench", description="Tune language models with prompts.", allow_abbrev=False)
+    subparsers = top.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def add(name: str, command: Command, summary: str) -> argparse.ArgumentParser:
+        sub = subparsers.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        sub.add_argument("--runs", metavar="DIR", default=str(default_data_root()), help="folder that holds the runs (%(default)s)")
+        sub.set_defaults(command=command)
+        return sub
+
+    def add_recipe(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("recipe", metavar="RECIPE", help="a YAML file or the name of a preset")
+        sub.add_argument(
+            "--set", action="append", default=[], type=_assignment, metavar="KEY=VALUE", dest="assignments", help="e.g. training.seed=1"
+        )
+
+    def add_run(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("run", metavar="RUN", help="a run's id or the start of it")
+
+    add_recipe(add("train", commands.train, "Train a recipe."))
+    add_run(add("resume", commands.resume, "Go on with a run from its last checkpoint."))
+    evaluate = add("evaluate", commands.evaluate, "Measure a run on a labelled file.")
+    add_run(evaluate)
+    evaluate.add_argument("--data", required=True, metavar="FILE")
+    predict = add("predict", commands.predict, "Add predictions and probabilities to a file.")
+    add_run(predict)
+    predict.add_argument("--data", required=True, metavar="FILE")
+    predict.add_argument("--out", required=True, metavar="FILE", help="csv, tsv, jsonl or xlsx")
+    score = add("score", commands.score, "Measure each template of a recipe without any training.")
+    add_recipe(score)
+    score.add_argument("--data", metavar="FILE", help="labelled rows; else the recipe's validation rows")
+    inspect = add("inspect", commands.inspect, "Say what a model is and what it takes.")
+    inspect.add_argument("model", metavar="MODEL", help="embedded:NAME, a folder or a hub id")
+    inspect.add_argument("--quantization", choices=("none", "int8", "nf4", "fp4"), default="none")
+    add("methods", commands.methods, "List the tuning methods and their options.")
+    add("presets", commands.presets, "List the recipes that come with the workbench.")
+    add("runs", commands.runs, "List the runs, newest first.")
+    add_run(add("show", commands.show, "Show a run with its recipe."))
+    add_run(add("delete", commands.delete, "Delete a run and its files."))
+    export = add("export", commands.export, "Write a folder that answers without the workbench's page.")
+    add_run(export)
+    export.add_argument("--to", required=True, metavar="DIR")
+    export.add_argument("--merge", action="store_true", help="one model with the tuning in its weights")
+    return top
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """`key=value`, the value read as YAML: numbers, lists and null are what they look like."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise argparse.ArgumentTypeError(f"'{text}' is not KEY=VALUE")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise argparse.ArgumentTypeError(f"the value of '{key}' is not readable YAML") from None

@@ -1,0 +1,271 @@
+"""What each command does: parsed flags in, the JSON object out. Progress and notes for people go to stderr."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import RunError, WorkbenchError
+from workbench.recipe import ModelPart, load_recipe, preset_names, resolve_path
+from workbench.runs.service import RunService
+from workbench.runs.view import RunSummary
+
+METRICS = ("accuracy", "macro_f1", "loss")
+RESULT_KEYS = (
+    "status",
+    "metrics",
+    "steps",
+    "seconds",
+    "examples_per_second",
+    "peak_memory_bytes",
+    "trainable_parameters",
+    "total_parameters",
+)
+SECONDS_BETWEEN_LOOKS = 0.3
+
+
+class LoggedBug(Exception):
+    """A bug that was logged already where it happened."""
+
+
+def train(arguments: argparse.Namespace) -> dict[str, Any]:
+    """train RECIPE: queue, follow, answer with the figures."""
+    recipe = load_recipe(arguments.recipe, dict(arguments.assignments))
+    with _service(arguments, writable=True) as service:
+        return _follow(service, service.submit(recipe))
+
+
+def resume(arguments: argparse.Namespace) -> dict[str, Any]:
+    """resume RUN: as `train`, from the last checkpoint; a finished run answers at once."""
+    with _service(arguments) as service:
+        run_id = service.resolve(arguments.run)
+        if service.store.record(run_id).status == "finished":
+            _say(f"Run {run_id} is finished already.")
+            return _answer(service, run_id)
+    with _service(arguments, writable=True) as service:
+        service.resume(run_id)
+        return _follow(service, run_id)
+
+
+def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
+    """evaluate RUN --data FILE."""
+    from workbench.runs.files import evaluate_file
+
+    with _service(arguments) as service:
+        answer = evaluate_file(service.predictor(service.resolve(arguments.run)), _data(arguments.data))
+    _say(f"{answer['examples']} examples: {_figures(answer['metrics'])}")
+    return answer
+
+
+def predict(arguments: argparse.Namespace) -> dict[str, Any]:
+    """predict RUN --data FILE --out FILE."""
+    from workbench.runs.files import predict_file
+
+    with _service(arguments) as service:
+        answer = predict_file(service.predictor(service.resolve(arguments.run)), _data(arguments.data), arguments.out)
+    _say(f"{answer['examples']} predictions written to {answer['out']}.")
+    return answer
+
+
+def score(arguments: argparse.Namespace) -> dict[str, Any]:
+    """score RECIPE [--data FILE]: each template by itself, and all together when there are several, on the untuned model."""
+    from workbench.data.dataset import load_splits
+    from workbench.models.loading import load_model
+    from workbench.runs.files import evaluate_examples, labelled_examples
+    from workbench.serving.predictor import Predictor
+
+    recipe = load_recipe(arguments.recipe, dict(arguments.assignments))
+    splits = load_splits(recipe.data)
+    examples = labelled_examples(_data(arguments.data), recipe, splits.labels) if arguments.data else splits.validation.examples
+    if not examples:
+        raise WorkbenchError("There are no rows to score.", fix="Give a labelled file with --data, or set data.split.validation.")
+    loaded = load_model(recipe.model)
+    templates = []
+    for template in recipe.prompt.templates:
+        single = recipe.replace({"prompt.templates": [template]})
+        metrics = evaluate_examples(Predictor(loaded, None, single, splits.labels), examples)["metrics"]
+        _say(f"{_figures(metrics)}   {template}")
+        templates.append({"template": template, "metrics": metrics})
+    answer: dict[str, Any] = {"templates": templates, "examples": len(examples)}
+    if len(templates) > 1:
+        answer["ensemble"] = evaluate_examples(Predictor(loaded, None, recipe, splits.labels), examples)["metrics"]
+        _say(f"{_figures(answer['ensemble'])}   all together")
+    return answer
+
+
+def inspect(arguments: argparse.Namespace) -> dict[str, Any]:
+    """inspect MODEL [--quantization Q]: the model card."""
+    from workbench.models.card import model_card
+
+    path = arguments.model if arguments.model.startswith("embedded:") else resolve_path(arguments.model, Path.cwd())
+    card = model_card(ModelPart(path=path).path, quantization=arguments.quantization)
+    content = card.to_json()
+    for name, value in content.items():
+        if isinstance(value, (str, int, float)):
+            _say(f"{name}: {value}")
+    return content
+
+
+def methods(arguments: argparse.Namespace) -> dict[str, Any]:
+    """methods: names, titles, descriptions and option fields."""
+    from workbench.methods import method_info, method_names
+
+    infos = [_plain(method_info(name)) for name in method_names()]
+    for info in infos:
+        _say(f"{info['name']:<14} {info['description']}")
+    return {"methods": infos}
+
+
+def presets(arguments: argparse.Namespace) -> dict[str, Any]:
+    """presets: the recipes that come with the workbench."""
+    rows = []
+    for name in preset_names():
+        recipe = load_recipe(name)
+        rows.append(
+            {"name": name, "title": recipe.name, "task": recipe.task, "model": recipe.model.path, "method": recipe.method.get("name")}
+        )
+        _say(f"{name:<28} {recipe.model.path:<20} {recipe.method.get('name')}")
+    if not rows:
+        _say("There are no preset recipes: the folder presets/recipes is missing or empty.")
+    return {"presets": rows}
+
+
+def runs(arguments: argparse.Namespace) -> dict[str, Any]:
+    """runs: all runs, newest first."""
+    with _service(arguments) as service:
+        summaries = service.runs()
+    for summary in summaries:
+        _say(f"{summary.id}  {summary.status:<11}  {_figures(summary.metrics):<40}  {summary.name}")
+    if not summaries:
+        _say("There is no run here yet.")
+    return {"runs": [_row(summary) for summary in summaries]}
+
+
+def show(arguments: argparse.Namespace) -> dict[str, Any]:
+    """show RUN: its state, figures, recipe and folder."""
+    with _service(arguments) as service:
+        run_id = service.resolve(arguments.run)
+        view = service.read(run_id)
+        result, folder = service.result(run_id), service.store.folder(run_id)
+    _say(view.recipe.to_yaml().rstrip())
+    _say(f"{run_id}: {view.status}, step {view.step} of {view.total_steps}. {_figures(view.metrics)}")
+    return {
+        "run": run_id,
+        "name": view.name,
+        "status": view.status,
+        "created": view.created,
+        "step": view.step,
+        "total_steps": view.total_steps,
+        "metrics": view.metrics,
+        "error": view.error,
+        "result": result,
+        "recipe": view.recipe.model_dump(),
+        "folder": str(folder),
+    }
+
+
+def delete(arguments: argparse.Namespace) -> dict[str, Any]:
+    """delete RUN."""
+    with _service(arguments, writable=True) as service:
+        run_id = service.resolve(arguments.run)
+        service.delete(run_id)
+    _say(f"Run {run_id} is deleted.")
+    return {"deleted": run_id}
+
+
+def export(arguments: argparse.Namespace) -> dict[str, Any]:
+    """export RUN --to DIR [--merge]."""
+    from workbench.runs.export import export_run
+
+    with _service(arguments) as service:
+        answer = export_run(service, service.resolve(arguments.run), arguments.to, merge=arguments.merge)
+    _say(f"Exported to {answer['to']}; its predict.py answered {answer['rows_compared']} rows as the run does.")
+    return answer
+
+
+@contextmanager
+def _service(arguments: argparse.Namespace, *, writable: bool = False) -> Iterator[RunService]:
+    service = RunService(Path(arguments.runs).expanduser(), writable=writable, adopt_queue=False)
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+def _follow(service: RunService, run_id: str) -> dict[str, Any]:
+    """Prints a run's events until it has ended; Ctrl-C or a polite kill stops it after its step, with a checkpoint."""
+    _say(f"Run {run_id}")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    since, stopping = 0, False
+    while True:
+        try:
+            summary = service.wait(run_id, SECONDS_BETWEEN_LOOKS)
+            view = service.read(run_id, since)
+            since = view.next
+            for event in view.events:
+                _say_event(event, view.total_steps)
+            if summary.status not in ("queued", "running", "paused", "stopping"):
+                return _answer(service, run_id)
+        except KeyboardInterrupt:
+            if not stopping:
+                _say("Stopping after this step; the checkpoint is kept.")
+            stopping = True
+            service.stop(run_id)
+
+
+def _answer(service: RunService, run_id: str) -> dict[str, Any]:
+    view = service.read(run_id)
+    if view.status == "failed":
+        error = view.error or {}
+        if error.get("error_id"):
+            raise LoggedBug(f"{error['message']} {error.get('fix', '')}")
+        raise RunError(f"Run {run_id} failed: {error.get('message', 'no reason was kept.')}", fix=error.get("fix", ""))
+    result = service.result(run_id)
+    answer = {"run": run_id, **{key: result[key] for key in RESULT_KEYS if key in result}}
+    answer["status"] = view.status
+    answer["metrics"] = {name: (result.get("metrics") or view.metrics).get(name) for name in METRICS}
+    _say(f"Run {run_id} {view.status}. {_figures(answer['metrics'])}")
+    return answer
+
+
+def _say_event(event: dict[str, Any], total_steps: int) -> None:
+    kind = event["kind"]
+    if kind == "plan":
+        _say(f"{event['total_steps']} steps, {event['trainable_parameters']:,} of {event['total_parameters']:,} parameters train.")
+    elif kind == "train":
+        left = event.get("seconds_left")
+        _say(f"step {event['step']}/{total_steps}  loss {event['loss']:.4f}" + (f"  {left:.0f} s left" if left is not None else ""))
+    elif kind == "evaluation":
+        _say(f"step {event['step']}/{total_steps}  validation: {_figures(event)}")
+    elif kind == "note":
+        _say(str(event.get("text", "")))
+
+
+def _row(summary: RunSummary) -> dict[str, Any]:
+    return {"run": summary.id, **{name: value for name, value in asdict(summary).items() if name != "id"}}
+
+
+def _figures(metrics: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {metrics[name]:.4f}" for name in METRICS if isinstance(metrics.get(name), float))
+
+
+def _data(path: str) -> str:
+    return resolve_path(path, Path.cwd())
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return value
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

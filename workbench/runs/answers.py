@@ -1,0 +1,111 @@
+"""Trained runs as something that answers: their labels, their tuned weights, and predictors kept ready."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.errors import RunError
+from workbench.recipe import Recipe
+from workbench.runs.store import RunStore
+from workbench.runs.view import EventReader, last
+
+if TYPE_CHECKING:
+    from workbench.models.pool import ModelPool
+    from workbench.serving.predictor import Predictor
+
+PREDICTORS_KEPT = 3
+
+
+class Answers:
+    """Predictors of one data root's runs, the newest few kept. Owned by a `RunService`; safe to use from several threads."""
+
+    def __init__(self, store: RunStore, events: EventReader) -> None:
+        self._store = store
+        self._events = events
+        self._pool: ModelPool | None = None
+        self._kept: OrderedDict[tuple[str, bool], Predictor] = OrderedDict()
+        self._guard = threading.RLock()
+
+    @property
+    def pool(self) -> ModelPool:
+        """Models that nothing is ever attached to."""
+        with self._guard:
+            if self._pool is None:
+                from workbench.models.pool import ModelPool
+
+                self._pool = ModelPool()
+            return self._pool
+
+    def labels(self, run_id: str) -> tuple[str, ...]:
+        """The labels in the order of the run's probabilities."""
+        plan = last(self._events.read(self._store.folder(run_id) / "events.jsonl"), "plan")
+        if plan.get("labels"):
+            return tuple(plan["labels"])
+        from workbench.data.dataset import load_splits
+
+        return tuple(load_splits(self._store.recipe(run_id).data).labels)
+
+    def tuned_folder(self, run_id: str) -> Path:
+        """The folder with the run's tuned weights: the final ones, or the best so far of a run that has not ended.
+
+        Raises:
+            RunError: there are none yet.
+        """
+        for name in ("final", "best"):
+            folder = self._store.folder(run_id) / name
+            if folder.is_dir() and any(folder.iterdir()):
+                return folder
+        raise RunError(f"Run {run_id} has no tuned weights yet.", fix="Let it train up to its first evaluation, or resume it.")
+
+    def predictor(self, run_id: str, *, base: bool = False) -> Predictor:
+        """What answers for a run: its tuned model, or the untouched one it started from.
+
+        Raises:
+            RunError: there is no such run, or nothing has been tuned yet.
+        """
+        self._store.record(run_id)
+        with self._guard:
+            if (run_id, base) not in self._kept:
+                self._kept[run_id, base] = self._make(run_id, base)
+                while len(self._kept) > PREDICTORS_KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end((run_id, base))
+            return self._kept[run_id, base]
+
+    def forget(self, run_id: str) -> None:
+        """Drops the predictors of a run whose weights have changed or gone."""
+        with self._guard:
+            for base in (True, False):
+                self._kept.pop((run_id, base), None)
+
+    def _make(self, run_id: str, base: bool) -> Predictor:
+        from workbench.methods import attach, check_method
+        from workbench.serving.predictor import Predictor
+
+        recipe, labels = self._store.recipe(run_id), self.labels(run_id)
+        if base:
+            return Predictor(self.pool.get(recipe.model), None, recipe, labels)
+        folder = self.tuned_folder(run_id)
+        loaded = self.pool.fresh(recipe.model)
+        attached = attach(loaded, check_method(recipe.method), keep_original=False)
+        attached.restore(folder)
+        return Predictor(loaded, attached, recipe, labels)
+
+
+def check_trainable(recipe: Recipe) -> None:
+    """Everything about a recipe that can be refused without loading its model: method, templates, files, columns, labels.
+
+    Raises:
+        WorkbenchError: naming the first mistake.
+    """
+    from workbench.data.dataset import load_splits
+    from workbench.methods import check_method
+    from workbench.prompts.template import parse_template
+
+    check_method(recipe.method)
+    for template in recipe.prompt.templates:
+        parse_template(template)
+    load_splits(recipe.data)

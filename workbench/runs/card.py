@@ -1,0 +1,51 @@
+"""The model card of an export: what it was tuned from, on what, how well it did, and how to ask it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.recipe import Recipe
+
+
+def model_card_text(recipe: Recipe, about: dict[str, Any], result: dict[str, Any]) -> str:
+    """Markdown for model_card.md.
+
+    Args:
+        recipe: the exported recipe; its file names carry no folders.
+        about: content of export.json.
+        result: the run's figures; missing ones are left out.
+    """
+    metrics = result.get("metrics") or {}
+    figures = [f"| {name} | {metrics[name]:.4f} |" for name in ("accuracy", "macro_f1", "loss") if isinstance(metrics.get(name), float)]
+    table = ["## Measured on the validation rows", "", "| metric | value |", "|---|---|", *figures, ""] if figures else []
+    templates = [f"- `{template}`" for template in recipe.prompt.templates]
+    base = "in `model/`" if about["base_model"] == "included" else f"`{about['base_model']}`, to be downloaded or present"
+    return "\n".join(
+        [
+            f"# {_plain(recipe.name)}",
+            "",
+            f"A classifier for {', '.join(_plain(label) for label in about['labels'])}, tuned by Prompt Workbench (run {about['run']}).",
+            "",
+            f"- Method: `{recipe.method.get('name')}`{', merged into the weights' if about['merged'] else ''}",
+            f"- {'Model' if about['merged'] else 'Base model'}: {base}; quantization: {recipe.model.quantization}",
+            f"- Training data: `{recipe.data.train}`, seed {recipe.training.seed}",
+            "",
+            "## Templates",
+            "",
+            *templates,
+            "",
+            *table,
+            "## Ask it",
+            "",
+            "    pip install -r requirements.txt",
+            '    python predict.py "A sentence."',
+            "",
+            "The licence of the base model and of the training data apply. The figures hold for texts like the validation rows, no others.",
+            "",
+        ]
+    )
+
+
+def _plain(text: str) -> str:
+    """A name as inert text on one Markdown line."""
+    return " ".join(text.split()).replace("<", "&lt;")

@@ -1,0 +1,184 @@
+"""A run taken away: a folder that answers in a fresh process without the page, the queue or this project beside it.
+
+    recipe.yaml  tuned/ (or model/ alone when merged)  model/ (a base model that is small or embedded)
+    predict.py  workbench/ (the modules that predicting needs)  requirements.txt  model_card.md  export.json
+
+The folder is built beside its destination and renamed into place only after its predict.py, run in a process of its own, has given
+the run's own probabilities.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import RunError
+from workbench.recipe import Recipe
+from workbench.runs.card import model_card_text
+from workbench.runs.service import RunService
+from workbench.runs.store import write_whole
+
+if TYPE_CHECKING:
+    from workbench.serving.predictor import Predictor
+
+LARGEST_COPIED_BASE_BYTES = 200_000_000
+ROWS_COMPARED = 8
+LARGEST_DIFFERENCE = 1e-5
+PACKAGE = Path(__file__).resolve().parent.parent
+PACKAGE_PARTS = ("__init__.py", "errors.py", "recipe.py", "data", "prompts", "models", "methods", "serving")
+SECONDS_FOR_CHECK = 600
+
+
+def export_run(service: RunService, run_id: str, to: str | Path, merge: bool = False) -> dict[str, Any]:
+    """Exports a run and proves that the export answers as the run does.
+
+    Args:
+        to: the folder to make; it must not exist, or be empty.
+        merge: one model with the tuning in its weights, which any program can load, instead of base model and tuned weights.
+
+    Returns:
+        {"run", "to", "merged", "base_model": "included" or its name, "rows_compared", "largest_difference"}.
+
+    Raises:
+        RunError: nothing tuned yet, the folder is taken, or the export does not answer as the run does; nothing is left behind then.
+    """
+    target = Path(to).expanduser().resolve()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise RunError(f"{target} already exists.", fix="Give a new folder with --to.")
+    recipe, predictor, tuned = service.store.recipe(run_id), service.predictor(run_id), service.tuned_folder(run_id)
+    rows = _validation_rows(recipe)
+    expected = predictor.probabilities(rows)
+    staged = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        staged.mkdir(parents=True)
+        base = _write_weights(service, recipe, predictor, tuned, staged, merge)
+        about = {"run": run_id, "name": recipe.name, "labels": list(predictor.labels), "merged": merge, "base_model": base}
+        _write_rest(staged, recipe, about, service, merge)
+        difference = _compare(staged, rows, expected)
+        if target.exists():
+            target.rmdir()
+        os.replace(staged, target)
+    except OSError as error:
+        raise RunError(f"The export to {target} failed: {error.strerror or error}.", fix="Give a folder on a disk with room.") from None
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return {
+        "run": run_id,
+        "to": str(target),
+        "merged": merge,
+        "base_model": base,
+        "rows_compared": len(rows),
+        "largest_difference": difference,
+    }
+
+
+def _validation_rows(recipe: Recipe) -> list[dict[str, str]]:
+    from workbench.data.dataset import load_splits
+
+    splits = load_splits(recipe.data)
+    examples = splits.validation.examples or splits.train.examples
+    return [dict(example.fields) for example in examples[:ROWS_COMPARED]]
+
+
+def _write_weights(service: RunService, recipe: Recipe, predictor: Predictor, tuned: Path, staged: Path, merge: bool) -> str:
+    """Puts the weights in place and says where the base model is: "included" or its name."""
+    if merge:
+        from workbench.methods import attach, check_method
+
+        loaded = service.pool.fresh(recipe.model)
+        attached = attach(loaded, check_method(recipe.method), keep_original=False)
+        attached.restore(tuned)
+        _save_model(attached.merge(), loaded.tokenizer, staged / "model")
+        return "included"
+    shutil.copytree(tuned, staged / "tuned")
+    from workbench.models.loading import find_model
+
+    found = find_model(recipe.model.path, recipe.model.revision)
+    if not Path(found).is_dir():
+        return recipe.model.path
+    files = [p for p in Path(found).iterdir() if p.is_file() and p.suffix not in (".bin", ".pt", ".pth", ".pkl", ".py")]
+    if sum(p.stat().st_size for p in files) > LARGEST_COPIED_BASE_BYTES:
+        return recipe.model.path
+    (staged / "model").mkdir()
+    for file in files:
+        shutil.copyfile(file, staged / "model" / file.name)
+    return "included"
+
+
+def _save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    model.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+
+
+def _write_rest(staged: Path, recipe: Recipe, about: dict[str, Any], service: RunService, merge: bool) -> None:
+    changes: dict[str, Any] = {
+        f"data.{name}": Path(value).name for name in ("train", "validation", "unlabeled") if (value := getattr(recipe.data, name))
+    }
+    if about["base_model"] == "included":
+        changes |= {"model.path": "model", "model.revision": None}
+    exported = recipe.replace(changes)
+    write_whole(staged / "recipe.yaml", exported.to_yaml())
+    write_whole(staged / "export.json", json.dumps(about, ensure_ascii=False, indent=1))
+    write_whole(staged / "model_card.md", model_card_text(exported, about, service.result(about["run"])))
+    write_whole(staged / "requirements.txt", _requirements(recipe, merge))
+    shutil.copyfile(Path(__file__).with_name("predict_template.py"), staged / "predict.py")
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
+    for part in PACKAGE_PARTS:
+        source = PACKAGE / part
+        if source.is_dir():
+            shutil.copytree(source, staged / "workbench" / part, ignore=ignore)
+        else:
+            (staged / "workbench").mkdir(exist_ok=True)
+            shutil.copyfile(source, staged / "workbench" / part)
+
+
+def _requirements(recipe: Recipe, merge: bool) -> str:
+    names = ["torch", "transformers", "safetensors", "numpy", "pandas", "pydantic", "pyyaml", "openpyxl"]
+    if recipe.method.get("name") == "lora" and not merge:
+        names.append("peft")
+    if recipe.model.quantization != "none":
+        names.append("bitsandbytes")
+    lines = []
+    for name in names:
+        try:
+            lines.append(f"{name}=={version(name).split('+')[0]}")
+        except PackageNotFoundError:
+            lines.append(name)
+    return "\n".join(lines) + "\n"
+
+
+def _compare(staged: Path, rows: list[dict[str, str]], expected: list[list[float]]) -> float:
+    """Runs the export's predict.py in a fresh process; returns the largest difference between probabilities."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1", "PYTHONIOENCODING": "utf-8"}
+    with tempfile.TemporaryDirectory() as elsewhere:
+        process = subprocess.run(
+            [sys.executable, str(staged / "predict.py"), "--fields-from-stdin"],
+            input=json.dumps(rows).encode("utf-8"),
+            capture_output=True,
+            cwd=elsewhere,
+            env=environment,
+            timeout=SECONDS_FOR_CHECK,
+            check=False,
+        )
+    if process.returncode != 0:
+        words = process.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"]
+        raise RunError(f"The export does not run by itself: {words[-1][:300]}", fix="Nothing was exported; the run itself is unharmed.")
+    got = [list(row["probabilities"].values()) for row in json.loads(process.stdout)]
+    difference = max(
+        (abs(a - b) for ours, theirs in zip(expected, got, strict=True) for a, b in zip(ours, theirs, strict=True)), default=0.0
+    )
+    if difference > LARGEST_DIFFERENCE:
+        raise RunError(
+            f"The export's probabilities differ from the run's by {difference:.1e}.",
+            fix="Nothing was exported; report this with the run's recipe.",
+        )
+    return difference

@@ -1,0 +1,76 @@
+"""A run's row in the index, and the SQLite file that holds the rows."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run as the index knows it. `created` is Unix time in seconds; `error` is {message, fix, error_id} or None."""
+
+    id: str
+    name: str
+    status: str
+    created: float
+    method: str
+    model: str
+    key: str | None = None
+    position: int = 0
+    step: int = 0
+    total_steps: int = 0
+    metrics: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, Any] | None = None
+
+
+COLUMNS = ("id", "name", "status", "created", "method", "model", "key", "position", "step", "total_steps", "metrics", "error")
+
+
+def create_runs_table(database: sqlite3.Connection) -> None:
+    """Version 1 of the index."""
+    database.execute(
+        "CREATE TABLE runs (id TEXT PRIMARY KEY, name TEXT, status TEXT, created REAL, method TEXT, model TEXT, key TEXT UNIQUE,"
+        " position INTEGER, step INTEGER, total_steps INTEGER, metrics TEXT, error TEXT)"
+    )
+    database.execute("CREATE INDEX runs_by_status ON runs (status, position)")
+
+
+MIGRATIONS = (create_runs_table,)
+
+
+def open_index(path: str | Path) -> sqlite3.Connection:
+    """The index in a file, or in memory for ":memory:", migrated to the newest version.
+
+    Raises:
+        sqlite3.DatabaseError: the file is damaged.
+    """
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        for number, migrate in enumerate(MIGRATIONS[version:], start=version + 1):
+            migrate(database)
+            database.execute(f"PRAGMA user_version = {number}")
+        database.execute("SELECT COUNT(*) FROM runs").fetchone()
+    except sqlite3.DatabaseError:
+        database.close()
+        raise
+    return database
+
+
+def record_from_row(row: tuple[Any, ...]) -> RunRecord:
+    """A record from a row selected in the order of `COLUMNS`."""
+    values = dict(zip(COLUMNS, row, strict=True))
+    values["metrics"] = json.loads(values["metrics"] or "{}")
+    values["error"] = json.loads(values["error"]) if values["error"] else None
+    return RunRecord(**values)
+
+
+def stored(value: Any) -> Any:
+    """A field as SQLite keeps it: mappings as JSON text."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value

@@ -1,0 +1,297 @@
+"""The one door to runs: a queue, a worker thread that trains them one after the other, and reading them at any time.
+
+    submit -> queued -> running <-> paused
+                           |-> finished
+                           |-> stopping -> stopped        -> resume -> queued
+                           |-> failed                     -> resume -> queued
+              (process dies, or closes) -> interrupted    -> resume -> queued
+
+Nothing here imports torch until a run is trained or asked for an answer.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import RunError, WorkbenchError
+from workbench.recipe import Recipe
+from workbench.runs.answers import Answers, check_trainable
+from workbench.runs.faults import log_bug
+from workbench.runs.store import ACTIVE, RunStore, read_json
+from workbench.runs.view import EventReader, RunSummary, RunView, last, summary_of
+
+if TYPE_CHECKING:
+    from workbench.models.pool import ModelPool
+    from workbench.serving.predictor import Predictor
+    from workbench.training.control import Control
+
+SECONDS_BETWEEN_INDEX_WRITES = 1.0
+
+
+class RunService:
+    """Runs of one data root. Owned by the process (page or command); lives until `close`.
+
+    Args:
+        root: data root.
+        writable: False reads beside another process that trains; what changes runs is then refused.
+        adopt_queue: also train runs that an earlier process left in the queue.
+
+    Raises:
+        RunError: another process writes here.
+    """
+
+    def __init__(self, root: str | Path, *, writable: bool = True, adopt_queue: bool = True) -> None:
+        self.store = RunStore(root, writable=writable)
+        self.root = self.store.root
+        self._changed = threading.Condition()
+        self._mine: set[str] | None = None if adopt_queue else set()
+        self._active: tuple[str, Control] | None = None
+        self._closing = False
+        self._worker: threading.Thread | None = None
+        self._events = EventReader()
+        self._outcomes: dict[str, dict[str, Any]] = {}
+        self._last_index_write = 0.0
+        self._answers = Answers(self.store, self._events)
+        if writable and adopt_queue and self.store.next_queued():
+            self._start_worker()
+
+    # -- reading
+
+    @property
+    def pool(self) -> ModelPool:
+        """Models for looking and answering. Training loads its own, so an answer never meets half-tuned weights."""
+        return self._answers.pool
+
+    def predictor(self, run_id: str, *, base: bool = False) -> Predictor:
+        """What answers for a run: its tuned model, or the untouched one it started from; RunError when nothing is tuned yet."""
+        return self._answers.predictor(run_id, base=base)
+
+    def labels(self, run_id: str) -> tuple[str, ...]:
+        """The labels in the order of the run's probabilities."""
+        return self._answers.labels(run_id)
+
+    def tuned_folder(self, run_id: str) -> Path:
+        """The folder with the run's tuned weights; RunError when there are none yet."""
+        return self._answers.tuned_folder(run_id)
+
+    def resolve(self, prefix: str) -> str:
+        """The id that is, or alone begins with, `prefix`; RunError otherwise."""
+        return self.store.resolve(prefix)
+
+    def runs(self) -> list[RunSummary]:
+        """Every run, newest first."""
+        return [summary_of(record) for record in self.store.records()]
+
+    def read(self, run_id: str, since: int = 0) -> RunView:
+        """A run as it stands, with its events numbered `since` and up.
+
+        Raises:
+            RunError: there is no such run.
+        """
+        record = self.store.record(run_id)
+        events = self._events.read(self.store.folder(run_id) / "events.jsonl")
+        plan, step = last(events, "plan"), last(events, "train")
+        return RunView(
+            id=run_id,
+            name=record.name,
+            status=record.status,
+            recipe=self.store.recipe(run_id),
+            created=record.created,
+            step=int(step.get("step", record.step)),
+            total_steps=int(plan.get("total_steps", record.total_steps)),
+            seconds_left=step.get("seconds_left") if record.status in ACTIVE else None,
+            metrics=record.metrics,
+            error=record.error,
+            events=[event for event in events if event["seq"] >= since],
+            next=max(since, events[-1]["seq"] + 1 if events else 0),
+        )
+
+    def result(self, run_id: str) -> dict[str, Any]:
+        """The figures of a run that has ended, as the command line prints them; empty before the end."""
+        return self._outcomes.get(run_id) or read_json(self.store.folder(run_id) / "result.json")
+
+    def wait(self, run_id: str, timeout: float | None = None) -> RunSummary:
+        """The run once it neither waits nor trains, or as it stands after `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            record = self.store.record(run_id)
+            left = None if deadline is None else deadline - time.monotonic()
+            if record.status not in ("queued", *ACTIVE) or (left is not None and left <= 0):
+                return summary_of(record)
+            with self._changed:
+                # Woken by every change of status; half a second covers a change between the look and the wait.
+                self._changed.wait(0.5 if left is None else min(0.5, left))
+
+    # -- changing
+
+    def submit(self, recipe: Recipe, *, key: str | None = None) -> str:
+        """Checks a recipe and puts it in the queue; returns the run's id.
+
+        Args:
+            key: idempotency key; the same key gives the same run, however often and at once it is sent.
+
+        Raises:
+            WorkbenchError: the recipe cannot be trained; no run is made.
+        """
+        self._refuse_when_reading()
+        known = self.store.with_key(key) if key else None
+        if known:
+            return known
+        check_trainable(recipe)
+        with self._changed:
+            known = self.store.with_key(key) if key else None
+            if known:
+                return known
+            run_id = self.store.add(recipe, key)
+            self._claim(run_id)
+        return run_id
+
+    def pause(self, run_id: str) -> None:
+        """Halts the run at the end of its step; nothing happens to a run that is not running."""
+        with self._changed:
+            if self._is_active(run_id) and self.store.record(run_id).status == "running":
+                self._active[1].request_pause()
+                self._set(run_id, status="paused")
+
+    def resume(self, run_id: str) -> None:
+        """Lets a paused run go on, and puts a stopped, interrupted or failed one back in the queue. A finished run stays finished."""
+        self._refuse_when_reading()
+        with self._changed:
+            status = self.store.record(run_id).status
+            if status == "paused" and self._is_active(run_id):
+                self._active[1].request_resume()
+                self._set(run_id, status="running")
+            elif status in ("stopped", "interrupted", "failed"):
+                self.store.enqueue(run_id)
+                self._claim(run_id)
+            elif status == "queued":
+                self._claim(run_id)
+
+    def stop(self, run_id: str) -> None:
+        """Ends the run at the end of its step, with a checkpoint; a waiting run leaves the queue. Asking again does nothing."""
+        self._refuse_when_reading()
+        with self._changed:
+            status = self.store.record(run_id).status
+            if self._is_active(run_id):
+                self._active[1].request_stop()
+                if status in ("running", "paused"):
+                    self._set(run_id, status="stopping")
+            elif status == "queued":
+                self._set(run_id, status="stopped")
+
+    def delete(self, run_id: str) -> None:
+        """Removes a run and its files for good.
+
+        Raises:
+            RunError: it is running, or there is no such run.
+        """
+        self._refuse_when_reading()
+        with self._changed:
+            if self.store.record(run_id).status in ACTIVE or self._is_active(run_id):
+                raise RunError(f"Run {run_id} is running.", fix="Stop it first.")
+            self.store.remove(run_id)
+            self._changed.notify_all()
+        self._events.forget(self.store.folder(run_id) / "events.jsonl")
+        self._answers.forget(run_id)
+
+    def close(self, timeout: float = 60.0) -> None:
+        """Stops the active run with a checkpoint (it will be offered as interrupted), ends the worker and gives the data root back."""
+        with self._changed:
+            self._closing = True
+            if self._active is not None:
+                self._active[1].request_stop()
+            self._changed.notify_all()
+        if self._worker is not None:
+            self._worker.join(timeout)
+        self.store.close()
+
+    # -- the worker
+
+    def _work(self) -> None:
+        from workbench.training.control import Control
+
+        while True:
+            with self._changed:
+                while not self._closing and self._next() is None:
+                    self._changed.wait()
+                if self._closing:
+                    return
+                run_id = self._next()
+                self._active = (run_id, Control())
+                self._set(run_id, status="running", error=None)
+            outcome = self._train(run_id, self._active[1])
+            with self._changed:
+                self._active = None
+                if self._closing and outcome["status"] == "stopped":
+                    outcome["status"] = "interrupted"
+                self._set(run_id, **outcome)
+            self._answers.forget(run_id)
+
+    def _train(self, run_id: str, control: Control) -> dict[str, Any]:
+        """Trains one run to its end and says how it ended: the fields to set."""
+        from workbench.models.pool import ModelPool
+        from workbench.training.trainer import train_run
+
+        try:
+            result = train_run(
+                self.store.recipe(run_id), self.store.folder(run_id), control, ModelPool(), on_event=lambda event: self._note(run_id, event)
+            )
+        except WorkbenchError as error:
+            return {"status": "failed", "error": {"message": error.message, "fix": error.fix, "error_id": None}}
+        except Exception as error:
+            error_id = log_bug(self.root, error, f"train {run_id}")
+            message = f"Something broke in the workbench while training (error {error_id})."
+            return {
+                "status": "failed",
+                "error": {"message": message, "fix": "The log in the data folder has the details.", "error_id": error_id},
+            }
+        self._outcomes[run_id] = result
+        view = self.read(run_id)
+        metrics = result.get("metrics") or {}
+        return {
+            "status": result.get("status", "finished"),
+            "metrics": {name: metrics.get(name) for name in ("accuracy", "macro_f1", "loss")},
+            "step": view.step,
+            "total_steps": view.total_steps,
+        }
+
+    def _note(self, run_id: str, event: dict[str, Any]) -> None:
+        """Keeps the index roughly abreast of the event log, which is the truth, at most once a second."""
+        kind = event.get("kind")
+        if kind == "plan":
+            self.store.update(run_id, durable=False, total_steps=int(event.get("total_steps", 0)))
+        elif kind == "evaluation":
+            self.store.update(run_id, durable=False, metrics={name: event.get(name) for name in ("accuracy", "macro_f1", "loss")})
+        elif kind == "train" and time.monotonic() - self._last_index_write > SECONDS_BETWEEN_INDEX_WRITES:
+            self._last_index_write = time.monotonic()
+            self.store.update(run_id, durable=False, step=int(event.get("step", 0)))
+
+    # -- inside
+
+    def _claim(self, run_id: str) -> None:
+        if self._mine is not None:
+            self._mine.add(run_id)
+        self._start_worker()
+        self._changed.notify_all()
+
+    def _start_worker(self) -> None:
+        if self._worker is None:
+            self._worker = threading.Thread(target=self._work, name="runs", daemon=True)
+            self._worker.start()
+
+    def _next(self) -> str | None:
+        return next((run_id for run_id in self.store.next_queued() if self._mine is None or run_id in self._mine), None)
+
+    def _is_active(self, run_id: str) -> bool:
+        return self._active is not None and self._active[0] == run_id
+
+    def _set(self, run_id: str, **changes: Any) -> None:
+        self.store.update(run_id, **changes)
+        self._changed.notify_all()
+
+    def _refuse_when_reading(self) -> None:
+        if not self.store.writable:
+            raise RunError("These runs are open for reading only.", fix="Open the data folder for writing.")
