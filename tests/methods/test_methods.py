@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.models.tiny import CAUSAL, make_model, make_tokenizer
+from tests.models.tiny import CAUSAL, VOCABULARY, make_model, make_tokenizer
 from workbench.errors import MethodError
 from workbench.methods import attach, check_method, method_info, method_names
 from workbench.methods.registry import method_class, register
@@ -90,8 +90,8 @@ def test_bias_trains_biases_of_the_backbone_and_nothing_else() -> None:
 
 def test_head_leaves_the_tied_embedding_alone() -> None:
     attached = attach(load("bert"), {"name": "head"})
-    # transform 32x32 + 32, norm 32 + 32, output bias 120
-    assert attached.trainable_parameters == 32 * 32 + 32 + 32 + 32 + 120
+    # transform 32x32 + 32, norm 32 + 32, output bias
+    assert attached.trainable_parameters == 32 * 32 + 32 + 32 + 32 + VOCABULARY
 
 
 def test_lora_counts_as_the_closed_form_and_is_what_peft_opens(tmp_path: Path) -> None:

@@ -1,0 +1,30 @@
+"""Figures: what is drawn is what was given."""
+
+import pytest
+
+from workbench.ui import charts
+
+
+def test_the_average_starts_at_the_first_value_and_stays_between_the_extremes():
+    values = [2.0, 1.0, 3.0, 0.5]
+    averaged = charts.smoothed(values)
+    assert averaged[0] == pytest.approx(2.0)
+    assert all(min(values) <= value <= max(values) for value in averaged)
+    assert charts.smoothed([1.5] * 9) == pytest.approx([1.5] * 9)
+
+
+def test_long_curves_keep_their_first_and_last_point():
+    figure = charts.curves([charts.Line("loss", range(10_001), range(10_001))], x="step")
+    drawn = figure.data[0].x
+    assert len(drawn) <= charts.MOST_POINTS + 1 and drawn[0] == 0 and drawn[-1] == 10_000
+
+
+def test_accuracy_is_drawn_from_nought_to_one():
+    assert tuple(charts.curves([], x="step", share=True).layout.yaxis.range) == (0, 1.02)
+
+
+def test_the_histogram_draws_bins_and_the_limit_only_when_it_is_reached():
+    cut = charts.histogram([0, 10, 20], [3, 4], x="tokens", limit=12, limit_name="limit")
+    whole = charts.histogram([0, 10, 20], [3, 4], x="tokens", limit=128, limit_name="limit")
+    assert list(cut.data[0].y) == [3, 4] and list(cut.data[0].x) == [5, 15]
+    assert len(cut.layout.shapes) == 1 and len(whole.layout.shapes) == 0

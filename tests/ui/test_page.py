@@ -1,0 +1,53 @@
+"""The assembled page and its server: every handler has a name, both languages answer, and only this machine is let in."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from workbench.ui import page
+from workbench.ui.server import application, is_local, preferred
+
+
+@pytest.fixture(scope="module")
+def client(service):
+    with TestClient(application(service), base_url="http://127.0.0.1:7860") as client:
+        yield client
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_named_handlers_make_a_scripting_interface(service, language):
+    blocks = page.build(service, language)
+    names = {fn.api_name for fn in blocks.fns.values() if fn.api_name}
+    assert {"load", "preset", "model_load", "data_file", "data_upload", "prompt_template_1", "method_name", "train_start", "train_pause",
+            "train_resume", "train_stop", "train_poll", "try_ask", "runs_open", "runs_delete"} <= names
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "Prompt Workbench"), ("zh", "Prompt 工作台")])
+def test_the_page_answers_in_both_languages(client, language, word):
+    answer = client.get(f"/{language}/")
+    assert answer.status_code == 200 and word in answer.text
+
+
+def test_the_pages_name_no_other_host_for_fonts_or_styles(client):
+    for place in ("/en/", "/en/theme.css"):
+        text = client.get(place).text
+        assert "fonts.googleapis" not in text and "fonts.gstatic" not in text.replace('href="https://fonts.gstatic.com"', "")
+
+
+@pytest.mark.parametrize(("wish", "language"), [("zh-CN,zh;q=0.9,en;q=0.8", "zh"), ("en-GB", "en"), ("fr", "en"), ("fr,zh;q=0.2", "zh"), ("", "en"), (";q=x", "en")])
+def test_the_root_follows_the_browser(client, wish, language):
+    answer = client.get("/", headers={"accept-language": wish}, follow_redirects=False)
+    assert answer.headers["location"] == f"/{language}/"
+    assert preferred(wish, ("en", "zh")) == language
+
+
+@pytest.mark.parametrize("headers", [
+    {"host": "evil.example"}, {"host": "127.0.0.1.evil.example:7860"}, {"host": "192.168.0.7:7860"}, {"host": ""},
+    {"origin": "http://evil.example"}, {"origin": "null"}, {"origin": "http://127.0.0.1:9999"},
+])
+def test_other_names_and_other_sites_are_refused(client, headers):
+    assert client.get("/en/", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize(("host", "local"), [("localhost:7860", True), ("127.0.0.1", True), ("[::1]:7860", True), ("localhost.evil.example", False), ("[", False)])
+def test_names_of_this_machine(host, local):
+    assert is_local(host) is local

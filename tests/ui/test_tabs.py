@@ -1,0 +1,126 @@
+"""The tabs' view functions, called as they are, over a real service and a real tiny model."""
+
+import pytest
+
+from workbench.errors import DataError, VerbalizerError, WorkbenchError
+from workbench.methods import method_names
+from workbench.recipe import Recipe
+from workbench.ui.session import Watch
+from workbench.ui.tabs import data, method, model, prompt, runs, train, try_it
+from workbench.ui.text import Words
+
+T = Words("en")
+
+
+def test_the_model_card_counts_every_parameter_once(tiny, service):
+    shown = model.view(tiny, T)
+    assert sum(count for _, count in shown.parts) == sum(p.numel() for p in service.pool.get(tiny.model).model.parameters())
+    assert "masked" in model.card_html(shown, T)
+
+
+@pytest.mark.parametrize(("path", "kind"), [("embedded:tiny-en", "embedded"), ("/models/bert", "folder"), ("./bert", "folder"), ("bert-base-uncased", "hub")])
+def test_where_a_model_comes_from(path, kind):
+    assert model.source_of(path) == kind
+
+
+def test_data_shows_rows_labels_and_lengths(tiny, service):
+    shown = data.view(tiny, T, service.pool.get(tiny.model).tokenizer)
+    assert shown.label_counts == {"pos": 24, "neg": 24}
+    assert sum(shown.lengths) == 48 and len(shown.edges) == len(shown.lengths) + 1
+    assert shown.rows[0][0] == "2" and shown.headers == ["Line", "id", "text", "label"]
+
+
+def test_columns_are_guessed_for_a_new_file():
+    rows = [("1", "a long review", "good"), ("2", "another one", "bad"), ("3", "and one more", "bad")]
+    assert data.guess_columns(("no", "words", "mark"), rows) == {"text": "words", "label": "mark"}
+    with pytest.raises(DataError):
+        data.guess_columns(("only",), [("a",)])
+
+
+def test_chosen_columns_become_fields():
+    assert data.named_fields(["review text"], "label", {}) == {"text": "review text", "label": "label"}
+    assert data.named_fields(["a b", "c"], "y", {"text": "c"}) == {"a_b": "a b", "text": "c", "label": "y"}
+
+
+def test_another_file_brings_its_labels(tmp_path, tiny):
+    file = tmp_path / "sources.csv"
+    file.write_text("text,label\nab,x\ncd,y\nef,pos\ngh,x\n", encoding="utf-8")
+    recipe = data.with_file(tiny, str(file))
+    assert recipe.prompt.verbalizer["words"] == {"pos": ["great"], "x": ["x"], "y": ["y"]}
+
+
+def test_an_upload_is_kept_under_its_content(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("text,label\n", encoding="utf-8")
+    kept = data.keep_upload(str(file), tmp_path / "root")
+    assert kept == data.keep_upload(str(file), tmp_path / "root") and kept.endswith("/a.csv")
+    (tmp_path / "a.exe").write_text("", encoding="utf-8")
+    with pytest.raises(DataError):
+        data.keep_upload(str(tmp_path / "a.exe"), tmp_path / "root")
+
+
+def test_the_preview_shows_tokens_and_answers(tiny, service):
+    shown = prompt.view(service, tiny)
+    html = prompt.preview_html(shown, T)
+    assert len(shown.rows) == prompt.ROWS_SHOWN and html.count("pw-role-mask") == prompt.ROWS_SHOWN + 1
+    assert all(sum(row.class_probabilities.values()) == pytest.approx(1, abs=1e-5) for row in shown.rows)
+
+
+def test_a_wrong_template_is_marked_where_it_is_wrong(tiny, service):
+    templates = ["{text} it was [MASK] .", "{text} <i> [MASC]"]
+    with pytest.raises(WorkbenchError) as error:
+        prompt.view(service, tiny.replace({"prompt.templates": templates}))
+    html = prompt.error_html(error.value, templates, T)
+    assert "<mark>" in html and "<i>" not in html
+
+
+def test_label_words_go_into_the_table_and_back():
+    words = {"good": ["great", "fine"], "bad": {"awful": 1.0, "poor": 0.5}}
+    recipe = Recipe().replace({"prompt.verbalizer": {"kind": "manual", "words": words}})
+    rows = prompt.verbalizer_rows(recipe)
+    assert rows == [["good", "great, fine"], ["bad", "awful, poor*0.5"]]
+    assert prompt.verbalizer_words(rows) == words
+    assert prompt.verbalizer_words([["好评", "好，棒、赞"]]) == {"好评": ["好", "棒", "赞"]}
+    with pytest.raises(VerbalizerError):
+        prompt.verbalizer_words([["good", "great*much"]])
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_a_method_counts_what_it_trains_and_leaves_the_model_alone(name, tiny, service):
+    recipe = tiny.replace({"method": {"name": name}})
+    before = {key: value.clone() for key, value in service.pool.get(tiny.model).model.state_dict().items()}
+    shown = method.view(service, recipe)
+    assert 0 < shown.trainable <= shown.total
+    after = service.pool.get(tiny.model).model.state_dict()
+    assert before.keys() == after.keys() and all((before[key] == after[key]).all() for key in before)
+    assert method.view_html(shown, T)
+
+
+def test_a_run_is_drawn_once(service, finished):
+    shown = train.view(service, Watch())
+    assert shown.id == finished and shown.status == "finished" and shown.step == shown.total_steps
+    assert shown.evaluations[0]["step"] == 0, "the first point is the model before training"
+    assert train.view(service, shown.watch) is None
+    assert T("train.zero_shot") in train.status_html(shown, T)
+    assert "pw-hit" in train.confusion_html(shown, T)
+    assert len(train.loss_figure(shown, T).data) == 3 and len(train.accuracy_figure(shown, T).data) == 1
+
+
+def test_buttons_follow_the_status():
+    assert train.buttons(None) == {"start": True, "pause": False, "resume": False, "stop": False}
+    assert train.buttons("running") == {"start": False, "pause": True, "resume": False, "stop": True}
+    assert train.buttons("paused") == {"start": False, "pause": False, "resume": True, "stop": True}
+    assert train.buttons("interrupted") == {"start": True, "pause": False, "resume": True, "stop": False}
+
+
+def test_a_sentence_is_answered_before_and_after(service, finished):
+    assert [value for _, value in try_it.choices(service, T)] == [finished]
+    shown = try_it.view(service, finished, {"text": "the food was lovely"})
+    html = try_it.answer_html(shown, T)
+    assert shown.base.probabilities != shown.tuned.probabilities
+    assert html.count("pw-answer") == 2
+
+
+def test_runs_are_listed(service, finished):
+    (row,) = runs.view(service, T)
+    assert (row.id, row.status, row.method) == (finished, "finished", "Full fine-tuning")

@@ -1,0 +1,57 @@
+"""A form from the option fields of a method: one control per field, chosen by its kind, bounds and choices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from workbench.methods import MethodInfo, OptionField
+from workbench.ui.text import Words
+
+
+def controls(method: MethodInfo, t: Words) -> list[gr.components.Component]:
+    """One control per option of a method, in the order the options are declared."""
+    return [control(field, method.name, t) for field in method.fields]
+
+
+def control(field: OptionField, method: str, t: Words) -> gr.components.Component:
+    """The control for a field, its label and help in the page's language where they are written there."""
+    key = f"methods.{method}.fields.{field.name}"
+    label = t.get(f"{key}.label", field.name.replace("_", " "))
+    info = t.get(f"{key}.help", field.description) or None
+    value = shown(field, field.default)
+    if field.kind == "choice":
+        return gr.Dropdown(list(field.choices), value=value, label=label, info=info)
+    if field.kind == "bool":
+        return gr.Checkbox(value=value, label=label, info=info)
+    if field.kind in ("int", "float"):
+        whole = field.kind == "int"
+        return gr.Number(
+            value=value, label=label, info=info, minimum=field.minimum, maximum=field.maximum, step=1 if whole else 0.01, precision=0 if whole else None
+        )
+    return gr.Textbox(value=value, label=label, info=info)
+
+
+def shown(field: OptionField, value: Any) -> Any:
+    """An option's value as its control takes it."""
+    if field.kind == "bool":
+        return bool(value)
+    if field.kind in ("list", "str"):
+        return ", ".join(str(part) for part in value) if isinstance(value, (list, tuple)) else str(value or "")
+    return value
+
+
+def given(field: OptionField, value: Any) -> Any:
+    """A control's value as the option takes it; an empty control means the default."""
+    if field.kind == "list":
+        parts = [part.strip() for part in str(value or "").replace("\uff0c", ",").split(",") if part.strip()]
+        return parts or field.default
+    if value is None or value == "":
+        return field.default
+    return int(value) if field.kind == "int" else value
+
+
+def options(method: MethodInfo, values: list[Any]) -> dict[str, Any]:
+    """A recipe's `method` part from the controls' values, in the order of `controls`."""
+    return {"name": method.name, **{field.name: given(field, value) for field, value in zip(method.fields, values, strict=True)}}

@@ -1,0 +1,151 @@
+"""How tabs are wired: errors become sentences, edits become recipes, and a changed recipe fills every tab.
+
+A tab gives back its `Part`: the controls that show a piece of the recipe, the function that fills them, and what to work out again
+when the tab comes into view. `Frame.finish` joins them once all tabs are built.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from workbench.errors import WorkbenchError
+from workbench.recipe import Recipe
+from workbench.runs.faults import log_bug
+from workbench.ui.markup import chips, esc
+from workbench.ui.session import portable, recipe_of
+from workbench.ui.text import Words
+
+@dataclass
+class Part:
+    """What a tab gives to the frame.
+
+    Args:
+        name: the tab's id.
+        tab: its gr.Tab.
+        controls: components that show the recipe.
+        fill: recipe -> one update per control.
+        refresh: (handler, inputs, outputs) that works out what is slow to show, or None.
+    """
+
+    name: str
+    tab: gr.Tab
+    controls: list[Component] = field(default_factory=list)
+    fill: Callable[[Recipe], list[Any]] = lambda recipe: []
+    refresh: tuple[Callable[..., Any], list[Component], list[Component]] | None = None
+
+
+@dataclass
+class Frame:
+    """One page under construction; lives as long as its Blocks."""
+
+    service: Any
+    t: Words
+    draft: gr.State
+    shown_tab: gr.State
+    watch: gr.State
+    summary: gr.HTML
+    code: gr.Code
+    tabs: gr.Tabs
+    openers: list[tuple[Any, Callable[..., Any], list[Component], str]] = field(default_factory=list)
+
+    def on(self, event: Any, handler: Callable[..., Any], inputs: Sequence[Component], outputs: Sequence[Component], name: str, **options: Any) -> Any:
+        """Wires a handler under the api name `name`, with its errors turned into sentences."""
+        options.setdefault("show_progress", "hidden")
+        return event(guarded(handler, self.service, self.t), inputs=list(inputs), outputs=list(outputs), api_name=name, **options)
+
+    def edit(self, event: Any, assign: Callable[..., dict[str, Any]], inputs: Sequence[Component], name: str, **options: Any) -> Any:
+        """Wires a control to the recipe: `assign(recipe, *values)` gives the dotted fields to set."""
+
+        def change(draft: dict[str, Any], *values: Any) -> tuple[Any, ...]:
+            recipe = recipe_of(draft)
+            return self.drawn(recipe.replace(assign(recipe, *values)))
+
+        # One edit at a time, or two quick ones would both start from the same recipe and the first would be lost.
+        return self.on(event, change, [self.draft, *inputs], [self.draft, self.summary, self.code], name, concurrency_id="edit", concurrency_limit=1, **options)
+
+    def opens(self, event: Any, handler: Callable[..., Recipe], inputs: Sequence[Component], name: str) -> None:
+        """Wires an event after which every tab must show another recipe: `handler(recipe, *values)` gives it."""
+        self.openers.append((event, handler, list(inputs), name))
+
+    def drawn(self, recipe: Recipe) -> tuple[Any, ...]:
+        """Draft, summary line and YAML of a recipe."""
+        recipe = portable(recipe)
+        return recipe.model_dump(), summary_html(recipe, self.t), recipe.to_yaml()
+
+    def finish(self, parts: Sequence[Part]) -> None:
+        """Joins the tabs: opening a recipe fills them all, coming into view works out what is slow."""
+        controls = [control for part in parts for control in part.controls]
+        for event, handler, inputs, name in self.openers:
+
+            def opened(draft: dict[str, Any], *values: Any, handler: Callable[..., Recipe] = handler) -> list[Any]:
+                recipe = portable(handler(recipe_of(draft), *values))
+                return [*self.drawn(recipe), *(update for part in parts for update in part.fill(recipe))]
+
+            outputs = [self.draft, self.summary, self.code, *controls]
+            done = self.on(event, opened, [self.draft, *inputs], outputs, name, concurrency_id="edit", concurrency_limit=1)
+            self.refresh(done.then, parts)
+        for part in parts:
+            if not isinstance(part.tab, gr.Tab):
+                continue
+            chosen = part.tab.select(functools.partial(_same, part.name), outputs=[self.shown_tab], api_name=False, show_progress="hidden")
+            self.refresh(chosen.then, [part])
+
+    def refresh(self, after: Any, parts: Sequence[Part]) -> None:
+        """After an event, works out the slow views of the tab that is in view, and of no other."""
+        for part in parts:
+            if part.refresh:
+                handler, inputs, outputs = part.refresh
+                self.on(after, self.when_shown(part.name, handler), [self.shown_tab, *inputs], outputs, f"{part.name}_view")
+
+    def when_shown(self, name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+        """`handler`, skipped while another tab is in view."""
+
+        def view(shown: str, *values: Any) -> Any:
+            return handler(*values) if shown == name else gr.skip()
+
+        return view
+
+
+def guarded(handler: Callable[..., Any], service: Any, t: Words) -> Callable[..., Any]:
+    """The handler with its errors shown as a sentence: the fix for a mistake, an id from the log for a bug."""
+
+    @functools.wraps(handler)
+    def guard(*values: Any) -> Any:
+        try:
+            return handler(*values)
+        except WorkbenchError as error:
+            gr.Warning(esc(f"{error.message} {error.fix}".strip()), title=t("errors.title"), duration=12)
+        except gr.Error:
+            raise
+        except Exception as error:  # noqa: BLE001  a bug in one handler must not take the page down
+            error_id = log_bug(service.root, error, f"page: {handler.__qualname__}")
+            gr.Warning(t("errors.bug", error_id=error_id), title=t("errors.title"), duration=20)
+        return gr.skip()
+
+    return guard
+
+
+def summary_html(recipe: Recipe, t: Words) -> str:
+    """The recipe in one line: model, data, template, method."""
+    shots = recipe.data.split.shots
+    rows = t("summary.shots", shots=shots) if shots else t("summary.all_rows")
+    prompts = recipe.prompt.templates
+    prompt = prompts[0] if len(prompts) == 1 else t("summary.templates", first=prompts[0], more=len(prompts) - 1)
+    name = str(recipe.method.get("name", ""))
+    method = t.get(f"methods.{name}.title", name)
+    data = f"{_file(recipe.data.train)} \u00b7 {rows}"
+    return f'<div class="pw-summary">{chips([recipe.model.path, data, prompt, method])}</div>'
+
+
+def _file(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
+
+
+def _same(name: str) -> str:
+    return name

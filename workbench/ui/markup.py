@@ -1,0 +1,128 @@
+"""The page's own HTML. Every value passes through `esc`, which leaves nothing that HTML or gradio's templates would read as code."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+
+# gr.HTML fills its value into a JavaScript and Handlebars template: braces, dollars and backticks must not survive as themselves.
+_TEMPLATE_MARKS = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;", "\\": "&#92;"})
+
+
+def esc(value: object) -> str:
+    """`value` as text that is safe between tags and inside quoted attributes."""
+    return html.escape(str(value), quote=True).translate(_TEMPLATE_MARKS)
+
+
+def sentence(text: str, tone: str = "quiet") -> str:
+    """One paragraph; tones: quiet, note, warning, error, good."""
+    role = ' role="alert"' if tone == "error" else ""
+    return f'<p class="pw-sentence pw-{tone}"{role}>{esc(text)}</p>'
+
+
+def problem(message: str, fix: str) -> str:
+    """What is wrong, and below it what to do."""
+    fix_line = f'<span class="pw-fix">{esc(fix)}</span>' if fix else ""
+    return f'<div class="pw-problem" role="alert"><strong>{esc(message)}</strong>{fix_line}</div>'
+
+
+def heading(text: str) -> str:
+    return f'<h3 class="pw-heading">{esc(text)}</h3>'
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> str:
+    """Small tiles: a name and a value each."""
+    tiles = "".join(f'<div class="pw-tile"><dt>{esc(name)}</dt><dd>{esc(value)}</dd></div>' for name, value in pairs)
+    return f'<dl class="pw-tiles">{tiles}</dl>'
+
+
+def chips(values: Iterable[str]) -> str:
+    return "".join(f'<span class="pw-chip">{esc(value)}</span>' for value in values)
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: frozenset[int] = frozenset()) -> str:
+    """A plain table; columns in `numeric` are set right."""
+    head = "".join(f'<th scope="col"{_right(i, numeric)}>{esc(header)}</th>' for i, header in enumerate(headers))
+    body = "".join(
+        "<tr>" + "".join(f"<td{_right(i, numeric)}>{esc(cell)}</td>" for i, cell in enumerate(row)) + "</tr>" for row in rows
+    )
+    return f'<div class="pw-scroll"><table class="pw-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def bars(pairs: Iterable[tuple[str, float]], *, winner: str | None = None) -> str:
+    """Horizontal bars for probabilities in [0, 1], the winner's set off."""
+    lines = []
+    for name, share in pairs:
+        best = " pw-best" if name == winner else ""
+        lines.append(
+            f'<div class="pw-bar{best}"><span class="pw-bar-name" title="{esc(name)}">{esc(name)}</span>'
+            f'<span class="pw-bar-track"><span class="pw-bar-fill" style="width:{max(0.0, min(1.0, share)) * 100:.1f}%"></span></span>'
+            f'<span class="pw-bar-value">{percent(share)}</span></div>'
+        )
+    return f'<div class="pw-bars">{"".join(lines)}</div>'
+
+
+def token(text: str, role: str, title: str = "") -> str:
+    """One token of a prompt. `role` is text, template, mask, special or soft; blanks are made visible at the edges only."""
+    shown = esc(text) or "&nbsp;"
+    hint = f' title="{esc(title)}"' if title else ""
+    return f'<span class="pw-token pw-role-{esc(role)}"{hint}>{shown}</span>'
+
+
+def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], actual: str, predicted: str) -> str:
+    """A confusion matrix, true classes in rows; each cell is shaded by its share of the row."""
+    head = "".join(f'<th scope="col">{esc(label)}</th>' for label in labels)
+    rows = []
+    for label, counts in zip(labels, matrix, strict=True):
+        total = sum(counts) or 1
+        cells = "".join(
+            f'<td class="pw-cell{" pw-hit" if other == label else ""}" style="--share:{count / total:.3f}">{count}</td>'
+            for other, count in zip(labels, counts, strict=True)
+        )
+        rows.append(f'<tr><th scope="row">{esc(label)}</th>{cells}</tr>')
+    return (
+        f'<div class="pw-scroll"><table class="pw-confusion"><caption>{esc(predicted)} &rarr;</caption>'
+        f'<thead><tr><td class="pw-corner">{esc(actual)} &darr;</td>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
+
+
+def progress(share: float, text: str) -> str:
+    """A thin bar with a line of text below it; `share` in [0, 1]."""
+    width = max(0.0, min(1.0, share)) * 100
+    return (
+        f'<div class="pw-progress" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{width:.0f}">'
+        f'<div class="pw-progress-fill" style="width:{width:.2f}%"></div></div><p class="pw-sentence pw-quiet">{esc(text)}</p>'
+    )
+
+
+def percent(share: float) -> str:
+    return f"{share * 100:.1f}%" if share < 0.9995 else "100%"
+
+
+def amount(number: float) -> str:
+    """1234567 as 1.2M: three figures a person can hold in mind."""
+    for limit, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "k")):
+        if abs(number) >= limit:
+            return f"{number / (1e3 if unit == 'k' else limit):.3g}{unit}"
+    return f"{number:,.0f}"
+
+
+def size(bytes_: float) -> str:
+    """Bytes in the unit that leaves one to four figures."""
+    for limit, unit in ((1 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB")):
+        if bytes_ >= limit:
+            return f"{bytes_ / limit:.1f} {unit}"
+    return f"{bytes_:.0f} B"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 42 s, 3:07 or 2:14:09."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def _right(index: int, numeric: frozenset[int]) -> str:
+    return ' class="pw-right"' if index in numeric else ""

@@ -1,0 +1,133 @@
+"""The page in one language: header, presets, the recipe in sight, the tabs, and what a fresh page shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+import yaml
+
+from workbench.errors import RecipeError
+from workbench.recipe import Recipe, load_recipe, preset_names, recipe_from
+from workbench.ui.frame import Frame, Part, summary_html
+from workbench.ui.markup import esc
+from workbench.ui.session import Watch, first_draft, portable, recipe_of, restored
+from workbench.ui.tabs import data, method, model, prompt, runs, train, try_it
+from workbench.ui.tabs.train import newest
+from workbench.ui.text import Words, languages
+
+TABS = (model, data, prompt, method, train, try_it, runs)
+TAB_NAMES = ("model", "data", "prompt", "method", "train", "try_it", "runs")
+
+# gradio translates its own words ("drop a file here") by the browser's language; the page has a language of its own.
+HEAD = """<script>
+Object.defineProperty(navigator, "language", {{get: () => "{code}"}});
+Object.defineProperty(navigator, "languages", {{get: () => ["{code}"]}});
+document.documentElement.lang = "{code}";
+</script>"""
+
+PAPER = """() => {
+    const dark = document.body.classList.toggle("dark");
+    localStorage.setItem("prompt-workbench-paper", dark ? "dark" : "light");
+}"""
+
+LOAD = """() => {
+    const kept = localStorage.getItem("prompt-workbench-paper");
+    if (kept && !new URLSearchParams(location.search).has("__theme")) document.body.classList.toggle("dark", kept === "dark");
+}"""
+
+
+def head(language: str) -> str:
+    """What stands in the document's head."""
+    return HEAD.format(code={"zh": "zh-CN"}.get(language, language))
+
+
+def build(service: Any, language: str) -> gr.Blocks:
+    """The whole page over a service, in one language."""
+    t = Words(language)
+    first = recipe_of(first_draft(language))
+    with gr.Blocks(title=t("title"), analytics_enabled=False, fill_width=True) as page:
+        _header(t)
+        with gr.Row(elem_classes="pw-top", equal_height=True):
+            preset = gr.Dropdown(_presets(t), value=_preset(first), label=t("preset.label"), info=t("preset.help"), elem_id="preset", scale=2)
+            name = gr.Textbox(first.name, label=t("preset.name"), info=t("preset.name_help"), max_lines=1, scale=2, elem_id="recipe-name")
+        summary = gr.HTML(summary_html(first, t), elem_id="summary")
+        with gr.Accordion(t("recipe.title"), open=False, elem_id="recipe"):
+            code = gr.Code(first.to_yaml(), language="yaml", label=t("recipe.title"), show_label=False, lines=8, max_lines=24, interactive=True)
+            apply = gr.Button(t("recipe.apply"), size="sm", elem_id="recipe-apply")
+        draft, shown_tab, watch = gr.State(first.model_dump()), gr.State("model"), gr.State(Watch())
+        browser = gr.BrowserState({}, storage_key="prompt-workbench", secret="prompt-workbench")  # noqa: S106  keeps nothing secret
+        with gr.Tabs(elem_id="tabs") as tabs:
+            frame = Frame(service, t, draft, shown_tab, watch, summary, code, tabs)
+            parts = [tab.build(frame) for tab in TABS]
+        top = Part("top", tabs, [preset, name], lambda recipe: [_preset(recipe), recipe.name])
+        frame.opens(preset.input, lambda recipe, chosen: load_recipe(chosen) if chosen else recipe, [preset], "preset")
+        frame.opens(apply.click, lambda recipe, text: read_yaml(text), [code], "recipe_apply")
+        frame.edit(name.input, lambda recipe, text: {"name": (text or "").strip() or "untitled"}, [name], "recipe_name", trigger_mode="always_last")
+        frame.finish([top, *parts])
+        _remember(page, frame, [top, *parts], browser)
+    return page
+
+
+def read_yaml(text: str) -> Recipe:
+    """The recipe a person typed.
+
+    Raises:
+        RecipeError: with the line, or with every wrong field.
+    """
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" in line {mark.line + 1}" if mark else ""
+        raise RecipeError(f"The recipe is not readable YAML{place}.", fix="Check indentation and quotes near that line.") from None
+    return recipe_from(content, source="recipe")
+
+
+def _remember(page: gr.Blocks, frame: Frame, parts: list[Part], browser: gr.BrowserState) -> None:
+    """A fresh page shows what the browser had in view, and the run that is being worked on."""
+    controls = [control for part in parts for control in part.controls]
+
+    def load(kept: Any, watch: Watch) -> list[Any]:
+        kept = kept if isinstance(kept, dict) else {}
+        recipe = portable(recipe_of(restored(kept.get("draft"), frame.t.language)))
+        tab = kept.get("tab") if kept.get("tab") in TAB_NAMES else "model"
+        run = kept.get("run")
+        known = {summary.id: summary.status for summary in frame.service.runs()}
+        seen = Watch(run if run in known else newest(frame.service))
+        filled = [update for part in parts for update in part.fill(recipe)]
+        return [*frame.drawn(recipe), tab, seen, gr.update(selected=tab), *filled]
+
+    def keep(draft: dict[str, Any], tab: str, watch: Watch) -> dict[str, Any]:
+        return {"draft": draft, "tab": tab, "run": watch.run}
+
+    outputs = [frame.draft, frame.summary, frame.code, frame.shown_tab, frame.watch, frame.tabs, *controls]
+    loaded = frame.on(page.load, load, [browser, frame.watch], outputs, "load")
+    page.load(None, js=LOAD)
+    frame.refresh(loaded.then, parts)
+    # Written only after the first load, which would otherwise race with the defaults of a new session.
+    for state, name in ((frame.draft, "draft"), (frame.shown_tab, "tab")):
+        frame.on(state.change, keep, [frame.draft, frame.shown_tab, frame.watch], [browser], f"keep_{name}")
+
+
+def _header(t: Words) -> None:
+    links = "".join(
+        f'<a href="../{code}/" lang="{code}"{" aria-current=page" if code == t.language else ""}>{esc(own)}</a>' for code, own in languages().items()
+    )
+    with gr.Row(elem_classes="pw-header", equal_height=True):
+        gr.HTML(
+            f'<div class="pw-brand"><h1>{esc(t("title"))}</h1><p>{esc(t("tagline"))}</p></div>'
+            f'<nav class="pw-languages" aria-label="{esc(t("languages"))}">{links}</nav>'
+        )
+        paper = gr.Button(t("paper"), size="sm", scale=0, min_width=110, elem_id="paper")
+    paper.click(None, js=PAPER)
+
+
+def _presets(t: Words) -> list[tuple[str, str]]:
+    names = sorted(preset_names(), key=lambda name: (not name.startswith(t.language), name))
+    return [(t.get(f"presets.{name}", name), name) for name in names]
+
+
+def _preset(recipe: Recipe) -> str | None:
+    """The preset a recipe was opened from, as far as its name tells."""
+    return recipe.name if recipe.name in preset_names() else None

@@ -1,0 +1,44 @@
+"""Rows of the recipe's files for looking at, read once per version of a file."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from workbench.data.dataset import Dataset, dataset_from
+from workbench.data.readers import read_table
+from workbench.data.table import Table
+from workbench.recipe import PRESETS, PROJECT, Recipe
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".xlsx", ".parquet")
+
+
+def preset_files() -> list[str]:
+    """Data files that come with the project, as a recipe writes them."""
+    folder = PRESETS / "data"
+    return [p.relative_to(PROJECT).as_posix() for p in sorted(folder.glob("*")) if p.suffix in SUFFIXES]
+
+
+def table(path: str) -> Table:
+    """The file as a table.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        stat = os.stat(path)
+        version = (stat.st_mtime_ns, stat.st_size)
+    except OSError:
+        version = (0, 0)
+    return _table(path, version)
+
+
+def dataset(recipe: Recipe) -> Dataset:
+    """The training file's examples under the recipe's columns."""
+    return dataset_from(table(recipe.data.train), recipe.data.columns)
+
+
+@lru_cache(maxsize=4)
+def _table(path: str, version: tuple[int, int]) -> Table:
+    return read_table(Path(path))

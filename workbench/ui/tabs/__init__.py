@@ -1,0 +1,1 @@
+"""One file per tab: a pure view function, a build function, named handlers."""

@@ -1,0 +1,214 @@
+"""Data: choose a file, say which column is what, see rows and histograms."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from workbench.data.dataset import dataset_from
+from workbench.data.profile import profile
+from workbench.errors import DataError, WorkbenchError
+from workbench.recipe import Recipe
+from workbench.ui import charts
+from workbench.ui.frame import Frame, Part
+from workbench.ui.markup import facts, heading, problem, sentence, table
+from workbench.ui.rows import SUFFIXES, preset_files
+from workbench.ui.rows import table as read
+from workbench.ui.session import ready, short_path
+from workbench.ui.text import Words
+
+ROWS_SHOWN = 8
+LABEL_LIKE = ("label", "class", "category", "sentiment", "target", "y")
+TEXT_LIKE = ("text", "sentence", "review", "content", "comment", "body")
+MOST_LABELS = 50
+
+
+@dataclass(frozen=True)
+class DataView:
+    """A file as the tab shows it: facts, the first rows, and what the histograms need."""
+
+    name: str
+    facts: list[tuple[str, str]]
+    headers: list[str]
+    rows: list[list[str]]
+    label_counts: dict[str, int] = field(default_factory=dict)
+    edges: list[float] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    unit: str = ""
+    limit: float | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def view(recipe: Recipe, t: Words, tokenizer: Any = None) -> DataView:
+    """The training file under the recipe's columns.
+
+    Args:
+        tokenizer: counts lengths in the model's tokens; without one in characters or words, as the profile says.
+
+    Raises:
+        DataError: the file or its columns cannot be used.
+    """
+    file = read(recipe.data.train)
+    data = dataset_from(file, recipe.data.columns)
+    found = profile(data, tokenizer, recipe.prompt.max_length if tokenizer else None)
+    pairs = [
+        (t("data.rows"), f"{len(data):,}"),
+        (t("data.labels"), str(len(data.labels))),
+        (t("data.encoding"), file.encoding),
+        (t("data.duplicates"), f"{found.duplicates:,}"),
+        (t("data.empty"), f"{found.empty:,}"),
+    ]
+    notes = []
+    if tokenizer:
+        pairs.append((t("data.truncated"), f"{found.truncated:,}"))
+    if found.duplicates:
+        notes.append(t("data.duplicates_note", count=f"{found.duplicates:,}"))
+    limit = float(recipe.prompt.max_length) if tokenizer else None
+    rows = [[str(line), *row] for line, row in zip(file.lines[:ROWS_SHOWN], file.rows[:ROWS_SHOWN], strict=True)]
+    edges, counts = list(found.length_edges), list(found.length_counts)
+    return DataView(file.name, pairs, [t("data.line"), *file.columns], rows, dict(found.label_counts), edges, counts, found.unit, limit, notes)
+
+
+def guess_columns(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> dict[str, str]:
+    """A first mapping for a new file: the label by name, else the column with the fewest values; the text by name, else the longest."""
+    distinct = {name: len({row[i] for row in rows}) for i, name in enumerate(columns)}
+    lengths = {name: sum(len(row[i]) for row in rows) for i, name in enumerate(columns)}
+    label = next((c for like in LABEL_LIKE for c in columns if c.lower() == like), None) or min(columns, key=lambda c: distinct[c])
+    others = [c for c in columns if c != label]
+    if not others:
+        raise DataError("The file has one column only.", fix="Give a file with a text column and a label column.")
+    text = next((c for like in TEXT_LIKE for c in others if c.lower() == like), None) or max(others, key=lambda c: lengths[c])
+    return {"text": text, "label": label}
+
+
+def named_fields(chosen: list[str], label: str, before: dict[str, str]) -> dict[str, str]:
+    """Template fields for the chosen text columns: known ones keep their field, a single new one is `text`, others get their own name."""
+    known = {column: name for name, column in before.items() if name != "label"}
+    fields: dict[str, str] = {}
+    for column in chosen:
+        name = "text" if len(chosen) == 1 else known.get(column) or re.sub(r"[{}|\[\]\s]+", "_", column)
+        while name in fields or name == "label":
+            name += "_"
+        fields[name] = column
+    return {**fields, "label": label}
+
+
+def with_file(recipe: Recipe, path: str, columns: dict[str, str] | None = None) -> Recipe:
+    """The recipe over another file or other columns, its verbalizer following the labels that the file holds."""
+    file = read(ready(recipe.replace({"data.train": path}).model_dump()).data.train)
+    wanted = recipe.data.columns if columns is None else columns
+    if not set(wanted.values()) <= set(file.columns):
+        wanted = guess_columns(file.columns, file.rows)
+    labels = dataset_from(file, wanted).labels
+    changes: dict[str, Any] = {"data.train": path, "data.columns": wanted}
+    if path != recipe.data.train:
+        changes |= {"data.validation": None, "data.unlabeled": None}
+    words = recipe.prompt.verbalizer.get("words") or {}
+    if recipe.prompt.verbalizer.get("kind") == "manual" and set(words) != set(labels) and len(labels) <= MOST_LABELS:
+        changes["prompt.verbalizer"] = {"kind": "manual", "words": {label: words.get(label, [label]) for label in labels}}
+    return recipe.replace(changes)
+
+
+def keep_upload(upload: str, root: Path) -> str:
+    """Copies an uploaded file to the data root under its content's hash, so that runs can be resumed later; returns its path."""
+    source = Path(upload)
+    if source.suffix.lower() not in SUFFIXES:
+        raise DataError(f"{source.name} is not a data file.", fix=f"Give one of {', '.join(SUFFIXES)}.")
+    with open(source, "rb") as handle:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()[:16]
+    folder = root / "uploads" / digest
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / source.name
+    if not kept.exists():
+        shutil.copyfile(source, kept)
+    return str(kept)
+
+
+def build(frame: Frame) -> Part:
+    """Lays out the tab and wires it."""
+    t = frame.t
+    with gr.Tab(t("data.tab"), id="data") as tab:
+        gr.HTML(sentence(t("data.lead")))
+        with gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                file = gr.Dropdown(_choices(None), label=t("data.file"), info=t("data.file_help"), elem_id="data-file")
+                upload = gr.File(label=t("data.upload"), file_types=list(SUFFIXES), height=110, elem_id="data-upload")
+                texts = gr.Dropdown([], label=t("data.texts"), info=t("data.texts_help"), multiselect=True, elem_id="data-texts")
+                label = gr.Dropdown([], label=t("data.label"), info=t("data.label_help"), elem_id="data-label")
+            with gr.Column(scale=3, min_width=380):
+                about = gr.HTML(elem_id="data-facts")
+                with gr.Row():
+                    labels_plot = gr.Plot(show_label=False, container=False, elem_id="data-labels")
+                    lengths_plot = gr.Plot(show_label=False, container=False, elem_id="data-lengths")
+        sample = gr.HTML(elem_id="data-rows")
+
+    frame.opens(file.input, lambda recipe, path: with_file(recipe, path), [file], "data_file")
+    frame.opens(upload.upload, lambda recipe, path: with_file(recipe, keep_upload(path, frame.service.root)), [upload], "data_upload")
+
+    def choose_columns(recipe: Recipe, chosen: list[str], label_column: str) -> Recipe:
+        if not chosen or not label_column:
+            raise DataError(t("data.columns_needed"), fix=t("data.columns_fix"))
+        columns = named_fields([c for c in chosen if c != label_column] or chosen, label_column, recipe.data.columns)
+        return with_file(recipe, recipe.data.train, columns)
+
+    frame.opens(texts.input, choose_columns, [texts, label], "data_texts")
+    frame.opens(label.input, choose_columns, [texts, label], "data_label")
+
+    def fill(recipe: Recipe) -> list[Any]:
+        columns = recipe.data.columns
+        try:
+            names = list(read(ready(recipe.model_dump()).data.train).columns)
+        except WorkbenchError:
+            names = list(columns.values())
+        chosen = [column for name, column in columns.items() if name != "label"]
+        return [
+            gr.update(choices=_choices(recipe.data.train), value=short_path(recipe.data.train)),
+            gr.update(choices=names, value=chosen),
+            gr.update(choices=names, value=columns.get("label")),
+        ]
+
+    refresh = (_shower(frame), [frame.draft], [about, labels_plot, lengths_plot, sample])
+    return Part("data", tab, [file, texts, label], fill, refresh)
+
+
+def _shower(frame: Frame) -> Any:
+    t = frame.t
+
+    def show(draft: dict[str, Any]) -> tuple[Any, ...]:
+        recipe = ready(draft)
+        try:
+            shown = view(recipe, t, _tokenizer(frame, recipe))
+        except WorkbenchError as error:
+            return problem(error.message, error.fix), None, None, ""
+        unit = t.get(f"data.unit_{shown.unit}", shown.unit)
+        counted = sorted(shown.label_counts.items(), key=lambda pair: -pair[1])[:MOST_LABELS]
+        labels = charts.counts([name for name, _ in counted], [count for _, count in counted], x=t("data.rows"), y=t("data.labels"))
+        lengths = charts.histogram(shown.edges, shown.lengths, x=t("data.length", unit=unit), limit=shown.limit, limit_name=t("data.cut"))
+        notes = "".join(sentence(note, "note") for note in shown.notes)
+        rows = heading(t("data.sample", count=len(shown.rows))) + table(shown.headers, shown.rows, numeric=frozenset({0}))
+        return heading(shown.name) + facts(shown.facts) + notes, labels, lengths, rows
+
+    return show
+
+
+def _tokenizer(frame: Frame, recipe: Recipe) -> Any:
+    """The model's tokenizer when having it costs no download; lengths are counted without it otherwise."""
+    if not recipe.model.path.startswith("embedded:"):
+        return None
+    try:
+        return frame.service.pool.get(recipe.model).tokenizer
+    except WorkbenchError:
+        return None
+
+
+def _choices(current: str | None) -> list[tuple[str, str]]:
+    files = preset_files()
+    if current and short_path(current) not in files:
+        files.append(short_path(current))
+    return [(path.rsplit("/", 1)[-1], path) for path in files]

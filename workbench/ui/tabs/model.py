@@ -1,0 +1,158 @@
+"""Model: choose where it comes from, load it, see what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from workbench.errors import WorkbenchError
+from workbench.recipe import Recipe
+from workbench.ui.frame import Frame, Part
+from workbench.ui.markup import amount, chips, facts, heading, problem, sentence, size, table
+from workbench.ui.session import ready
+from workbench.ui.text import Words
+
+SOURCES = ("embedded", "folder", "hub")
+QUANTIZATIONS = ("none", "int8", "nf4", "fp4")
+
+
+@dataclass(frozen=True)
+class ModelView:
+    """What is known of a model: tiles, parameters by part, and a note on whether it is in memory."""
+
+    name: str
+    tiles: list[tuple[str, str]]
+    parts: list[tuple[str, int]]
+    features: list[str]
+
+
+def embedded_models() -> list[str]:
+    """Models that come with the project, as a recipe writes them."""
+    from workbench.models.loading import embedded_names
+
+    return [f"embedded:{name}" for name in embedded_names()]
+
+
+def source_of(path: str) -> str:
+    """Which of `SOURCES` a recipe's model path belongs to."""
+    if path.startswith("embedded:"):
+        return "embedded"
+    return "folder" if Path(path).is_absolute() or path.startswith((".", "~")) or Path(path).is_dir() else "hub"
+
+
+def view(recipe: Recipe, t: Words) -> ModelView:
+    """The model card of a recipe's model, from its configuration alone.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    from workbench.models.card import model_card
+
+    card = model_card(recipe.model.path, recipe.model.quantization, revision=recipe.model.revision)
+    heads = f"{card.heads}" if card.kv_heads == card.heads else t("card.heads_grouped", heads=card.heads, kv=card.kv_heads)
+    tiles = [
+        (t("card.kind"), t(f"card.kind_{card.kind}")),
+        (t("card.family"), card.family),
+        (t("card.parameters"), amount(card.parameters)),
+        (t("card.memory"), size(card.memory.get(card.quantization, card.memory["none"]))),
+        (t("card.layers"), str(card.layers)),
+        (t("card.hidden"), f"{card.hidden_size:,}"),
+        (t("card.heads"), heads),
+        (t("card.vocabulary"), f"{card.vocabulary:,}"),
+        (t("card.max_length"), f"{card.max_length:,}"),
+    ]
+    if card.cache_bytes_per_token:
+        tiles.append((t("card.cache"), size(card.cache_bytes_per_token)))
+    parts = [(t.get(f"card.part_{name}", name.replace("_", " ")), count) for name, count in card.parameters_by_part.items()]
+    return ModelView(card.name, tiles, parts, list(card.features))
+
+
+def card_html(shown: ModelView, t: Words) -> str:
+    """The card as HTML."""
+    total = sum(count for _, count in shown.parts) or 1
+    rows = [(name, f"{count:,}", f"{count / total:.1%}") for name, count in shown.parts]
+    parts = heading(t("model.parts")) + table([t("model.part"), t("model.parameters"), t("model.share")], rows, numeric=frozenset({1, 2})) if rows else ""
+    return heading(shown.name) + facts(shown.tiles) + f'<div class="pw-summary">{chips(shown.features)}</div>' + parts
+
+
+def build(frame: Frame) -> Part:
+    """Lays out the tab and wires it."""
+    t = frame.t
+    with gr.Tab(t("model.tab"), id="model") as tab:
+        gr.HTML(sentence(t("model.lead")))
+        with gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                source = gr.Radio([(t(f"model.source_{name}"), name) for name in SOURCES], value="embedded", label=t("model.source"))
+                embedded = gr.Dropdown(embedded_models(), label=t("model.embedded"), info=t("model.embedded_help"), elem_id="model-embedded")
+                path = gr.Textbox(label=t("model.path"), info=t("model.path_help"), visible=False, max_lines=1)
+                hub = gr.Textbox(label=t("model.hub"), info=t("model.hub_help"), visible=False, max_lines=1, placeholder="bert-base-uncased")
+                quantization = gr.Radio(
+                    [(t(f"model.quantization_{name}"), name) for name in QUANTIZATIONS], value="none",
+                    label=t("model.quantization"), info=t("model.quantization_help"),
+                )
+                load = gr.Button(t("model.load"), variant="primary", elem_id="model-load")
+                status = gr.HTML(elem_id="model-status")
+            with gr.Column(scale=3, min_width=380):
+                card = gr.HTML(elem_id="model-card")
+
+    _wire(frame, source, embedded, path, hub, quantization, load, status, card)
+
+    def fill(recipe: Recipe) -> list[Any]:
+        model, kind = recipe.model, source_of(recipe.model.path)
+        choices = embedded_models()
+        if kind == "embedded" and model.path not in choices:
+            choices = [*choices, model.path]
+        return [
+            kind,
+            gr.update(choices=choices, value=model.path if kind == "embedded" else None, visible=kind == "embedded"),
+            gr.update(value=model.path if kind == "folder" else "", visible=kind == "folder"),
+            gr.update(value=model.path if kind == "hub" else "", visible=kind == "hub"),
+            model.quantization,
+            "",
+        ]
+
+    return Part("model", tab, [source, embedded, path, hub, quantization, status], fill, (_shower(t), [frame.draft], [card]))
+
+
+def _wire(frame: Frame, source: Any, embedded: Any, path: Any, hub: Any, quantization: Any, load: Any, status: Any, card: Any) -> None:
+    t, show = frame.t, _shower(frame.t)
+
+    def choose_source(kind: str) -> tuple[Any, ...]:
+        return tuple(gr.update(visible=kind == name) for name in SOURCES)
+
+    def load_model(draft: dict[str, Any], progress: gr.Progress = gr.Progress()) -> tuple[str, str]:  # noqa: B008  gradio's way
+        part = ready(draft).model
+        progress(0, desc=t("model.loading"))
+        loaded = frame.service.pool.get(part, progress=lambda text, share: progress(share if share is not None else 0.5, desc=text))
+        memory = loaded.model.get_memory_footprint()
+        text = t("model.loaded", name=loaded.name, device=str(loaded.device), memory=size(memory))
+        return sentence(text, "good"), show(draft)
+
+    frame.on(source.input, choose_source, [source], [embedded, path, hub], "model_source")
+    for control, name in ((embedded, "model_embedded"), (path, "model_path"), (hub, "model_hub")):
+        event = control.input if control is embedded else control.change
+        changed = frame.edit(event, _assign_path, [control], name, trigger_mode="always_last")
+        frame.on(changed.then, show, [frame.draft], [card], f"{name}_card")
+    changed = frame.edit(quantization.input, lambda recipe, value: {"model.quantization": value}, [quantization], "model_quantization")
+    frame.on(changed.then, show, [frame.draft], [card], "model_quantization_card")
+    frame.on(load.click, load_model, [frame.draft], [status, card], "model_load", show_progress="full", concurrency_limit=1)
+
+
+def _assign_path(recipe: Recipe, path: str | None) -> dict[str, Any]:
+    return {"model.path": path.strip()} if path and path.strip() else {}
+
+
+def _shower(t: Words) -> Any:
+    def show(draft: dict[str, Any]) -> str:
+        recipe = ready(draft)
+        if source_of(recipe.model.path) == "hub":
+            return sentence(t("model.hub_card"), "note")
+        try:
+            return card_html(view(recipe, t), t)
+        except WorkbenchError as error:
+            return problem(error.message, error.fix)
+
+    return show

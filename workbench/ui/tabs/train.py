@@ -1,0 +1,237 @@
+"""Train: set how long and how fast, start, and watch. The run belongs to the service; the page only looks at it every half second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from workbench.errors import RunError
+from workbench.recipe import Recipe
+from workbench.ui import charts
+from workbench.ui.frame import Frame, Part
+from workbench.ui.markup import confusion, duration, esc, facts, heading, percent, problem, progress, sentence, size
+from workbench.ui.session import Watch, ready
+from workbench.ui.text import Words
+
+BUSY = ("queued", "running", "paused", "stopping")
+RESUMABLE = ("paused", "stopped", "interrupted", "failed")
+
+
+@dataclass(frozen=True)
+class TrainView:
+    """A run as the tab draws it. Steps and values are parallel lists; `buttons` says which of start, pause, resume, stop can be pressed."""
+
+    id: str
+    name: str
+    status: str
+    step: int
+    total_steps: int
+    seconds_left: float | None
+    epoch: float | None
+    examples_per_second: float | None
+    memory_bytes: float | None
+    train: tuple[list[int], list[float]]
+    evaluations: list[dict[str, Any]]
+    labels: list[str]
+    plan: dict[str, Any]
+    notes: list[str]
+    problem: tuple[str, str] | None
+    buttons: dict[str, bool]
+    watch: Watch = field(default_factory=Watch)
+
+
+def view(service: Any, watch: Watch) -> TrainView | None:
+    """The run in view, or None when nothing happened since it was drawn. Without a run in view, the newest one is taken."""
+    run_id = watch.run or newest(service)
+    if run_id is None:
+        return None
+    try:
+        new = service.read(run_id, max(watch.seen, 0))
+    except RunError:
+        return None
+    if run_id == watch.run and new.status == watch.mark and new.next == watch.seen:
+        return None
+    return draw(service.read(run_id, 0))
+
+
+def draw(run: Any) -> TrainView:
+    """A run with all of its events as a view."""
+    by_kind: dict[str, list[dict[str, Any]]] = {}
+    for event in run.events:
+        by_kind.setdefault(str(event.get("kind")), []).append(event)
+    steps, evaluations = by_kind.get("train", []), by_kind.get("evaluation", [])
+    plan = by_kind.get("plan", [{}])[-1]
+    latest = steps[-1] if steps else {}
+    notes = [str(note) for note in plan.get("notes", [])] + [str(event.get("text", "")) for event in by_kind.get("note", [])]
+    return TrainView(
+        id=run.id, name=run.name, status=run.status, step=run.step, total_steps=run.total_steps, seconds_left=run.seconds_left,
+        epoch=latest.get("epoch"), examples_per_second=latest.get("examples_per_second"), memory_bytes=latest.get("memory_bytes"),
+        train=([event["step"] for event in steps], [event["loss"] for event in steps]),
+        evaluations=evaluations, labels=list(plan.get("labels", [])), plan=plan, notes=notes,
+        problem=(run.error.get("message", ""), run.error.get("fix", "")) if run.error else None,
+        buttons=buttons(run.status), watch=Watch(run.id, run.next, run.status),
+    )
+
+
+def newest(service: Any) -> str | None:
+    """The run that is being worked on, else the newest one."""
+    runs = service.runs()
+    active = next((run.id for run in runs if run.status in ("running", "paused", "stopping")), None)
+    return active or (runs[0].id if runs else None)
+
+
+def buttons(status: str | None) -> dict[str, bool]:
+    """Which buttons can be pressed while the run in view has this status."""
+    return {
+        "start": status not in BUSY,
+        "pause": status == "running",
+        "resume": status in RESUMABLE,
+        "stop": status in ("queued", "running", "paused"),
+    }
+
+
+def status_html(shown: TrainView, t: Words) -> str:
+    """Status, progress and the figures a person looks for first."""
+    share = shown.step / shown.total_steps if shown.total_steps else 0.0
+    left = t("train.left", time=duration(shown.seconds_left)) if shown.seconds_left is not None and shown.status == "running" else ""
+    line = " \u00b7 ".join(part for part in (t("train.step_of", step=shown.step, total=shown.total_steps), left) if part)
+    accuracies = [event["accuracy"] for event in shown.evaluations]
+    tiles = []
+    if accuracies:
+        first = shown.evaluations[0]
+        tiles.append((t("train.zero_shot") if first["step"] == 0 else t("train.first"), percent(accuracies[0])))
+        tiles.append((t("train.now"), percent(accuracies[-1])))
+        tiles.append((t("train.best"), percent(max(accuracies))))
+    if shown.examples_per_second:
+        tiles.append((t("train.speed"), f"{shown.examples_per_second:,.0f}"))
+    if shown.memory_bytes:
+        tiles.append((t("train.memory"), size(shown.memory_bytes)))
+    if shown.plan.get("trainable_parameters"):
+        tiles.append((t("method.trainable"), f"{shown.plan['trainable_parameters']:,}"))
+    badge = f'<span class="pw-badge pw-status-{esc(shown.status)}">{esc(t(f"status.{shown.status}"))}</span>'
+    head = f'<div class="pw-runhead"><strong>{esc(shown.name)}</strong>{badge}<code>{esc(shown.id)}</code></div>'
+    trouble = problem(*shown.problem) if shown.problem else ""
+    if shown.status == "stopping":
+        trouble += sentence(t("train.stopping_note"), "note")
+    if shown.status == "interrupted":
+        trouble += sentence(t("train.interrupted_note"), "note")
+    return head + progress(share, line) + trouble + facts(tiles)
+
+
+def loss_figure(shown: TrainView, t: Words) -> Any:
+    steps, losses = shown.train
+    lines = [charts.Line(t("train.batch_loss"), steps, losses, faint=True)] if len(steps) > 1 else []
+    lines.append(charts.Line(t("train.train_loss"), steps, charts.smoothed(losses), color=charts.WARM))
+    lines.append(_evaluations(shown, "loss", t("train.validation_loss")))
+    return charts.curves(lines, x=t("train.step"), span=shown.total_steps or None)
+
+
+def accuracy_figure(shown: TrainView, t: Words) -> Any:
+    lines = [_evaluations(shown, "accuracy", t("train.validation_accuracy"))]
+    return charts.curves(lines, x=t("train.step"), share=True, span=shown.total_steps or None)
+
+
+def confusion_html(shown: TrainView, t: Words) -> str:
+    """The confusion matrix of the last evaluation, and the notes of the run."""
+    notes = "".join(sentence(note, "note") for note in shown.notes)
+    if not shown.evaluations:
+        return notes
+    last = shown.evaluations[-1]
+    labels = [str(label) for label in last.get("labels") or shown.labels]
+    title = heading(t("train.confusion", step=last["step"]))
+    return title + confusion(last["confusion"], labels, t("train.actual"), t("train.predicted")) + notes
+
+
+def build(frame: Frame) -> Part:
+    """Lays out the tab and wires it."""
+    t = frame.t
+    with gr.Tab(t("train.tab"), id="train") as tab:
+        gr.HTML(sentence(t("train.lead")))
+        with gr.Row():
+            with gr.Column(scale=1, min_width=250):
+                shots = gr.Number(label=t("train.shots"), info=t("train.shots_help"), minimum=0, precision=0, elem_id="train-shots")
+                validation = gr.Number(label=t("train.validation"), info=t("train.validation_help"), minimum=0, precision=0)
+                epochs = gr.Number(label=t("train.epochs"), minimum=0.1, step=1, elem_id="train-epochs")
+                batch = gr.Number(label=t("train.batch_size"), minimum=1, precision=0)
+                rate = gr.Textbox(label=t("train.rate"), info=t("train.rate_help"), max_lines=1)
+                seed = gr.Number(label=t("train.seed"), info=t("train.seed_help"), minimum=0, precision=0)
+            with gr.Column(scale=3, min_width=420):
+                with gr.Row():
+                    start = gr.Button(t("train.start"), variant="primary", elem_id="train-start", min_width=110)
+                    pause = gr.Button(t("train.pause"), interactive=False, elem_id="train-pause", min_width=90)
+                    resume = gr.Button(t("train.resume"), interactive=False, elem_id="train-resume", min_width=90)
+                    stop = gr.Button(t("train.stop"), interactive=False, elem_id="train-stop", min_width=90)
+                status = gr.HTML(sentence(t("train.empty"), "note"), elem_id="train-status")
+                with gr.Row():
+                    loss = gr.Plot(show_label=False, container=False, elem_id="train-loss")
+                    accuracy = gr.Plot(show_label=False, container=False, elem_id="train-accuracy")
+                matrix = gr.HTML(elem_id="train-confusion")
+        timer = gr.Timer(0.5)
+    drawn = [frame.watch, status, loss, accuracy, matrix, start, pause, resume, stop]
+    _wire_settings(frame, shots, validation, epochs, batch, rate, seed)
+    _wire_run(frame, start, pause, resume, stop, timer, drawn)
+
+    def fill(recipe: Recipe) -> list[Any]:
+        training, split = recipe.training, recipe.data.split
+        return [split.shots, split.validation, training.epochs, training.batch_size, str(training.learning_rate), training.seed]
+
+    return Part("train", tab, [shots, validation, epochs, batch, rate, seed], fill)
+
+
+def _wire_settings(frame: Frame, shots: Any, validation: Any, epochs: Any, batch: Any, rate: Any, seed: Any) -> None:
+    def whole(place: str) -> Any:
+        return lambda recipe, value: {} if value is None else {place: int(value)}
+
+    def set_rate(recipe: Recipe, value: str) -> dict[str, Any]:
+        text = (value or "").strip().lower()
+        try:
+            return {"training.learning_rate": float(text) if text not in ("", "auto") else "auto"}
+        except ValueError:
+            return {"training.learning_rate": text}
+
+    frame.edit(shots.input, lambda recipe, value: {"data.split.shots": int(value) if value else None}, [shots], "train_shots", trigger_mode="always_last")
+    frame.edit(validation.input, whole("data.split.validation"), [validation], "train_validation", trigger_mode="always_last")
+    frame.edit(epochs.input, lambda recipe, value: {"training.epochs": value} if value else {}, [epochs], "train_epochs", trigger_mode="always_last")
+    frame.edit(batch.input, whole("training.batch_size"), [batch], "train_batch_size", trigger_mode="always_last")
+    frame.edit(rate.blur, set_rate, [rate], "train_learning_rate")
+    frame.edit(seed.input, lambda recipe, value: {} if value is None else {"training.seed": int(value), "data.split.seed": int(value)}, [seed], "train_seed",
+               trigger_mode="always_last")
+
+
+def _wire_run(frame: Frame, start: Any, pause: Any, resume: Any, stop: Any, timer: gr.Timer, drawn: list[Any]) -> None:
+    service, t = frame.service, frame.t
+
+    def updates(shown: TrainView) -> list[Any]:
+        presses = [gr.update(interactive=shown.buttons[name]) for name in ("start", "pause", "resume", "stop")]
+        return [shown.watch, status_html(shown, t), loss_figure(shown, t), accuracy_figure(shown, t), confusion_html(shown, t), *presses]
+
+    def poll(watch: Watch) -> Any:
+        shown = view(service, watch)
+        return gr.skip() if shown is None else updates(shown)
+
+    def begin(draft: dict[str, Any], watch: Watch) -> Any:
+        # Calls come one at a time, and a second click sees the run that the first one made.
+        if watch.run and service.read(watch.run, 1 << 30).status in BUSY:
+            raise RunError(t("train.busy"), fix=t("train.busy_fix"))
+        return updates(draw(service.read(service.submit(ready(draft)), 0)))
+
+    def act(name: str) -> Any:
+        def press(watch: Watch) -> Any:
+            if not watch.run:
+                raise RunError(t("train.none"), fix=t("train.none_fix"))
+            getattr(service, name)(watch.run)
+            return updates(draw(service.read(watch.run, 0)))
+
+        return press
+
+    frame.on(timer.tick, poll, [frame.watch], drawn, "train_poll", queue=True, concurrency_limit=None)
+    frame.on(start.click, begin, [frame.draft, frame.watch], drawn, "train_start", concurrency_limit=1)
+    for button, name in ((pause, "pause"), (resume, "resume"), (stop, "stop")):
+        frame.on(button.click, act(name), [frame.watch], drawn, f"train_{name}")
+
+
+def _evaluations(shown: TrainView, metric: str, name: str) -> charts.Line:
+    steps = [event["step"] for event in shown.evaluations]
+    return charts.Line(name, steps, [event[metric] for event in shown.evaluations], markers=True)

@@ -1,0 +1,54 @@
+"""The words of a language: every visible string, under a dotted key, from text/LANGUAGE.yaml."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TEXT = Path(__file__).resolve().parent / "text"
+
+
+def languages() -> dict[str, str]:
+    """Language codes and each language's own name, English first."""
+    codes = sorted((p.stem for p in TEXT.glob("*.yaml")), key=lambda code: (code != "en", code))
+    return {code: _entries(code)["language"] for code in codes}
+
+
+class Words:
+    """The strings of one language. `words("train.start")` is a string; values fill the {names} in it."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        self._entries = _entries(language)
+
+    def __call__(self, key: str, /, **values: Any) -> str:
+        """The string under `key`.
+
+        Raises:
+            KeyError: the key is in no file; a test keeps keys and uses together.
+        """
+        text = self._entries[key]
+        return text.format(**values) if values else text
+
+    def get(self, key: str, default: str) -> str:
+        """The string under `key`, or `default` for what no translator has seen: a new method's options, a new label."""
+        return self._entries.get(key, default)
+
+
+@lru_cache
+def _entries(language: str) -> dict[str, str]:
+    content = yaml.safe_load((TEXT / f"{language}.yaml").read_text(encoding="utf-8"))
+    return dict(_flat(content, ""))
+
+
+def _flat(content: dict[str, Any], prefix: str) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for key, value in content.items():
+        if isinstance(value, dict):
+            pairs += _flat(value, f"{prefix}{key}.")
+        else:
+            pairs.append((f"{prefix}{key}", str(value)))
+    return pairs
