@@ -105,6 +105,10 @@ def parser() -> argparse.ArgumentParser:
     add_run(export)
     export.add_argument("--to", required=True, metavar="DIR")
     export.add_argument("--merge", action="store_true", help="one model with the tuning in its weights")
+    bench = add("bench", commands.bench, "Measure the workbench against what people use otherwise.")
+    bench.add_argument("--quick", action="store_true", help="small shapes, one round, two minutes")
+    bench.add_argument("--only", metavar="GOALS", default="", help="e.g. P2,P10")
+    bench.add_argument("--out", metavar="DIR", help="also write bench.json, bench.md and bench.svg there")
     return top
 
 

@@ -190,6 +190,14 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
     return answer
 
 
+def bench(arguments: argparse.Namespace) -> dict[str, Any]:
+    """bench [--quick] [--only P2,P10] [--out DIR]: every comparison of `workbench.bench`, as a table, JSON and a picture."""
+    from workbench.bench.report import measure_all
+
+    goals = [goal.strip() for goal in arguments.only.split(",") if goal.strip()]
+    return measure_all(quick=arguments.quick, goals=goals, out=Path(arguments.out) if arguments.out else None, say=_say)
+
+
 @contextmanager
 def _service(arguments: argparse.Namespace, *, writable: bool = False) -> Iterator[RunService]:
     service = RunService(Path(arguments.runs).expanduser(), writable=writable, adopt_queue=False)
