@@ -45,7 +45,9 @@ def listen(host: str, port: int | None) -> socket.socket:
             server.close()
     if port is None:
         raise SettingsError(f"No port from {FIRST_PORT} to {candidates[-1]} is free on {host}.", fix="Give a free one with --port.")
-    raise SettingsError(f"Port {port} on {host} is taken.", fix="Give another with --port, or leave the flag out to take the first free one.")
+    raise SettingsError(
+        f"Port {port} on {host} is taken.", fix="Give another with --port, or leave the flag out to take the first free one."
+    )
 
 
 def prepare(data_root: Path) -> None:

@@ -131,7 +131,9 @@ def recipe_from(content: Any, *, source: str) -> Recipe:
         RecipeError: naming every mistake at once.
     """
     if not isinstance(content, dict):
-        raise RecipeError(f"{source} does not hold a recipe.", fix="A recipe is a mapping of name, model, data, prompt, method and training.")
+        raise RecipeError(
+            f"{source} does not hold a recipe.", fix="A recipe is a mapping of name, model, data, prompt, method and training."
+        )
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:

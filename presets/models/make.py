@@ -507,7 +507,7 @@ def card(name: str, model, lines: dict[str, int], tokens: int, step: int, held_o
 | vocabulary | {model.config.vocab_size:,} |
 | trained on | {tokens:,} tokens in {step:,} steps, {MASK_SHARE[name]:.0%} masked |
 | different lines | {origins} |
-| held-out masked-token accuracy | {held_out["accuracy"]:.3f} over {held_out["masked_tokens"]:,} masked tokens of 400 reviews never trained on |
+| held-out masked-token accuracy | {held_out["accuracy"]:.3f} over {held_out["masked_tokens"]:,} masked tokens of 400 unseen reviews |
 | held-out loss | {held_out["loss"]:.3f} |
 
 | sentence | most probable words |

@@ -33,7 +33,10 @@ def test_the_pages_name_no_other_host_for_fonts_or_styles(client):
         assert "fonts.googleapis" not in text and "fonts.gstatic" not in text.replace('href="https://fonts.gstatic.com"', "")
 
 
-@pytest.mark.parametrize(("wish", "language"), [("zh-CN,zh;q=0.9,en;q=0.8", "zh"), ("en-GB", "en"), ("fr", "en"), ("fr,zh;q=0.2", "zh"), ("", "en"), (";q=x", "en")])
+@pytest.mark.parametrize(
+    ("wish", "language"),
+    [("zh-CN,zh;q=0.9,en;q=0.8", "zh"), ("en-GB", "en"), ("fr", "en"), ("fr,zh;q=0.2", "zh"), ("", "en"), (";q=x", "en")],
+)
 def test_the_root_follows_the_browser(client, wish, language):
     answer = client.get("/", headers={"accept-language": wish}, follow_redirects=False)
     assert answer.headers["location"] == f"/{language}/"
@@ -48,6 +51,9 @@ def test_other_names_and_other_sites_are_refused(client, headers):
     assert client.get("/en/", headers=headers).status_code == 403
 
 
-@pytest.mark.parametrize(("host", "local"), [("localhost:7860", True), ("127.0.0.1", True), ("[::1]:7860", True), ("localhost.evil.example", False), ("[", False)])
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [("localhost:7860", True), ("127.0.0.1", True), ("[::1]:7860", True), ("localhost.evil.example", False), ("[", False)],
+)
 def test_names_of_this_machine(host, local):
     assert is_local(host) is local

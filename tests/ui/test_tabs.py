@@ -18,7 +18,9 @@ def test_the_model_card_counts_every_parameter_once(tiny, service):
     assert "masked" in model.card_html(shown, T)
 
 
-@pytest.mark.parametrize(("path", "kind"), [("embedded:tiny-en", "embedded"), ("/models/bert", "folder"), ("./bert", "folder"), ("bert-base-uncased", "hub")])
+@pytest.mark.parametrize(
+    ("path", "kind"), [("embedded:tiny-en", "embedded"), ("/models/bert", "folder"), ("./bert", "folder"), ("bert-base-uncased", "hub")]
+)
 def test_where_a_model_comes_from(path, kind):
     assert model.source_of(path) == kind
 

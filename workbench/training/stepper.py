@@ -105,4 +105,4 @@ def seed_everything(seed: int, number: int) -> None:
     value = int.from_bytes(digest[:4], "big")
     torch.manual_seed(value)
     random.seed(value)
-    np.random.seed(value)  # noqa: NPY002 - libraries draw from the global generator
+    np.random.seed(value)

@@ -52,7 +52,15 @@ def curves(lines: Sequence[Line], *, x: str, share: bool = False, span: float | 
 def counts(names: Sequence[str], values: Sequence[int], *, x: str, y: str) -> go.Figure:
     """One horizontal bar per name, the first on top."""
     figure = go.Figure(
-        go.Bar(x=list(values), y=list(names), orientation="h", marker={"color": ACCENT}, text=list(values), textposition="auto", cliponaxis=False)
+        go.Bar(
+            x=list(values),
+            y=list(names),
+            orientation="h",
+            marker={"color": ACCENT},
+            text=list(values),
+            textposition="auto",
+            cliponaxis=False,
+        )
     )
     _frame(figure, x)
     figure.update_yaxes(title=None, autorange="reversed", type="category", showgrid=False)

@@ -28,7 +28,13 @@ def control(field: OptionField, method: str, t: Words) -> gr.components.Componen
     if field.kind in ("int", "float"):
         whole = field.kind == "int"
         return gr.Number(
-            value=value, label=label, info=info, minimum=field.minimum, maximum=field.maximum, step=1 if whole else 0.01, precision=0 if whole else None
+            value=value,
+            label=label,
+            info=info,
+            minimum=field.minimum,
+            maximum=field.maximum,
+            step=1 if whole else 0.01,
+            precision=0 if whole else None,
         )
     return gr.Textbox(value=value, label=label, info=info)
 

@@ -21,6 +21,7 @@ from workbench.ui.markup import chips, esc
 from workbench.ui.session import portable, recipe_of
 from workbench.ui.text import Words
 
+
 @dataclass
 class Part:
     """What a tab gives to the frame.
@@ -54,7 +55,9 @@ class Frame:
     tabs: gr.Tabs
     openers: list[tuple[Any, Callable[..., Any], list[Component], str]] = field(default_factory=list)
 
-    def on(self, event: Any, handler: Callable[..., Any], inputs: Sequence[Component], outputs: Sequence[Component], name: str, **options: Any) -> Any:
+    def on(
+        self, event: Any, handler: Callable[..., Any], inputs: Sequence[Component], outputs: Sequence[Component], name: str, **options: Any
+    ) -> Any:
         """Wires a handler under the api name `name`, with its errors turned into sentences."""
         options.setdefault("show_progress", "hidden")
         return event(guarded(handler, self.service, self.t), inputs=list(inputs), outputs=list(outputs), api_name=name, **options)
@@ -67,7 +70,16 @@ class Frame:
             return self.drawn(recipe.replace(assign(recipe, *values)))
 
         # One edit at a time, or two quick ones would both start from the same recipe and the first would be lost.
-        return self.on(event, change, [self.draft, *inputs], [self.draft, self.summary, self.code], name, concurrency_id="edit", concurrency_limit=1, **options)
+        return self.on(
+            event,
+            change,
+            [self.draft, *inputs],
+            [self.draft, self.summary, self.code],
+            name,
+            concurrency_id="edit",
+            concurrency_limit=1,
+            **options,
+        )
 
     def opens(self, event: Any, handler: Callable[..., Recipe], inputs: Sequence[Component], name: str) -> None:
         """Wires an event after which every tab must show another recipe: `handler(recipe, *values)` gives it."""
@@ -123,7 +135,7 @@ def guarded(handler: Callable[..., Any], service: Any, t: Words) -> Callable[...
             gr.Warning(esc(f"{error.message} {error.fix}".strip()), title=t("errors.title"), duration=12)
         except gr.Error:
             raise
-        except Exception as error:  # noqa: BLE001  a bug in one handler must not take the page down
+        except Exception as error:
             error_id = log_bug(service.root, error, f"page: {handler.__qualname__}")
             gr.Warning(t("errors.bug", error_id=error_id), title=t("errors.title"), duration=20)
         return gr.skip()

@@ -49,21 +49,27 @@ def build(service: Any, language: str) -> gr.Blocks:
     with gr.Blocks(title=t("title"), analytics_enabled=False, fill_width=True) as page:
         _header(t)
         with gr.Row(elem_classes="pw-top", equal_height=True):
-            preset = gr.Dropdown(_presets(t), value=_preset(first), label=t("preset.label"), info=t("preset.help"), elem_id="preset", scale=2)
+            preset = gr.Dropdown(
+                _presets(t), value=_preset(first), label=t("preset.label"), info=t("preset.help"), elem_id="preset", scale=2
+            )
             name = gr.Textbox(first.name, label=t("preset.name"), info=t("preset.name_help"), max_lines=1, scale=2, elem_id="recipe-name")
         summary = gr.HTML(summary_html(first, t), elem_id="summary")
         with gr.Accordion(t("recipe.title"), open=False, elem_id="recipe"):
-            code = gr.Code(first.to_yaml(), language="yaml", label=t("recipe.title"), show_label=False, lines=8, max_lines=24, interactive=True)
+            code = gr.Code(
+                first.to_yaml(), language="yaml", label=t("recipe.title"), show_label=False, lines=8, max_lines=24, interactive=True
+            )
             apply = gr.Button(t("recipe.apply"), size="sm", elem_id="recipe-apply")
         draft, shown_tab, watch = gr.State(first.model_dump()), gr.State("model"), gr.State(Watch())
-        browser = gr.BrowserState({}, storage_key="prompt-workbench", secret="prompt-workbench")  # noqa: S106  keeps nothing secret
+        browser = gr.BrowserState({}, storage_key="prompt-workbench", secret="prompt-workbench")
         with gr.Tabs(elem_id="tabs") as tabs:
             frame = Frame(service, t, draft, shown_tab, watch, summary, code, tabs)
             parts = [tab.build(frame) for tab in TABS]
         top = Part("top", tabs, [preset, name], lambda recipe: [_preset(recipe), recipe.name])
         frame.opens(preset.input, lambda recipe, chosen: load_recipe(chosen) if chosen else recipe, [preset], "preset")
         frame.opens(apply.click, lambda recipe, text: read_yaml(text), [code], "recipe_apply")
-        frame.edit(name.input, lambda recipe, text: {"name": (text or "").strip() or "untitled"}, [name], "recipe_name", trigger_mode="always_last")
+        frame.edit(
+            name.input, lambda recipe, text: {"name": (text or "").strip() or "untitled"}, [name], "recipe_name", trigger_mode="always_last"
+        )
         frame.finish([top, *parts])
         _remember(page, frame, [top, *parts], browser)
     return page
@@ -112,7 +118,8 @@ def _remember(page: gr.Blocks, frame: Frame, parts: list[Part], browser: gr.Brow
 
 def _header(t: Words) -> None:
     links = "".join(
-        f'<a href="../{code}/" lang="{code}"{" aria-current=page" if code == t.language else ""}>{esc(own)}</a>' for code, own in languages().items()
+        f'<a href="../{code}/" lang="{code}"{" aria-current=page" if code == t.language else ""}>{esc(own)}</a>'
+        for code, own in languages().items()
     )
     with gr.Row(elem_classes="pw-header", equal_height=True):
         gr.HTML(

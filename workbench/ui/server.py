@@ -20,7 +20,8 @@ from workbench.ui.theme import STYLE, theme
 MOST_UPLOAD = "200mb"
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#2c7a82"/>'
-    '<path d="M8 10h7v4H8zM17 10h7v4h-7zM8 18h4v4H8zM20 18h4v4h-4z" fill="#fff" opacity=".75"/><path d="M13 17h6v6h-6z" fill="#f0b35a"/></svg>'
+    '<path d="M8 10h7v4H8zM17 10h7v4h-7zM8 18h4v4H8zM20 18h4v4h-4z" fill="#fff" opacity=".75"/>'
+    '<path d="M13 17h6v6h-6z" fill="#f0b35a"/></svg>'
 )
 
 

@@ -72,7 +72,9 @@ def view(recipe: Recipe, t: Words, tokenizer: Any = None) -> DataView:
     limit = float(recipe.prompt.max_length) if tokenizer else None
     rows = [[str(line), *row] for line, row in zip(file.lines[:ROWS_SHOWN], file.rows[:ROWS_SHOWN], strict=True)]
     edges, counts = list(found.length_edges), list(found.length_counts)
-    return DataView(file.name, pairs, [t("data.line"), *file.columns], rows, dict(found.label_counts), edges, counts, found.unit, limit, notes)
+    return DataView(
+        file.name, pairs, [t("data.line"), *file.columns], rows, dict(found.label_counts), edges, counts, found.unit, limit, notes
+    )
 
 
 def guess_columns(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> dict[str, str]:

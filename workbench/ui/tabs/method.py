@@ -72,7 +72,9 @@ def build(frame: Frame) -> Part:
         gr.HTML(sentence(t("method.lead")))
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
-                name = gr.Radio([(titles[key], key) for key in infos], value=next(iter(infos)), label=t("method.name"), elem_id="method-name")
+                name = gr.Radio(
+                    [(titles[key], key) for key in infos], value=next(iter(infos)), label=t("method.name"), elem_id="method-name"
+                )
                 groups, fields = {}, {}
                 for key, info in infos.items():
                     with gr.Column(visible=False) as groups[key]:

@@ -74,7 +74,11 @@ def card_html(shown: ModelView, t: Words) -> str:
     """The card as HTML."""
     total = sum(count for _, count in shown.parts) or 1
     rows = [(name, f"{count:,}", f"{count / total:.1%}") for name, count in shown.parts]
-    parts = heading(t("model.parts")) + table([t("model.part"), t("model.parameters"), t("model.share")], rows, numeric=frozenset({1, 2})) if rows else ""
+    parts = (
+        heading(t("model.parts")) + table([t("model.part"), t("model.parameters"), t("model.share")], rows, numeric=frozenset({1, 2}))
+        if rows
+        else ""
+    )
     return heading(shown.name) + facts(shown.tiles) + f'<div class="pw-summary">{chips(shown.features)}</div>' + parts
 
 
@@ -86,9 +90,13 @@ def build(frame: Frame) -> Part:
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
                 source = gr.Radio([(t(f"model.source_{name}"), name) for name in SOURCES], value="embedded", label=t("model.source"))
-                embedded = gr.Dropdown(embedded_models(), label=t("model.embedded"), info=t("model.embedded_help"), elem_id="model-embedded")
+                embedded = gr.Dropdown(
+                    embedded_models(), label=t("model.embedded"), info=t("model.embedded_help"), elem_id="model-embedded"
+                )
                 path = gr.Textbox(label=t("model.path"), info=t("model.path_help"), visible=False, max_lines=1)
-                hub = gr.Textbox(label=t("model.hub"), info=t("model.hub_help"), visible=False, max_lines=1, placeholder="bert-base-uncased")
+                hub = gr.Textbox(
+                    label=t("model.hub"), info=t("model.hub_help"), visible=False, max_lines=1, placeholder="bert-base-uncased"
+                )
                 quantization = gr.Radio(
                     [(t(f"model.quantization_{name}"), name) for name in QUANTIZATIONS], value="none",
                     label=t("model.quantization"), info=t("model.quantization_help"),

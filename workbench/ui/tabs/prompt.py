@@ -102,8 +102,15 @@ def build(frame: Frame) -> Part:
                     pieces = [gr.Button(piece, size="sm", min_width=64) for piece in ("{text}", "[MASK]", "[SEP]")]
                     more = gr.Button(t("prompt.add_template"), size="sm", min_width=120)
                 words = gr.Dataframe(
-                    headers=[t("prompt.label"), t("prompt.words")], column_count=2, type="array", interactive=True, label=t("prompt.verbalizer"),
-                    static_columns=[0], wrap=True, column_widths=["30%", "70%"], elem_id="verbalizer",
+                    headers=[t("prompt.label"), t("prompt.words")],
+                    column_count=2,
+                    type="array",
+                    interactive=True,
+                    label=t("prompt.verbalizer"),
+                    static_columns=[0],
+                    wrap=True,
+                    column_widths=["30%", "70%"],
+                    elem_id="verbalizer",
                 )
                 gr.HTML(sentence(t("prompt.verbalizer_help")))
                 length = gr.Slider(16, 512, step=8, label=t("prompt.max_length"), info=t("prompt.max_length_help"))
@@ -136,15 +143,30 @@ def _wire(
         return {"prompt.verbalizer": {**recipe.prompt.verbalizer, "words": verbalizer_words(rows)}}
 
     def live(changed: Any, name: str) -> None:
-        frame.on(changed.then, show, [frame.draft, page], [shown], name, trigger_mode="always_last", concurrency_limit=2, concurrency_id="preview")
+        frame.on(
+            changed.then,
+            show,
+            [frame.draft, page],
+            [shown],
+            name,
+            trigger_mode="always_last",
+            concurrency_limit=2,
+            concurrency_id="preview",
+        )
 
     for number, box in enumerate(boxes):
-        live(frame.edit(box.input, set_templates, boxes, f"prompt_template_{number + 1}", trigger_mode="always_last"), f"prompt_preview_{number + 1}")
+        live(
+            frame.edit(box.input, set_templates, boxes, f"prompt_template_{number + 1}", trigger_mode="always_last"),
+            f"prompt_preview_{number + 1}",
+        )
     for button in pieces:
         added = button.click(_appender(str(button.value)), [boxes[0]], [boxes[0]], api_name=False, show_progress="hidden")
         live(frame.edit(added.then, set_templates, boxes, "prompt_insert"), "prompt_insert_preview")
     live(frame.edit(words.input, set_words, [words], "prompt_words", trigger_mode="always_last"), "prompt_words_preview")
-    live(frame.edit(length.release, lambda recipe, value: {"prompt.max_length": int(value)}, [length], "prompt_length"), "prompt_length_preview")
+    live(
+        frame.edit(length.release, lambda recipe, value: {"prompt.max_length": int(value)}, [length], "prompt_length"),
+        "prompt_length_preview",
+    )
 
     def add_template(draft: dict[str, Any]) -> list[Any]:
         count = min(len(draft["prompt"]["templates"]) + 1, MOST_TEMPLATES)
@@ -200,7 +222,8 @@ def _card(row: PreviewRow, t: Words) -> str:
 def _label_words(label: str, words: dict[str, float], share: float, best: bool) -> str:
     listed = "".join(f'<span class="pw-word"><b>{esc(word)}</b> {small(p)}</span>' for word, p in words.items())
     mark = " pw-best" if best else ""
-    return f'<div class="pw-class{mark}"><span class="pw-class-name">{esc(label)}</span><span class="pw-class-share">{percent(share)}</span>{listed}</div>'
+    name = f'<span class="pw-class-name">{esc(label)}</span><span class="pw-class-share">{percent(share)}</span>'
+    return f'<div class="pw-class{mark}">{name}{listed}</div>'
 
 
 def small(probability: float) -> str:

@@ -49,15 +49,16 @@ def build(frame: Frame) -> Part:
     headers = [t(f"runs.{name}") for name in ("name", "status", "method", "model", "accuracy", "macro_f1", "steps", "created", "id")]
     with gr.Tab(t("runs.tab"), id="runs") as tab:
         gr.HTML(sentence(t("runs.lead")))
-        table = gr.Dataframe(headers=headers, type="array", interactive=False, show_label=False, wrap=False, elem_id="runs-table", max_height=420)
+        table = gr.Dataframe(
+            headers=headers, type="array", interactive=False, show_label=False, wrap=False, elem_id="runs-table", max_height=420
+        )
         empty = gr.HTML(elem_id="runs-empty")
         with gr.Row():
             chosen = gr.Dropdown([], label=t("runs.chosen"), info=t("runs.chosen_help"), elem_id="runs-chosen", scale=3)
-            with gr.Column(scale=2, min_width=300):
-                with gr.Row():
-                    open_run = gr.Button(t("runs.open"), variant="primary", elem_id="runs-open", min_width=120)
-                    delete = gr.Button(t("runs.delete"), elem_id="runs-delete", min_width=100)
-                    sure = gr.Button(t("runs.sure"), variant="stop", visible=False, elem_id="runs-sure", min_width=140)
+            with gr.Column(scale=2, min_width=300), gr.Row():
+                open_run = gr.Button(t("runs.open"), variant="primary", elem_id="runs-open", min_width=120)
+                delete = gr.Button(t("runs.delete"), elem_id="runs-delete", min_width=100)
+                sure = gr.Button(t("runs.sure"), variant="stop", visible=False, elem_id="runs-sure", min_width=140)
 
     def refresh(current: str | None) -> list[Any]:
         rows = view(service, t)

@@ -191,13 +191,30 @@ def _wire_settings(frame: Frame, shots: Any, validation: Any, epochs: Any, batch
         except ValueError:
             return {"training.learning_rate": text}
 
-    frame.edit(shots.input, lambda recipe, value: {"data.split.shots": int(value) if value else None}, [shots], "train_shots", trigger_mode="always_last")
+    frame.edit(
+        shots.input,
+        lambda recipe, value: {"data.split.shots": int(value) if value else None},
+        [shots],
+        "train_shots",
+        trigger_mode="always_last",
+    )
     frame.edit(validation.input, whole("data.split.validation"), [validation], "train_validation", trigger_mode="always_last")
-    frame.edit(epochs.input, lambda recipe, value: {"training.epochs": value} if value else {}, [epochs], "train_epochs", trigger_mode="always_last")
+    frame.edit(
+        epochs.input,
+        lambda recipe, value: {"training.epochs": value} if value else {},
+        [epochs],
+        "train_epochs",
+        trigger_mode="always_last",
+    )
     frame.edit(batch.input, whole("training.batch_size"), [batch], "train_batch_size", trigger_mode="always_last")
     frame.edit(rate.blur, set_rate, [rate], "train_learning_rate")
-    frame.edit(seed.input, lambda recipe, value: {} if value is None else {"training.seed": int(value), "data.split.seed": int(value)}, [seed], "train_seed",
-               trigger_mode="always_last")
+    frame.edit(
+        seed.input,
+        lambda recipe, value: {} if value is None else {"training.seed": int(value), "data.split.seed": int(value)},
+        [seed],
+        "train_seed",
+        trigger_mode="always_last",
+    )
 
 
 def _wire_run(frame: Frame, start: Any, pause: Any, resume: Any, stop: Any, timer: gr.Timer, drawn: list[Any]) -> None:

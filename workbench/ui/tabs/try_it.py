@@ -73,7 +73,9 @@ def build(frame: Frame) -> Part:
         gr.HTML(sentence(t("try.lead")))
         run = gr.Dropdown([], label=t("try.run"), info=t("try.run_help"), elem_id="try-run")
         boxes = [
-            gr.Textbox(label=t("try.text"), placeholder=t("try.placeholder"), lines=3, visible=i == 0, elem_id=f"try-text-{i}", submit_btn=False)
+            gr.Textbox(
+                label=t("try.text"), placeholder=t("try.placeholder"), lines=3, visible=i == 0, elem_id=f"try-text-{i}", submit_btn=False
+            )
             for i in range(MOST_FIELDS)
         ]
         with gr.Row():
@@ -84,7 +86,10 @@ def build(frame: Frame) -> Part:
 
     def show_run(run_id: str | None) -> list[Any]:
         names = fields_of(service.read(run_id, 1 << 30).recipe) if run_id else ["text"]
-        shown = [gr.update(visible=i < len(names), label=names[i] if len(names) > 1 and i < len(names) else t("try.text")) for i in range(MOST_FIELDS)]
+        shown = [
+            gr.update(visible=i < len(names), label=names[i] if len(names) > 1 and i < len(names) else t("try.text"))
+            for i in range(MOST_FIELDS)
+        ]
         return [*shown, ""]
 
     def refresh(current: str | None, watch: Watch) -> list[Any]:
@@ -126,6 +131,7 @@ def _side(title: str, help_: str, prediction: Prediction, t: Words, *, strong: b
     listed = "".join(f'<span class="pw-word"><b>{esc(word)}</b> {small(p)}</span>' for word, p in words)
     more = f'<h4>{esc(t("try.words"))}</h4><div>{listed}</div>' if words else ""
     return (
-        f'<section class="pw-card{" pw-strong" if strong else ""}"><h3 class="pw-heading">{esc(title)}</h3><p class="pw-sentence pw-quiet">{esc(help_)}</p>'
+        f'<section class="pw-card{" pw-strong" if strong else ""}"><h3 class="pw-heading">{esc(title)}</h3>'
+        f'<p class="pw-sentence pw-quiet">{esc(help_)}</p>'
         f'<p class="pw-answer">{esc(prediction.label)}</p>{bars(pairs, winner=prediction.label)}{more}</section>'
     )
