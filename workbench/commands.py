@@ -159,6 +159,7 @@ def show(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "run": run_id,
         "name": view.name,
+        "kind": view.kind,
         "status": view.status,
         "created": view.created,
         "step": view.step,
@@ -237,8 +238,11 @@ def _answer(service: RunService, run_id: str) -> dict[str, Any]:
             raise LoggedBug(f"{error['message']} {error.get('fix', '')}")
         raise RunError(f"Run {run_id} failed: {error.get('message', 'no reason was kept.')}", fix=error.get("fix", ""))
     result = service.result(run_id)
-    answer = {"run": run_id, **{key: result[key] for key in RESULT_KEYS if key in result}}
+    keys = RESULT_KEYS if view.kind == "train" else result
+    answer = {"run": run_id, **{key: result[key] for key in keys if key in result}}
     answer["status"] = view.status
+    for line in table_lines(answer.get("table")):
+        _say(line)
     answer["metrics"] = {name: (result.get("metrics") or view.metrics).get(name) for name in METRICS}
     _say(f"Run {run_id} {view.status}. {_figures(answer['metrics'])}")
     return answer
@@ -246,15 +250,31 @@ def _answer(service: RunService, run_id: str) -> dict[str, Any]:
 
 def _say_event(event: dict[str, Any], total_steps: int) -> None:
     kind = event["kind"]
-    if kind == "plan":
+    if kind == "plan" and "trainable_parameters" in event:
         _say(f"{event['total_steps']} steps, {event['trainable_parameters']:,} of {event['total_parameters']:,} parameters train.")
     elif kind == "train":
         left = event.get("seconds_left")
         _say(f"step {event['step']}/{total_steps}  loss {event['loss']:.4f}" + (f"  {left:.0f} s left" if left is not None else ""))
     elif kind == "evaluation":
         _say(f"step {event['step']}/{total_steps}  validation: {_figures(event)}")
+    elif kind == "progress":
+        left = event.get("seconds_left")
+        _say(f"{event['done']}/{event['total']}  {event['text']}" + (f"  {left:.0f} s left" if left else ""))
     elif kind == "note":
         _say(str(event.get("text", "")))
+
+
+def table_lines(table: dict[str, Any] | None) -> list[str]:
+    """A job's table as lines of aligned columns; none without a table."""
+    if not table:
+        return []
+    rows = [[str(name) for name in table["columns"]], *([_cell_text(value) for value in row] for row in table["rows"])]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _cell_text(value: Any) -> str:
+    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _row(summary: RunSummary) -> dict[str, Any]:

@@ -101,10 +101,17 @@ class Recipe(Part):
     prompt: PromptPart = Field(default_factory=PromptPart)
     method: dict[str, Any] = Field(default_factory=lambda: {"name": "full"})
     training: TrainingPart = Field(default_factory=TrainingPart)
+    job: dict[str, Any] | None = Field(None, description="Other work than training this recipe: {kind: NAME, and that kind's options}.")
+
+    @property
+    def kind(self) -> str:
+        """What a run of this recipe does: `train`, or the kind of its job."""
+        return "train" if self.job is None else str(self.job.get("kind", ""))
 
     def to_yaml(self) -> str:
-        """The recipe as a person would write it: in the fields' order, characters as they are."""
-        return yaml.safe_dump(self.model_dump(), allow_unicode=True, sort_keys=False, width=120)
+        """The recipe as a person would write it: in the fields' order, characters as they are, without a job when there is none."""
+        content = self.model_dump(exclude={"job"} if self.job is None else None)
+        return yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=120)
 
     def replace(self, assignments: dict[str, Any]) -> Recipe:
         """A copy with dotted fields set, such as {'method.name': 'lora', 'training.seed': 1}.

@@ -126,3 +126,14 @@ def test_a_sentence_is_answered_before_and_after(service, finished):
 def test_runs_are_listed(service, finished):
     (row,) = runs.view(service, T)
     assert (row.id, row.status, row.method) == (finished, "finished", "Full fine-tuning")
+
+
+def test_a_job_is_drawn_with_its_parts_and_its_table(service, finished):
+    from dataclasses import replace
+
+    shown = train.view(service, Watch(finished))
+    result = {"table": {"columns": ["template", "accuracy"], "rows": [["<b>", 0.5], ["other", None]]}}
+    job = replace(shown, kind="search", status="running", step=2, total_steps=5, doing="pattern 2", result=result)
+    assert "Part 2 of 5" in train.status_html(job, T) and "pattern 2" in train.status_html(job, T) and "Search" in train.status_html(job, T)
+    report = train.confusion_html(job, T)
+    assert "50.0%" in report and "<b>" not in report and "Template" in report

@@ -85,10 +85,11 @@ class Answers:
         from workbench.methods import attach, check_method
         from workbench.serving.predictor import Predictor
 
-        recipe, labels = self._store.recipe(run_id), self.labels(run_id)
+        labels = self.labels(run_id)
         if base:
+            recipe = self._store.recipe(run_id)
             return Predictor(self.pool.get(recipe.model), None, recipe, labels)
-        folder = self.tuned_folder(run_id)
+        recipe, folder = self._store.answer_recipe(run_id), self.tuned_folder(run_id)
         loaded = self.pool.fresh(recipe.model)
         attached = attach(loaded, check_method(recipe.method), keep_original=False)
         attached.restore(folder)
@@ -104,8 +105,10 @@ def check_trainable(recipe: Recipe) -> None:
     from workbench.data.dataset import load_splits
     from workbench.methods import check_method
     from workbench.prompts.template import parse_template
+    from workbench.runs.jobs import check_job
 
     check_method(recipe.method)
     for template in recipe.prompt.templates:
         parse_template(template)
+    check_job(recipe)
     load_splits(recipe.data)

@@ -53,7 +53,7 @@ def export_run(service: RunService, run_id: str, to: str | Path, merge: bool = F
     target = Path(to).expanduser().resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise RunError(f"{target} already exists.", fix="Give a new folder with --to.")
-    recipe, predictor, tuned = service.store.recipe(run_id), service.predictor(run_id), service.tuned_folder(run_id)
+    recipe, predictor, tuned = service.store.answer_recipe(run_id), service.predictor(run_id), service.tuned_folder(run_id)
     rows = _validation_rows(recipe)
     expected = predictor.probabilities(rows)
     staged = target.with_name(f".{target.name}.{secrets.token_hex(4)}")

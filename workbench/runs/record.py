@@ -25,9 +25,10 @@ class RunRecord:
     total_steps: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
     error: dict[str, Any] | None = None
+    kind: str = "train"
 
 
-COLUMNS = ("id", "name", "status", "created", "method", "model", "key", "position", "step", "total_steps", "metrics", "error")
+COLUMNS = ("id", "name", "status", "created", "method", "model", "key", "position", "step", "total_steps", "metrics", "error", "kind")
 
 
 def create_runs_table(database: sqlite3.Connection) -> None:
@@ -39,7 +40,12 @@ def create_runs_table(database: sqlite3.Connection) -> None:
     database.execute("CREATE INDEX runs_by_status ON runs (status, position)")
 
 
-MIGRATIONS = (create_runs_table,)
+def add_kind_of_run(database: sqlite3.Connection) -> None:
+    """Version 2: runs that are other work than training. What is there already was training."""
+    database.execute("ALTER TABLE runs ADD COLUMN kind TEXT NOT NULL DEFAULT 'train'")
+
+
+MIGRATIONS = (create_runs_table, add_kind_of_run)
 
 
 def open_index(path: str | Path) -> sqlite3.Connection:

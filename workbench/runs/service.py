@@ -1,4 +1,6 @@
-"""The one door to runs: a queue, a worker thread that trains them one after the other, and reading them at any time.
+"""The one door to runs: a queue, a worker thread that takes them one after the other, and reading them at any time.
+
+A run trains its recipe, or does the job that its recipe asks for (`workbench.runs.jobs`); the rest is the same for both.
 
     submit -> queued -> running <-> paused
                            |-> finished
@@ -93,18 +95,19 @@ class RunService:
         """
         record = self.store.record(run_id)
         events = self._events.read(self.store.folder(run_id) / "events.jsonl")
-        plan, step = last(events, "plan"), last(events, "train")
+        plan, step, progress = last(events, "plan"), last(events, "train"), last(events, "progress")
         return RunView(
             id=run_id,
             name=record.name,
             status=record.status,
             recipe=self.store.recipe(run_id),
             created=record.created,
-            step=int(step.get("step", record.step)),
-            total_steps=int(plan.get("total_steps", record.total_steps)),
-            seconds_left=step.get("seconds_left") if record.status in ACTIVE else None,
+            step=int(progress.get("done", step.get("step", record.step))),
+            total_steps=int(progress.get("total", plan.get("total_steps", record.total_steps))),
+            seconds_left=(progress or step).get("seconds_left") if record.status in ACTIVE else None,
             metrics=record.metrics,
             error=record.error,
+            kind=record.kind,
             events=[event for event in events if event["seq"] >= since],
             next=max(since, events[-1]["seq"] + 1 if events else 0),
         )
@@ -222,7 +225,7 @@ class RunService:
                 run_id = self._next()
                 self._active = (run_id, Control())
                 self._set(run_id, status="running", error=None)
-            outcome = self._train(run_id, self._active[1])
+            outcome = self._do(run_id, self._active[1])
             with self._changed:
                 self._active = None
                 if self._closing and outcome["status"] == "stopped":
@@ -230,20 +233,20 @@ class RunService:
                 self._set(run_id, **outcome)
             self._answers.forget(run_id)
 
-    def _train(self, run_id: str, control: Control) -> dict[str, Any]:
-        """Trains one run to its end and says how it ended: the fields to set."""
+    def _do(self, run_id: str, control: Control) -> dict[str, Any]:
+        """Takes one run to its end, whatever its kind, and says how it ended: the fields to set."""
         from workbench.models.pool import ModelPool
-        from workbench.training.trainer import train_run
+        from workbench.runs.jobs import run_job
 
         try:
-            result = train_run(
+            result = run_job(
                 self.store.recipe(run_id), self.store.folder(run_id), control, ModelPool(), on_event=lambda event: self._note(run_id, event)
             )
         except WorkbenchError as error:
             return {"status": "failed", "error": {"message": error.message, "fix": error.fix, "error_id": None}}
         except Exception as error:
-            error_id = log_bug(self.root, error, f"train {run_id}")
-            message = f"Something broke in the workbench while training (error {error_id})."
+            error_id = log_bug(self.root, error, f"run {run_id}")
+            message = f"Something broke in the workbench during this run (error {error_id})."
             return {
                 "status": "failed",
                 "error": {"message": message, "fix": "The log in the data folder has the details.", "error_id": error_id},
@@ -268,6 +271,8 @@ class RunService:
         elif kind == "train" and time.monotonic() - self._last_index_write > SECONDS_BETWEEN_INDEX_WRITES:
             self._last_index_write = time.monotonic()
             self.store.update(run_id, durable=False, step=int(event.get("step", 0)))
+        elif kind == "progress":
+            self.store.update(run_id, durable=False, step=int(event.get("done", 0)), total_steps=int(event.get("total", 0)))
 
     # -- inside
 

@@ -4,6 +4,7 @@
     ROOT/index.sqlite3         index (WAL); may be deleted, it is rebuilt from the folders
     ROOT/runs/ID/state.json    status, creation time, metrics: written whole, replaced by rename
     ROOT/runs/ID/...           recipe.yaml, events.jsonl, checkpoints, best, final, result.json (the trainer's)
+                               cells, answer.yaml (a job's)
 
 A process that only reads takes no lock and writes nothing, so `runs` and `show` answer while a server trains.
 """
@@ -31,6 +32,7 @@ from workbench.runs.record import COLUMNS, RunRecord, open_index, record_from_ro
 
 ACTIVE = ("running", "paused", "stopping")
 STATUSES = ("queued", *ACTIVE, "stopped", "interrupted", "finished", "failed")
+ANSWER = "answer.yaml"
 RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
@@ -123,11 +125,16 @@ class RunStore:
         Raises:
             RunError: its file is missing or damaged.
         """
-        try:
-            content = yaml.safe_load((self.folder(run_id) / "recipe.yaml").read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
-            raise RunError(f"The recipe of run {run_id} cannot be read.", fix="Delete the run and train again.") from None
-        return recipe_from(content, source=f"run {run_id}")
+        return self._read_recipe(run_id, "recipe.yaml")
+
+    def answer_recipe(self, run_id: str) -> Recipe:
+        """The recipe under which the run's tuned weights answer: its own, unless its job left another in answer.yaml.
+
+        Raises:
+            RunError: the file is missing or damaged.
+        """
+        named = ANSWER if (self.folder(run_id) / ANSWER).is_file() else "recipe.yaml"
+        return self._read_recipe(run_id, named)
 
     # -- what changes
 
@@ -148,6 +155,7 @@ class RunStore:
                     model=recipe.model.path,
                     key=key,
                     position=self._next_position(),
+                    kind=recipe.kind,
                 )
             )
             self._write_state(run_id)
@@ -214,6 +222,13 @@ class RunStore:
                 copied = record.key is not None and self.with_key(record.key) is not None
                 self._insert(replace(record, key=None) if copied else record)
 
+    def _read_recipe(self, run_id: str, file: str) -> Recipe:
+        try:
+            content = yaml.safe_load((self.folder(run_id) / file).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            raise RunError(f"The recipe of run {run_id} cannot be read.", fix="Delete the run and train again.") from None
+        return recipe_from(content, source=f"run {run_id}")
+
     def _record_from_folder(self, run_id: str) -> RunRecord | None:
         folder = self.folder(run_id)
         state = read_json(folder / "state.json")
@@ -234,6 +249,7 @@ class RunStore:
             method=str(recipe.method.get("name", "")),
             model=recipe.model.path,
             metrics=result.get("metrics") or {},
+            kind=recipe.kind,
         )
 
     def _mark_interrupted(self) -> None:

@@ -25,6 +25,7 @@ class RunSummary:
     model: str
     step: int
     total_steps: int
+    kind: str = "train"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class RunView:
     events: list[dict[str, Any]]
     next: int
     error: dict[str, Any] | None = None
+    kind: str = "train"
 
 
 @dataclass
@@ -118,4 +120,5 @@ def summary_of(record: RunRecord) -> RunSummary:
         model=record.model,
         step=record.step,
         total_steps=record.total_steps,
+        kind=record.kind,
     )

@@ -11,6 +11,7 @@ import gradio as gr
 from workbench.errors import RunError
 from workbench.recipe import Recipe
 from workbench.ui.frame import Frame, Part
+from workbench.ui.job_report import kind_name
 from workbench.ui.markup import percent, sentence
 from workbench.ui.session import Watch, portable
 from workbench.ui.text import Words
@@ -29,6 +30,7 @@ class RunRow:
     macro_f1: str
     steps: str
     created: str
+    kind: str
 
 
 def view(service: Any, t: Words) -> list[RunRow]:
@@ -37,7 +39,7 @@ def view(service: Any, t: Words) -> list[RunRow]:
         RunRow(
             run.id, run.name, t(f"status.{run.status}"), t.get(f"methods.{run.method}.title", run.method), run.model.rsplit("/", 1)[-1],
             _share(run.metrics, "accuracy"), _share(run.metrics, "macro_f1"), f"{run.step}/{run.total_steps}",
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created)),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created)), kind_name(run.kind, t),
         )
         for run in service.runs()
     ]
@@ -46,7 +48,7 @@ def view(service: Any, t: Words) -> list[RunRow]:
 def build(frame: Frame) -> Part:
     """Lays out the tab and wires it."""
     t, service = frame.t, frame.service
-    headers = [t(f"runs.{name}") for name in ("name", "status", "method", "model", "accuracy", "macro_f1", "steps", "created", "id")]
+    headers = [t(f"runs.{name}") for name in ("name", "kind", "status", "method", "model", "accuracy", "macro_f1", "steps", "created", "id")]
     with gr.Tab(t("runs.tab"), id="runs") as tab:
         gr.HTML(sentence(t("runs.lead")))
         table = gr.Dataframe(
@@ -63,7 +65,7 @@ def build(frame: Frame) -> Part:
     def refresh(current: str | None) -> list[Any]:
         rows = view(service, t)
         ids = [row.id for row in rows]
-        cells = [[r.name, r.status, r.method, r.model, r.accuracy, r.macro_f1, r.steps, r.created, r.id] for r in rows]
+        cells = [[r.name, r.kind, r.status, r.method, r.model, r.accuracy, r.macro_f1, r.steps, r.created, r.id] for r in rows]
         options = [(f"{row.name} \u00b7 {row.created} \u00b7 {row.id[-6:]}", row.id) for row in rows]
         note = "" if rows else sentence(t("runs.empty"), "note")
         return [cells, note, gr.update(choices=options, value=current if current in ids else None), gr.update(visible=False)]

@@ -11,6 +11,7 @@ from workbench.errors import RunError
 from workbench.recipe import Recipe
 from workbench.ui import charts
 from workbench.ui.frame import Frame, Part
+from workbench.ui.job_report import kind_name, report_html
 from workbench.ui.markup import confusion, duration, esc, facts, heading, percent, problem, progress, sentence, size
 from workbench.ui.session import Watch, ready
 from workbench.ui.text import Words
@@ -40,6 +41,9 @@ class TrainView:
     problem: tuple[str, str] | None
     buttons: dict[str, bool]
     watch: Watch = field(default_factory=Watch)
+    kind: str = "train"
+    doing: str = ""
+    result: dict[str, Any] = field(default_factory=dict)
 
 
 def view(service: Any, watch: Watch) -> TrainView | None:
@@ -53,11 +57,12 @@ def view(service: Any, watch: Watch) -> TrainView | None:
         return None
     if run_id == watch.run and new.status == watch.mark and new.next == watch.seen:
         return None
-    return draw(service.read(run_id, 0))
+    return draw(service, run_id)
 
 
-def draw(run: Any) -> TrainView:
-    """A run with all of its events as a view."""
+def draw(service: Any, run_id: str) -> TrainView:
+    """A run with all of its events, and what a job answered, as a view."""
+    run = service.read(run_id, 0)
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for event in run.events:
         by_kind.setdefault(str(event.get("kind")), []).append(event)
@@ -71,7 +76,8 @@ def draw(run: Any) -> TrainView:
         train=([event["step"] for event in steps], [event["loss"] for event in steps]),
         evaluations=evaluations, labels=list(plan.get("labels", [])), plan=plan, notes=notes,
         problem=(run.error.get("message", ""), run.error.get("fix", "")) if run.error else None,
-        buttons=buttons(run.status), watch=Watch(run.id, run.next, run.status),
+        buttons=buttons(run.status), watch=Watch(run.id, run.next, run.status), kind=run.kind,
+        doing=str(by_kind.get("progress", [{}])[-1].get("text", "")), result={} if run.kind == "train" else service.result(run.id),
     )
 
 
@@ -96,7 +102,7 @@ def status_html(shown: TrainView, t: Words) -> str:
     """Status, progress and the figures a person looks for first."""
     share = shown.step / shown.total_steps if shown.total_steps else 0.0
     left = t("train.left", time=duration(shown.seconds_left)) if shown.seconds_left is not None and shown.status == "running" else ""
-    line = " \u00b7 ".join(part for part in (t("train.step_of", step=shown.step, total=shown.total_steps), left) if part)
+    line = " \u00b7 ".join(part for part in (_step_line(shown, t), left) if part)
     accuracies = [event["accuracy"] for event in shown.evaluations]
     tiles = []
     if accuracies:
@@ -111,13 +117,21 @@ def status_html(shown: TrainView, t: Words) -> str:
     if shown.plan.get("trainable_parameters"):
         tiles.append((t("method.trainable"), f"{shown.plan['trainable_parameters']:,}"))
     badge = f'<span class="pw-badge pw-status-{esc(shown.status)}">{esc(t(f"status.{shown.status}"))}</span>'
-    head = f'<div class="pw-runhead"><strong>{esc(shown.name)}</strong>{badge}<code>{esc(shown.id)}</code></div>'
+    kind = "" if shown.kind == "train" else f'<span class="pw-badge">{esc(kind_name(shown.kind, t))}</span>'
+    head = f'<div class="pw-runhead"><strong>{esc(shown.name)}</strong>{kind}{badge}<code>{esc(shown.id)}</code></div>'
     trouble = problem(*shown.problem) if shown.problem else ""
     if shown.status == "stopping":
         trouble += sentence(t("train.stopping_note"), "note")
     if shown.status == "interrupted":
         trouble += sentence(t("train.interrupted_note"), "note")
     return head + progress(share, line) + trouble + facts(tiles)
+
+
+def _step_line(shown: TrainView, t: Words) -> str:
+    if shown.kind == "train":
+        return t("train.step_of", step=shown.step, total=shown.total_steps)
+    doing = shown.doing if shown.status in BUSY else ""
+    return " \u00b7 ".join(part for part in (t("train.part_of", done=shown.step, total=shown.total_steps), doing) if part)
 
 
 def loss_figure(shown: TrainView, t: Words) -> Any:
@@ -134,8 +148,10 @@ def accuracy_figure(shown: TrainView, t: Words) -> Any:
 
 
 def confusion_html(shown: TrainView, t: Words) -> str:
-    """The confusion matrix of the last evaluation, and the notes of the run."""
+    """The confusion matrix of the last evaluation or a job's report, and the notes of the run."""
     notes = "".join(sentence(note, "note") for note in shown.notes)
+    if shown.kind != "train":
+        return report_html(shown.kind, shown.result, t) + notes
     if not shown.evaluations:
         return notes
     last = shown.evaluations[-1]
@@ -222,7 +238,8 @@ def _wire_run(frame: Frame, start: Any, pause: Any, resume: Any, stop: Any, time
 
     def updates(shown: TrainView) -> list[Any]:
         presses = [gr.update(interactive=shown.buttons[name]) for name in ("start", "pause", "resume", "stop")]
-        return [shown.watch, status_html(shown, t), loss_figure(shown, t), accuracy_figure(shown, t), confusion_html(shown, t), *presses]
+        curves = [gr.update(value=figure(shown, t), visible=shown.kind == "train") for figure in (loss_figure, accuracy_figure)]
+        return [shown.watch, status_html(shown, t), *curves, confusion_html(shown, t), *presses]
 
     def poll(watch: Watch) -> Any:
         shown = view(service, watch)
@@ -232,14 +249,14 @@ def _wire_run(frame: Frame, start: Any, pause: Any, resume: Any, stop: Any, time
         # Calls come one at a time, and a second click sees the run that the first one made.
         if watch.run and service.read(watch.run, 1 << 30).status in BUSY:
             raise RunError(t("train.busy"), fix=t("train.busy_fix"))
-        return updates(draw(service.read(service.submit(ready(draft)), 0)))
+        return updates(draw(service, service.submit(ready(draft))))
 
     def act(name: str) -> Any:
         def press(watch: Watch) -> Any:
             if not watch.run:
                 raise RunError(t("train.none"), fix=t("train.none_fix"))
             getattr(service, name)(watch.run)
-            return updates(draw(service.read(watch.run, 0)))
+            return updates(draw(service, watch.run))
 
         return press
 

@@ -34,10 +34,21 @@ def choices(service: Any, t: Words) -> list[tuple[str, str]]:
     found = []
     for run in service.runs():
         accuracy = (run.metrics or {}).get("accuracy")
-        if run.status in ANSWERING and (run.status == "finished" or accuracy is not None):
+        if run.status in ANSWERING and (run.status == "finished" or accuracy is not None) and _tuned(service, run):
             score = t("try.accuracy", share=f"{accuracy:.1%}") if accuracy is not None else t(f"status.{run.status}")
             found.append((f"{run.name} \u00b7 {run.method} \u00b7 {score} \u00b7 {run.id[-6:]}", run.id))
     return found
+
+
+def _tuned(service: Any, run: Any) -> bool:
+    """A job may end without weights: a search finds words."""
+    if run.kind == "train":
+        return True
+    try:
+        service.tuned_folder(run.id)
+    except RunError:
+        return False
+    return True
 
 
 def fields_of(recipe: Recipe) -> list[str]:
