@@ -48,7 +48,8 @@ def view(service: Any, t: Words) -> list[RunRow]:
 def build(frame: Frame) -> Part:
     """Lays out the tab and wires it."""
     t, service = frame.t, frame.service
-    headers = [t(f"runs.{name}") for name in ("name", "kind", "status", "method", "model", "accuracy", "macro_f1", "steps", "created", "id")]
+    names = ("name", "kind", "status", "method", "model", "accuracy", "macro_f1", "steps", "created", "id")
+    headers = [t(f"runs.{name}") for name in names]
     with gr.Tab(t("runs.tab"), id="runs") as tab:
         gr.HTML(sentence(t("runs.lead")))
         table = gr.Dataframe(
