@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.models.tiny import CAUSAL, VOCABULARY, make_model, make_tokenizer
+from tests.methods.tuned import digest, disturb, ids_with, load, logits
+from tests.models.tiny import VOCABULARY, make_model, make_tokenizer
 from workbench.errors import MethodError
 from workbench.methods import attach, check_method, method_info, method_names
 from workbench.methods.registry import method_class, register
@@ -18,32 +18,7 @@ from workbench.models.loading import LoadedModel
 
 FAMILIES = ["bert", "roberta", "albert", "distilbert", "electra", "qwen2", "qwen3", "llama", "gpt2"]
 NOT_APPLICABLE = {("bias", "qwen3"), ("bias", "llama")}  # built without any bias vector
-
-
-def load(name: str) -> LoadedModel:
-    model = make_model(name)
-    kind = "causal" if name in CAUSAL else "masked"
-    return LoadedModel(model, make_tokenizer(), family_of(model, kind), kind, f"tiny-{name}", "0" * 64, torch.device("cpu"))
-
-
-def digest(model: torch.nn.Module) -> str:
-    sha = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        sha.update(name.encode() + value.numpy().tobytes())
-    return sha.hexdigest()
-
-
-def logits(loaded: LoadedModel) -> torch.Tensor:
-    loaded.model.eval()
-    with torch.no_grad():
-        return loaded.model(input_ids=torch.tensor([[2, 7, 4, 8, 3]])).logits
-
-
-def disturb(attached) -> None:
-    torch.manual_seed(3)
-    with torch.no_grad():
-        for _, parameter in attached.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
+NOT_IN_WEIGHTS = {"soft_prompt", "p_tuning"}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -58,19 +33,20 @@ def test_gradients_reach_saved_weights_come_back_and_detaching_restores_every_by
     attached = attach(loaded, {"name": method})
     assert attached.total_parameters == sum(p.numel() for p in make_model(family).parameters())
     assert 0 < attached.trainable_parameters == sum(p.numel() for p in loaded.model.parameters() if p.requires_grad)
-    loaded.model(input_ids=torch.tensor([[2, 7, 4, 8, 3]])).logits.logsumexp(-1).sum().backward()
+    ids = ids_with(attached)
+    loaded.model(input_ids=torch.tensor(ids)).logits.logsumexp(-1).sum().backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for _, p in attached.parameters())
     disturb(attached)
-    tuned = logits(loaded)
+    tuned, tuned_words = logits(loaded, ids), logits(loaded)
     attached.save(tmp_path)
     attached.detach()
     attached.detach()
     assert digest(loaded.model) == before
     assert {n: p.requires_grad for n, p in loaded.model.named_parameters()} == flags
-    assert not torch.equal(logits(loaded), tuned)
+    assert torch.equal(logits(loaded), tuned_words) == (attached.soft is not None)
     again = attach(loaded, {"name": method})
     again.restore(tmp_path)
-    assert torch.equal(logits(loaded), tuned)
+    assert torch.equal(logits(loaded, ids), tuned)
 
 
 def test_one_method_at_a_time() -> None:
@@ -116,6 +92,10 @@ def test_merging_keeps_what_was_learnt_in_plain_weights(method: str) -> None:
     attached = attach(loaded, {"name": method})
     disturb(attached)
     tuned = logits(loaded)
+    if method in NOT_IN_WEIGHTS:
+        with pytest.raises(MethodError, match="cannot be merged"):
+            attached.merge()
+        return
     merged = attached.merge()
     assert merged is loaded.model and set(merged.state_dict()) == names
     assert torch.allclose(logits(loaded), tuned, atol=1e-5)
@@ -127,12 +107,12 @@ def test_weights_of_another_model_are_refused_and_change_nothing(method: str, tm
     from transformers import BertConfig, BertForMaskedLM
 
     attach(load("bert"), {"name": method}).save(tmp_path)
-    small = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64, vocab_size=90)
+    small = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64, vocab_size=VOCABULARY)
     model = BertForMaskedLM(small)
     loaded = LoadedModel(model, make_tokenizer(), family_of(model, "masked"), "masked", "other", "1" * 64, torch.device("cpu"))
     attached = attach(loaded, {"name": method})
     before = digest(model)
-    with pytest.raises(MethodError, match="tuned weights|shape"):
+    with pytest.raises(MethodError, match="belong to another model: its number of layers is 2, that of other is 1"):
         attached.restore(tmp_path)
     assert digest(model) == before
 

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from tests.prompts.tiny_tokenizers import albert_like, qwen_like, roberta_like, wordpiece
 from workbench.errors import TemplateError
 from workbench.prompts.encoding import PromptEncoder, balanced_lengths
+from workbench.prompts.soft import SoftSlots
 from workbench.prompts.template import parse_template
 
 MASKED = {"wordpiece": wordpiece, "roberta": roberta_like, "albert": albert_like}
@@ -127,8 +128,12 @@ def test_the_separator_is_the_models_own_or_a_new_line():
 def test_soft_tokens_are_ids_beyond_the_vocabulary_and_need_a_method():
     with pytest.raises(TemplateError, match="SOFT"):
         encoder("[SOFT]{text} [MASK]", wordpiece())
-    encoding = encoder("[SOFT#a*2]{text} [SOFT: it was] [SOFT#a*2] [MASK]", wordpiece(), soft_start=1000).encode({"text": "good"})
+    source = "[SOFT#a*2]{text} [SOFT: it was] [SOFT#a*2] [MASK]"
+    soft = SoftSlots(wordpiece(), start=1000, length=4, templates=[source])
+    encoding = encoder(source, wordpiece(), soft=soft).encode({"text": "good"})
     assert [i - 1000 for i in encoding.input_ids if i >= 1000] == [0, 1, 2, 3, 0, 1]
+    with pytest.raises(TemplateError, match="other templates"):
+        encoder("{text} [MASK]", wordpiece(), soft=soft)
 
 
 def test_many_rows_are_encoded_as_one_at_a_time():

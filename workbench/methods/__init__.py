@@ -2,6 +2,8 @@
 
     registry.py   names, options, information for forms
     attached.py   what every attached method can do
+    manifest.py   method.json beside saved weights: whose they are
+    soft.py       the mechanism of soft tokens
     full.py head.py bias.py lora.py ...   the methods; a new file with `@register` is all a new method needs
 """
 
@@ -16,6 +18,7 @@ from workbench.methods.registry import MethodInfo, OptionField, Options, check_m
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
+    from workbench.recipe import PromptPart
 
 for _module in sorted(module.name for module in pkgutil.iter_modules(__path__)):
     importlib.import_module(f"{__name__}.{_module}")
@@ -35,15 +38,15 @@ __all__ = [
 ]
 
 
-def attach(loaded: LoadedModel, options: Any, *, keep_original: bool = True) -> Attached:
+def attach(loaded: LoadedModel, options: Any, *, keep_original: bool = True, prompt: PromptPart | None = None) -> Attached:
     """Attaches a method to a model.
 
     Args:
         options: validated options from `check_method`, or the plain mapping of a recipe.
-        keep_original: see `Attached`.
+        keep_original, prompt: see `Attached`.
 
     Raises:
         MethodError: the options are wrong, the model carries a method already, or the method does not apply to it.
     """
     checked = check_method(options) if isinstance(options, dict) else options
-    return method_class(checked.name)(loaded, checked, keep_original=keep_original)
+    return method_class(checked.name)(loaded, checked, keep_original=keep_original, prompt=prompt)

@@ -2,7 +2,7 @@
 
     loaded --attach(options)--> Attached --parameters()--> optimizer
                                    |  state() / load_state()      only what was tuned
-                                   |  save(folder) / restore(folder)
+                                   |  save(folder) / save_final(folder) / restore(folder)
                                    '--detach()                    the model's weights hash as before
 
 The base class serves every method that trains a choice of the model's own parameters; `lora.py` shows one that adds parameters.
@@ -10,7 +10,6 @@ The base class serves every method that trains a choice of the model's own param
 
 from __future__ import annotations
 
-import json
 import re
 import weakref
 from dataclasses import dataclass
@@ -23,15 +22,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from workbench.errors import MethodError
+from workbench.methods.manifest import check_manifest, hidden_size, write_manifest
 from workbench.methods.registry import Options
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
+    from workbench.prompts.soft import SoftSlots
+    from workbench.recipe import PromptPart
 
 _IN_USE: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
 
 WEIGHTS_FILE = "tuned.safetensors"
-METHOD_FILE = "method.json"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Attached:
         options: validated options of this method.
         keep_original: remember the weights that will be tuned, so that `detach` can put them back. A trainer that owns its copy of
             the model passes False and saves that memory; detaching then leaves the tuned weights where they are.
+        prompt: the recipe's prompt, for the methods that put something into it or start from its words.
+
+    Attributes:
+        soft: the soft tokens that this method fills, for the prompt's encoder; None for most methods.
+        positions: how many positions of the model the method takes for itself, so that prompts have to be shorter.
 
     Raises:
         MethodError: another method is attached, or this one does not apply to the model.
@@ -63,8 +69,13 @@ class Attached:
     rates: ClassVar[tuple[float, float, float]]
     """Learning rates that learn for hidden sizes up to 512, up to 1024, and above."""
 
-    def __init__(self, loaded: LoadedModel, options: Any, *, keep_original: bool = True) -> None:
-        self.loaded, self.options = loaded, options
+    soft: SoftSlots | None = None
+    positions: int = 0
+
+    def __init__(
+        self, loaded: LoadedModel, options: Any, *, keep_original: bool = True, prompt: PromptPart | None = None
+    ) -> None:
+        self.loaded, self.options, self.prompt = loaded, options, prompt
         model = loaded.model
         if model in _IN_USE:
             raise MethodError(
@@ -113,6 +124,10 @@ class Attached:
         small, base, large = self.rates
         return small if hidden <= 512 else base if hidden <= 1024 else large
 
+    def rate_of(self, name: str, rate: float) -> float:
+        """The learning rate of one parameter where the run's is `rate`; methods that train two kinds of weights tell them apart."""
+        return rate
+
     def state(self) -> dict[str, Tensor]:
         """Copies of what was tuned, on the CPU."""
         return {name: parameter.detach().to("cpu", copy=True).contiguous() for name, parameter in self.parameters()}
@@ -132,11 +147,15 @@ class Attached:
     def save(self, folder: Path) -> None:
         """Writes the tuned weights and the method's options into an existing folder."""
         save_file(self.state(), folder / WEIGHTS_FILE, metadata={"format": "pt"})
-        content = {"method": self.options.model_dump(), "base_model": self.loaded.name, "fingerprint": self.loaded.fingerprint}
-        (folder / METHOD_FILE).write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
+        write_manifest(folder, self.loaded, self.options)
+
+    def save_final(self, folder: Path) -> None:
+        """Writes what answering needs, without what only training needed (an encoder, a reparameterisation)."""
+        self.save(folder)
 
     def restore(self, folder: Path) -> None:
-        """Loads what `save` wrote. Raises MethodError for damaged or foreign files."""
+        """Loads what `save` or `save_final` wrote. Raises MethodError for damaged files and for those of another model."""
+        check_manifest(folder, self.loaded, self.options)
         self.load_state(read_weights(folder / WEIGHTS_FILE))
 
     def detach(self) -> None:
@@ -184,12 +203,6 @@ class Attached:
 def parameter_count(model: nn.Module) -> int:
     """Parameters, tied ones once; a 4-bit weight counts two parameters per stored byte."""
     return sum(p.numel() * (2 if type(p).__name__ == "Params4bit" else 1) for p in model.parameters())
-
-
-def hidden_size(model: nn.Module) -> int:
-    config = getattr(model, "config", None)
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    return int(getattr(text, "hidden_size", 768) or 768)
 
 
 def refuse_quantized(selected: list[tuple[str, nn.Parameter]], method: str) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from workbench.errors import MethodError, nearest
 from workbench.methods.attached import Attached, compare_states, read_weights
+from workbench.methods.manifest import check_manifest, write_manifest
 from workbench.methods.registry import Options, register
 
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -88,9 +89,11 @@ class Lora(Attached):
         # peft keeps the targets in a set, whose order changes from process to process.
         content["target_modules"] = sorted(content["target_modules"])
         (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
+        write_manifest(folder, self.loaded, self.options)
 
     def restore(self, folder: Path) -> None:
         config = _read_config(folder / CONFIG_FILE)
+        check_manifest(folder, self.loaded, self.options)
         for key, own in (("r", self.options.r), ("lora_alpha", self.options.alpha), ("use_rslora", self.options.rslora)):
             if config.get(key) != own:
                 found = config.get(key)

@@ -2,6 +2,7 @@
 
     template.py       the notation a person types -> Template, a row of pieces
     tokenization.py   text -> ids, with special tokens in a text kept as text
+    soft.py           which rows of a trained table the soft tokens of a run's templates read
     encoding.py       Template + fields -> Encoding: ids, mask positions, coloured spans; cuts only what may be cut
     verbalizers/      label words -> class scores, one file per kind
 """

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.errors import TemplateError
+from workbench.prompts.soft import SoftSlots, SoftToken
 from workbench.prompts.template import Cut, Piece, Template
 from workbench.prompts.tokenization import plain_tokenizer
 
@@ -56,37 +57,23 @@ class _Part:
     cut: Cut = "fixed"
 
 
-@dataclass(frozen=True)
-class SoftToken:
-    """A run of soft tokens of a template: ids soft_start + offset and the `count - 1` after it.
-
-    Args:
-        word_ids: the tokens it is initialised from, or None.
-    """
-
-    name: str | None
-    offset: int
-    count: int
-    word_ids: tuple[int, ...] | None
-
-
 class PromptEncoder:
     """Encodes rows with one template and one tokenizer; made once per prompt, cheap to call.
 
     Args:
         max_length: tokens per prompt, special tokens included.
         causal: the model continues the prompt, so nothing may stand behind the mask.
-        soft_start: the id of the first soft token (the vocabulary's size), or None when the method has no soft tokens.
+        soft: the run's soft tokens, or None when the method has none; with them, a template without [SOFT] gets some in front.
 
     Raises:
         TemplateError: text behind the mask of a causal model, a tokenizer without a mask, soft tokens without a method for them.
     """
 
-    def __init__(self, template: Template, tokenizer: Any, *, max_length: int, causal: bool, soft_start: int | None = None) -> None:
-        self.template = template
+    def __init__(self, template: Template, tokenizer: Any, *, max_length: int, causal: bool, soft: SoftSlots | None = None) -> None:
+        self.template = soft.prepare(template) if soft else template
         self.max_length = max_length
         self.causal = causal
-        self.soft_start = soft_start
+        self.soft = soft
         self._plain = plain_tokenizer(tokenizer)
         self._static: dict[str, list[int]] = {}
         self._mask_id: int | None = tokenizer.mask_token_id
@@ -152,7 +139,8 @@ class PromptEncoder:
             if piece.kind != "text":
                 laid_out.append((piece, ""))
                 # A mask or soft token stands for a word, so the blank behind it belongs to the next one; behind a separator nothing does.
-                blank, opening = "", piece.kind == "special"
+                # Soft tokens in front leave the text behind them what it was: the opening of the prompt.
+                blank, opening = "", piece.kind == "special" or (piece.kind == "soft" and opening)
                 continue
             text = blank + piece.text
             if opening:
@@ -177,7 +165,7 @@ class PromptEncoder:
             return _Part("special", self._separator())
         if piece.kind == "soft":
             soft = self.soft_tokens[piece.position]
-            start = (self.soft_start or 0) + soft.offset
+            start = (self.soft.start if self.soft else 0) + soft.offset
             return _Part("soft", list(range(start, start + soft.count)))
         if piece.field is None:
             return _Part("template", self._static[text])
@@ -251,28 +239,17 @@ class PromptEncoder:
         return f"{behind.strip()} {before.strip()} {token}".replace("  ", " ") if has_field else before + token
 
     def _soft_tokens(self) -> dict[int, SoftToken]:
-        """Soft tokens by the position of their piece; those of one name share their ids."""
-        pieces = [piece for piece in self.template.pieces if piece.kind == "soft"]
-        if pieces and self.soft_start is None:
+        """Soft tokens by the position of their piece."""
+        if self.soft is not None:
+            return self.soft.tokens(self.template)
+        first = next((piece for piece in self.template.pieces if piece.kind == "soft"), None)
+        if first is not None:
             raise TemplateError(
                 "The template has [SOFT] tokens, which only a method that trains them can fill.",
                 fix="Replace [SOFT] by words, or choose a soft prompt method.",
-                position=pieces[0].position,
+                position=first.position,
             )
-        by_position: dict[int, SoftToken] = {}
-        by_name: dict[str, SoftToken] = {}
-        offset = 0
-        for piece in pieces:
-            soft = by_name.get(piece.soft_name) if piece.soft_name else None
-            if soft is None:
-                words = tuple(self._plain.encode(" " + piece.soft_words)) if piece.soft_words else None
-                count = len(words) if words and piece.soft_count == 1 else piece.soft_count
-                soft = SoftToken(piece.soft_name, offset, count, words)
-                offset += count
-                if piece.soft_name:
-                    by_name[piece.soft_name] = soft
-            by_position[piece.position] = soft
-        return by_position
+        return {}
 
 
 def balanced_lengths(lengths: Sequence[int], budget: int) -> list[int]:

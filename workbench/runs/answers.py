@@ -91,7 +91,7 @@ class Answers:
             return Predictor(self.pool.get(recipe.model), None, recipe, labels)
         recipe, folder = self._store.answer_recipe(run_id), self.tuned_folder(run_id)
         loaded = self.pool.fresh(recipe.model)
-        attached = attach(loaded, check_method(recipe.method), keep_original=False)
+        attached = attach(loaded, check_method(recipe.method), keep_original=False, prompt=recipe.prompt)
         attached.restore(folder)
         return Predictor(loaded, attached, recipe, labels)
 

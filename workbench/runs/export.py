@@ -94,7 +94,7 @@ def _write_weights(service: RunService, recipe: Recipe, predictor: Predictor, tu
         from workbench.methods import attach, check_method
 
         loaded = service.pool.fresh(recipe.model)
-        attached = attach(loaded, check_method(recipe.method), keep_original=False)
+        attached = attach(loaded, check_method(recipe.method), keep_original=False, prompt=recipe.prompt)
         attached.restore(tuned)
         _save_model(attached.merge(), loaded.tokenizer, staged / "model")
         return "included"

@@ -29,7 +29,7 @@ def load_predictor():
     if not about["merged"]:
         from workbench.methods import attach, check_method
 
-        attached = attach(loaded, check_method(recipe.method), keep_original=False)
+        attached = attach(loaded, check_method(recipe.method), keep_original=False, prompt=recipe.prompt)
         attached.restore(HERE / "tuned")
     return Predictor(loaded, attached, recipe, tuple(about["labels"]))
 

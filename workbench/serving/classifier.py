@@ -24,6 +24,7 @@ from workbench.prompts.verbalizers.verbalizer import Context
 
 if TYPE_CHECKING:
     from workbench.data.dataset import InputExample
+    from workbench.methods.attached import Attached
     from workbench.models.loading import LoadedModel
     from workbench.recipe import PromptPart
 
@@ -50,19 +51,21 @@ class PromptClassifier:
         loaded: the model, with or without a tuning method attached.
         prompt: templates, verbalizer and maximum length.
         labels: the classes, in the order of every score.
+        attached: the method on the model, for one that puts soft tokens into the prompt or takes positions for itself.
 
     Raises:
         TemplateError: a template that does not parse, fit the model, or leave room within `max_length`.
         VerbalizerError: label words that this tokenizer cannot express.
     """
 
-    def __init__(self, loaded: LoadedModel, prompt: PromptPart, labels: tuple[str, ...]) -> None:
+    def __init__(self, loaded: LoadedModel, prompt: PromptPart, labels: tuple[str, ...], attached: Attached | None = None) -> None:
         self.loaded = loaded
         self.labels = labels
         causal = loaded.kind == "causal"
-        self.max_length = min(prompt.max_length, model_max_length(loaded))
+        self.max_length = min(prompt.max_length, model_max_length(loaded) - (attached.positions if attached else 0))
         templates = [parse_template(source) for source in prompt.templates]
-        self.encoders = [PromptEncoder(t, loaded.tokenizer, max_length=self.max_length, causal=causal) for t in templates]
+        soft = attached.soft if attached else None
+        self.encoders = [PromptEncoder(t, loaded.tokenizer, max_length=self.max_length, causal=causal, soft=soft) for t in templates]
         by_space: dict[bool, Verbalizer] = {}
         for template in templates:
             space = template.leading_space

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from workbench.data.dataset import InputExample
-from workbench.recipe import Recipe
+from workbench.prompts.soft import without_soft
+from workbench.recipe import PromptPart, Recipe
 from workbench.serving.classifier import PromptClassifier
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Predictor:
         self.attached = attached
         self.recipe = recipe
         self.labels = tuple(labels)
-        self._classifier = PromptClassifier(loaded, recipe.prompt, self.labels)
+        self._classifier = PromptClassifier(loaded, recipe.prompt if attached else untuned(recipe.prompt), self.labels, attached)
         self._guard = threading.Lock()
 
     def probabilities(self, fields: Sequence[dict[str, str]], *, batch_size: int = 32) -> list[list[float]]:
@@ -71,6 +72,11 @@ class Predictor:
             Prediction(self.labels[max(range(len(row)), key=row.__getitem__)], dict(zip(self.labels, row, strict=True)), word)
             for row, word in zip(rows, words, strict=True)
         ]
+
+
+def untuned(prompt: PromptPart) -> PromptPart:
+    """The prompt for a model without a method: soft tokens give way to the words they start from, or to nothing."""
+    return prompt.model_copy(update={"templates": [without_soft(source) for source in prompt.templates]})
 
 
 def _examples(fields: Sequence[dict[str, str]]) -> list[InputExample]:

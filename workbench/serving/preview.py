@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from workbench.prompts.encoding import Encoding
+from workbench.prompts.encoding import Encoding, PromptEncoder
+from workbench.prompts.soft import SoftSlots
+from workbench.prompts.template import parse_template
 from workbench.serving.classifier import PromptClassifier
+from workbench.serving.predictor import untuned
 
 if TYPE_CHECKING:
     from workbench.data.dataset import InputExample
@@ -53,12 +56,12 @@ def preview(
     """
     if not examples:
         return []
-    classifier = PromptClassifier(loaded, prompt, labels)
+    classifier = PromptClassifier(loaded, untuned(prompt), labels)
     unlabelled = [replace(example, label=None) for example in examples]
     probabilities = classifier.predict(unlabelled).tolist()
     words = classifier.label_word_probabilities(unlabelled)
     masks = 1 if loaded.kind == "causal" else classifier.verbalizer.mask_counts[0]
-    encodings = classifier.encoders[0].encode_many([example.fields for example in examples], masks=masks)
+    encodings = _shown_encoder(loaded, prompt, classifier).encode_many([example.fields for example in examples], masks=masks)
     return [
         PreviewRow(
             example=example,
@@ -70,6 +73,16 @@ def preview(
         )
         for example, encoding, word_row, row in zip(examples, encodings, words, probabilities, strict=True)
     ]
+
+
+def _shown_encoder(loaded: LoadedModel, prompt: PromptPart, classifier: PromptClassifier) -> PromptEncoder:
+    """The encoder of the first template with its soft tokens, which the untuned model is asked without."""
+    template = parse_template(prompt.templates[0])
+    if all(piece.kind != "soft" for piece in template.pieces):
+        return classifier.encoders[0]
+    soft = SoftSlots(loaded.tokenizer, start=len(loaded.tokenizer), length=1, templates=prompt.templates[:1])
+    causal = loaded.kind == "causal"
+    return PromptEncoder(template, loaded.tokenizer, max_length=classifier.max_length, causal=causal, soft=soft)
 
 
 def preview_tokens(encoding: Encoding, tokenizer: Any) -> list[PreviewToken]:

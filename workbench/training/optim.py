@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +13,28 @@ from workbench.errors import TrainingError
 Named = list[tuple[str, nn.Parameter]]
 
 
-def build_optimizer(parameters: Named, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019). Biases, norms and other vectors do not decay."""
-    matrices = [p for _, p in parameters if p.ndim > 1]
-    vectors = [p for _, p in parameters if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+def build_optimizer(
+    parameters: Named, *, learning_rate: float, weight_decay: float, rate_of: Callable[[str, float], float] | None = None
+) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019). Biases, norms and other vectors do not decay.
+
+    Args:
+        rate_of: the learning rate of a parameter by its name where the run's is the second argument; each group keeps its share of
+            the run's rate under "share".
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in parameters:
+        rate = rate_of(name, learning_rate) if rate_of else learning_rate
+        groups.setdefault((rate, weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
     fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for _, p in parameters)
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, fused=fused)
+    return torch.optim.AdamW(
+        [
+            {"params": members, "lr": rate, "weight_decay": decay, "share": rate / learning_rate}
+            for (rate, decay), members in sorted(groups.items(), key=lambda item: item[0], reverse=True)
+        ],
+        lr=learning_rate,
+        fused=fused,
+    )
 
 
 def rate_factor(step: int, total: int, *, scheduler: str, warmup: float) -> float:

@@ -37,7 +37,9 @@ class Stepper:
         self.dtype = compute_dtype(training.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.rate = attached.learning_rate if training.learning_rate == "auto" else float(training.learning_rate)
-        self.optimizer = build_optimizer(attached.parameters(), learning_rate=self.rate, weight_decay=training.weight_decay)
+        self.optimizer = build_optimizer(
+            attached.parameters(), learning_rate=self.rate, weight_decay=training.weight_decay, rate_of=attached.rate_of
+        )
         lengths = [example.length for example in encoded]
         self.batches = BatchPlan(lengths, batch_size=training.batch_size, accumulation=training.gradient_accumulation, seed=training.seed)
 
@@ -50,7 +52,7 @@ class Stepper:
         batches = self.batches.step(number)
         rate = self.rate * rate_factor(number, total, scheduler=self.training.scheduler, warmup=self.training.warmup)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         seed_everything(self.training.seed, number + 1)
         loss = self._accumulate(batches, number + 1)
         norm = self._update(number + 1)

@@ -107,9 +107,9 @@ class Trainer:
             raise TrainingError("There are no rows to train on.", fix="Lower data.split.validation or choose a file with more rows.")
         self.loaded = self.pool.fresh(recipe.model)
         self.device = self.loaded.device
-        self.classifier = PromptClassifier(self.loaded, recipe.prompt, self.splits.labels)
         seed_everything(recipe.training.seed, 0)
-        self.attached = attach(self.loaded, options, keep_original=False)
+        self.attached = attach(self.loaded, options, keep_original=False, prompt=recipe.prompt)
+        self.classifier = PromptClassifier(self.loaded, recipe.prompt, self.splits.labels, self.attached)
         if recipe.training.gradient_checkpointing:
             self._checkpoint_gradients()
         encoded = self.classifier.encode(self.splits.train.examples)
@@ -265,7 +265,7 @@ class Trainer:
         """Saves the best weights in final/; a complete run gets its result.json and needs its checkpoints no longer."""
         if self.progress.best_step is not None:
             self.attached.restore(self.best)
-        write_folder(self.final, self.attached.save)
+        write_folder(self.final, self.attached.save_final)
         if self.progress.best_step == 0 and self.progress.step > 0:
             self.emit("note", text="No evaluation was better than the untrained model; the weights kept are those of step 0.")
         self.progress.peak_memory_bytes = max(self.progress.peak_memory_bytes, peak_memory_bytes(self.device))

@@ -40,7 +40,7 @@ def view(service: Any, recipe: Recipe) -> MethodView:
     loaded = service.pool.get(recipe.model)
     with torch.device("meta"):
         empty = type(loaded.model)(copy.deepcopy(loaded.model.config))
-        attached = attach(replace(loaded, model=empty, quantization="none"), options, keep_original=False)
+        attached = attach(replace(loaded, model=empty, quantization="none"), options, keep_original=False, prompt=recipe.prompt)
     return MethodView(attached.trainable_parameters, attached.total_parameters, attached.learning_rate, attached.explain())
 
 

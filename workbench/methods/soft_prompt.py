@@ -1,0 +1,34 @@
+"""Soft prompt (Lester, Al-Rfou & Constant 2021): trained vectors among the embedded words of a model that stays as it is."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from workbench.methods.registry import Options, register
+from workbench.methods.soft import SoftMethod, refuse_words_without_text
+
+
+class SoftPromptOptions(Options):
+    name: Literal["soft_prompt"] = "soft_prompt"
+    length: int = Field(20, ge=1, le=1024, description="Soft tokens put in front of a template that has no [SOFT] of its own.")
+    init: Literal["vocabulary", "random", "words", "label_words"] = Field(
+        "vocabulary", description="Where the vectors start: common words, random numbers, words of yours, or the label words."
+    )
+    words: str = Field("", max_length=2000, description="The words to start from when init is words; repeated to fill the length.")
+
+    @model_validator(mode="after")
+    def _words_are_given(self) -> SoftPromptOptions:
+        refuse_words_without_text(self)
+        return self
+
+
+@register
+class SoftPrompt(SoftMethod):
+    """A table of n x E trained numbers; everything else is frozen."""
+
+    options_type = SoftPromptOptions
+    title = "Soft prompt"
+    description = "Trains a few invisible words in front of the text, or wherever the template says [SOFT]; the model stays frozen."
+    rates = (3e-2, 1e-2, 5e-3)
