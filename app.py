@@ -1,4 +1,8 @@
-"""Starts the page: python app.py [--host 127.0.0.1] [--port 7860] [--runs DIR] [--no-browser] [--lang en|zh]."""
+"""Starts the page: python app.py [--host 127.0.0.1] [--port 7860] [--runs DIR] [--no-browser] [--lang en|zh].
+
+On a machine of one's own that is all. To open it to others: [--auth token] [--users FILE] [--demo] [--model-root DIR]
+[--allow-host NAME] [--tls]; README.md says how, under Security.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,19 @@ import argparse
 import os
 import socket
 import sys
+import tempfile
 import threading
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from workbench.access import Places
 from workbench.errors import SettingsError, WorkbenchError
-from workbench.settings import Settings, default_data_root
+from workbench.recipe import PRESETS
+from workbench.settings import LOOPBACK, Settings, default_data_root
+
+if TYPE_CHECKING:
+    from workbench.ui.guard.guard import Policy
 
 FIRST_PORT, PORTS_TRIED = 7860, 100
 
@@ -19,11 +30,19 @@ FIRST_PORT, PORTS_TRIED = 7860, 100
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line's flags; argparse exits with 2 for a wrong one."""
     parser = argparse.ArgumentParser(prog="app.py", description="Prompt Workbench: prompt tuning of language models, in the browser.")
-    parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (default: %(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on, beyond loopback only with a log-in (%(default)s)")
     parser.add_argument("--port", type=int, help=f"port to listen on (default: the first free one from {FIRST_PORT})")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="folder for runs and uploads (default: ~/.local/share/prompt-workbench)")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
     parser.add_argument("--lang", choices=("en", "zh"), help="language of the page (default: the browser's)")
+    parser.add_argument("--offline", action="store_true", help="never ask a model hub")
+    shared = parser.add_argument_group("shared servers")
+    shared.add_argument("--auth", choices=("none", "token"), default="none", help="token: the printed address lets the owner in")
+    shared.add_argument("--users", type=Path, metavar="FILE", help="names and passwords; python -m workbench user writes them")
+    shared.add_argument("--demo", action="store_true", help="who does not log in may look, try and train presets, one run at a time")
+    shared.add_argument("--model-root", type=Path, action="append", default=[], metavar="DIR", help="where clients may load models from")
+    shared.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a name under which a proxy leads here")
+    shared.add_argument("--tls", action="store_true", help="a proxy in front speaks TLS: cookies are for TLS only")
     return parser.parse_args(arguments)
 
 
@@ -50,11 +69,24 @@ def listen(host: str, port: int | None) -> socket.socket:
     )
 
 
-def prepare(data_root: Path) -> None:
-    """What gradio and the hub's library read while they are imported: no look-ups, and temporary files inside the data root."""
+def prepare(data_root: Path, *, offline: bool = False) -> None:
+    """What gradio and the hub's library read while they are imported: no look-ups, temporary files inside the data root.
+
+    gradio serves any file below the working folder and the temporary folder once a handler names it, so the first becomes an empty
+    folder and the second one of ours. Libraries that would ask a question on the terminal find nobody there.
+    """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    os.environ["GRADIO_TEMP_DIR"] = str(data_root / "temporary")
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    for name, variables in (("temporary", ("GRADIO_TEMP_DIR", "TMPDIR")), ("empty", ())):
+        folder = data_root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ.update(dict.fromkeys(variables, str(folder)))
+    tempfile.tempdir = None
+    os.chdir(data_root / "empty")
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
 
 
 def import_eagerly() -> None:
@@ -63,23 +95,46 @@ def import_eagerly() -> None:
     from transformers.models.bert import BertForMaskedLM, BertTokenizerFast  # noqa: F401
 
 
+def policy_of(settings: Settings) -> Policy:
+    """What the guard in front of the server asks of its clients."""
+    from workbench.ui.guard.guard import Policy, fresh_token
+    from workbench.ui.guard.limits import DEMO
+    from workbench.ui.guard.users import read_users
+
+    data = (PRESETS / "data", settings.data_root / "uploads")
+    places = None
+    if settings.asks:
+        places = Places(data=data, models=settings.model_roots, hub=not settings.offline)
+    elif settings.model_roots:
+        places = Places(data=(Path(settings.data_root.anchor),), models=settings.model_roots)
+    return Policy(
+        hosts=settings.hosts, token=fresh_token() if settings.token else None,
+        users=read_users(settings.users_file) if settings.users_file else None, demo=settings.demo, places=places,
+        visitor_places=Places(data=data, hub=False), visitor_limits=DEMO, secure=settings.tls,
+    )
+
+
 def serve(settings: Settings, server: socket.socket, language: str | None) -> None:
     """Serves until interrupted; a run in progress is left with a checkpoint."""
-    prepare(settings.data_root)
+    prepare(settings.data_root, offline=settings.offline)
     import uvicorn
 
     from workbench.runs.service import RunService
     from workbench.ui.server import application
 
     import_eagerly()
+    policy = policy_of(settings)
     service = RunService(settings.data_root)
     try:
-        app = application(service, language=language)
+        app = application(service, language=language, policy=policy)
         address = f"http://{'[' + settings.host + ']' if ':' in settings.host else settings.host}:{server.getsockname()[1]}/"
+        address += f"?token={policy.token}" if policy.token else ""
         print(f"Prompt Workbench is open at {address}", file=sys.stderr, flush=True)
+        if settings.host not in LOOPBACK:
+            print("Other machines can reach this page; put a proxy with TLS in front of it.", file=sys.stderr, flush=True)
         if settings.open_browser:
             threading.Timer(1.0, webbrowser.open, [address]).start()
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False)
         uvicorn.Server(config).run(sockets=[server])
     finally:
         service.close()
@@ -91,7 +146,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = Settings(
             host=flags.host, port=flags.port if flags.port is not None else FIRST_PORT, data_root=flags.runs or default_data_root(),
-            language=flags.lang or "en", open_browser=not flags.no_browser,
+            language=flags.lang or "en", open_browser=not flags.no_browser, offline=flags.offline, token=flags.auth == "token",
+            users_file=flags.users, demo=flags.demo, model_roots=tuple(flags.model_root),
+            allowed_hosts=tuple(flags.allow_host), tls=flags.tls,
         )
         with listen(settings.host, flags.port) as server:
             serve(settings, server, flags.lang)

@@ -109,6 +109,10 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--quick", action="store_true", help="small shapes, one round, two minutes")
     bench.add_argument("--only", metavar="GOALS", default="", help="e.g. P2,P10")
     bench.add_argument("--out", metavar="DIR", help="also write bench.json, bench.md and bench.svg there")
+    user = add("user", commands.user, "Add a user to the file for app.py --users.")
+    user.add_argument("name", metavar="NAME")
+    user.add_argument("--users", required=True, metavar="FILE")
+    user.add_argument("--role", choices=("owner", "user"), default="user")
     return top
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import signal
 import sys
 import threading
@@ -197,6 +198,17 @@ def bench(arguments: argparse.Namespace) -> dict[str, Any]:
 
     goals = [goal.strip() for goal in arguments.only.split(",") if goal.strip()]
     return measure_all(quick=arguments.quick, goals=goals, out=Path(arguments.out) if arguments.out else None, say=_say)
+
+
+def user(arguments: argparse.Namespace) -> dict[str, Any]:
+    """user NAME --users FILE [--role ROLE]: asks for the password on the terminal, or reads it from standard input."""
+    from workbench.access import Role
+    from workbench.ui.guard.users import add_user
+
+    password = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    add_user(Path(arguments.users), arguments.name, password, Role(arguments.role))
+    _say(f"{arguments.name} may log in now: python app.py --users {arguments.users}")
+    return {"user": arguments.name, "role": arguments.role}
 
 
 @contextmanager

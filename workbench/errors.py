@@ -9,6 +9,7 @@
       MethodError        a tuning method that does not apply to the model
       TrainingError      a run that cannot go on: non-finite loss, out of memory
       RunError           a run that does not exist, is busy, or whose files are damaged
+      AccessError        something that this client of a shared server may not do
       SettingsError      a start-up flag that cannot be honoured
 
 The page and the command line show `message` and `fix`, never a traceback; the command line exits with 2. Anything that is not a
@@ -73,6 +74,10 @@ class TrainingError(WorkbenchError):
 
 class RunError(WorkbenchError):
     """A run that does not exist, is busy, or whose files are damaged."""
+
+
+class AccessError(WorkbenchError):
+    """Something that this client of a shared server may not do."""
 
 
 class SettingsError(WorkbenchError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from workbench.access import check_data_file
 from workbench.data.formats import FileFormat, Source, file_formats
 from workbench.data.table import Table
 from workbench.errors import DataError, nearest
@@ -31,8 +32,10 @@ def read_table(path: str | Path, *, encoding: str | None = None, name: str | Non
 
     Raises:
         DataError: naming the file, the line where there is one, and the fix.
+        AccessError: a client of a shared server may not read there.
     """
     file = Path(path)
+    check_data_file(file)
     shown = name or file.name or str(path)
     data = _bytes(file, shown)
     suffix = next((s for s in (Path(shown).suffix.lower(), file.suffix.lower()) if s in file_formats()), None)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from workbench.access import check_hub, check_model_path
 from workbench.errors import ModelError, nearest
 from workbench.models.families import Family, family_of
 from workbench.models.folder import check_folder, fingerprint, read_config, weight_bytes
@@ -57,6 +58,7 @@ def find_model(path: str, revision: str | None = None) -> Path | str:
 
     Raises:
         ModelError: an embedded model that is not there, or a name that is neither a folder nor a possible hub id.
+        AccessError: a client of a shared server may not load from there.
     """
     if path.startswith("embedded:"):
         name = path.removeprefix("embedded:")
@@ -72,13 +74,17 @@ def find_model(path: str, revision: str | None = None) -> Path | str:
         raise ModelError("No model is named.", fix="Name a folder, a hub id or embedded:NAME.")
     try:
         folder = Path(path).expanduser()
+        local = folder.exists()
+        if local or not is_hub_id(path):
+            check_model_path(path)
         if folder.is_dir():
             return folder.resolve()
-        if folder.is_file():
+        if local:
             raise ModelError(f"'{path}' is a file; a model is a folder.", fix="Name the folder that holds config.json and the weights.")
     except (OSError, ValueError, RuntimeError):
         raise ModelError("This is not a usable model path.", fix="Name a folder, a hub id or embedded:NAME.") from None
     if is_hub_id(path):
+        check_hub()
         return path
     raise ModelError(f"There is no model folder '{path}'.", fix="Check the path; a hub id looks like bert-base-uncased or owner/name.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-from workbench.models.loading import LoadedModel, Progress, load_model
+from workbench.models.loading import LoadedModel, Progress, find_model, load_model
 from workbench.recipe import ModelPart
 
 Key = tuple[str, str | None, str, str, str]
@@ -29,6 +29,7 @@ class ModelPool:
         Raises:
             ModelError: as `load_model`.
         """
+        find_model(part.path, part.revision)  # refuses what the one who asks may not load, also when it is loaded already
         key = _key(part)
         with self._lock:
             if key not in self._models:

@@ -7,13 +7,16 @@ when the tab comes into view. `Frame.finish` joins them once all tabs are built.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
+from workbench.access import OWNER, Principal, acting_as
 from workbench.errors import WorkbenchError
 from workbench.recipe import Recipe
 from workbench.runs.faults import log_bug
@@ -125,21 +128,60 @@ class Frame:
 
 
 def guarded(handler: Callable[..., Any], service: Any, t: Words) -> Callable[..., Any]:
-    """The handler with its errors shown as a sentence: the fix for a mistake, an id from the log for a bug."""
+    """The handler run for whoever asks, with its errors shown as a sentence: the fix for a mistake, an id from the log for a bug."""
 
-    @functools.wraps(handler)
-    def guard(*values: Any) -> Any:
-        try:
-            return handler(*values)
-        except WorkbenchError as error:
+    def report(error: Exception) -> Any:
+        if isinstance(error, gr.Error):
+            raise error
+        if isinstance(error, WorkbenchError):
             gr.Warning(esc(f"{error.message} {error.fix}".strip()), title=t("errors.title"), duration=12)
-        except gr.Error:
-            raise
-        except Exception as error:
+        else:
             error_id = log_bug(service.root, error, f"page: {handler.__qualname__}")
             gr.Warning(t("errors.bug", error_id=error_id), title=t("errors.title"), duration=20)
         return gr.skip()
 
+    def guard(request: gr.Request, *values: Any) -> Any:
+        try:
+            with acting_as(asking(request)):
+                return handler(*values)
+        except Exception as error:  # a bug in one handler must not take the page down
+            return report(error)
+
+    def guard_steps(request: gr.Request, *values: Any) -> Iterator[Any]:
+        steps, principal = handler(*values), asking(request)
+        try:
+            while True:
+                # Around each step, not around all: gradio may take every step in another thread.
+                with acting_as(principal):
+                    value = next(steps)
+                yield value
+        except StopIteration:
+            return
+        except Exception as error:
+            yield report(error)
+
+    guard = guard_steps if inspect.isgeneratorfunction(handler) else guard
+    return _with_signature(guard, handler)
+
+
+def asking(request: gr.Request | None) -> Principal:
+    """Who the guard in front of the server found behind a request; the owner where a handler is called from Python."""
+    scope = getattr(getattr(request, "request", None), "scope", None) or {}
+    return scope.get("state", {}).get("principal", OWNER)
+
+
+def _with_signature(guard: Callable[..., Any], handler: Callable[..., Any]) -> Callable[..., Any]:
+    """`guard` with the handler's name and parameters behind the request: gradio reads both to pass a request, event data or progress."""
+    guard = functools.wraps(handler)(guard)
+    del guard.__wrapped__  # type: ignore[attr-defined]
+    own = inspect.signature(handler)
+    first = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request)
+    guard.__signature__ = own.replace(parameters=[first, *own.parameters.values()])  # type: ignore[attr-defined]
+    try:
+        hints = typing.get_type_hints(handler)
+    except (NameError, TypeError):
+        hints = dict(getattr(handler, "__annotations__", {}))
+    guard.__annotations__ = {"request": gr.Request, **hints}
     return guard
 
 

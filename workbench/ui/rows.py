@@ -6,6 +6,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
+from workbench.access import check_data_file
 from workbench.data.dataset import Dataset, dataset_from
 from workbench.data.readers import read_table
 from workbench.data.table import Table
@@ -25,7 +26,9 @@ def table(path: str) -> Table:
 
     Raises:
         DataError: it cannot be read.
+        AccessError: a client of a shared server may not read there.
     """
+    check_data_file(path)  # before the cache, which does not know who asks
     try:
         stat = os.stat(path)
         version = (stat.st_mtime_ns, stat.st_size)

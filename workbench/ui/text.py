@@ -52,3 +52,15 @@ def _flat(content: dict[str, Any], prefix: str) -> list[tuple[str, str]]:
         else:
             pairs.append((f"{prefix}{key}", str(value)))
     return pairs
+
+
+def preferred(header: str, codes: tuple[str, ...]) -> str:
+    """The first of `codes` that an Accept-Language header asks for, by weight; else the first code."""
+    wishes = []
+    for order, part in enumerate(header.split(",")):
+        tag, _, weight = part.strip().partition(";q=")
+        try:
+            wishes.append((-float(weight or 1), order, tag.split("-")[0].lower()))
+        except ValueError:
+            continue
+    return next((code for _, _, code in sorted(wishes) if code in codes), codes[0])

@@ -27,6 +27,7 @@ ROWS_SHOWN = 8
 LABEL_LIKE = ("label", "class", "category", "sentiment", "target", "y")
 TEXT_LIKE = ("text", "sentence", "review", "content", "comment", "body")
 MOST_LABELS = 50
+DISK_FLOOR_BYTES = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def with_file(recipe: Recipe, path: str, columns: dict[str, str] | None = None) 
 
 
 def keep_upload(upload: str, root: Path) -> str:
-    """Copies an uploaded file to the data root under its content's hash, so that runs can be resumed later; returns its path."""
+    """Moves an uploaded file into the data root under its content's hash, so that runs can be resumed later; returns its path."""
     source = Path(upload)
     if source.suffix.lower() not in SUFFIXES:
         raise DataError(f"{source.name} is not a data file.", fix=f"Give one of {', '.join(SUFFIXES)}.")
@@ -126,10 +127,21 @@ def keep_upload(upload: str, root: Path) -> str:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()[:16]
     folder = root / "uploads" / digest
     folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / source.name
-    if not kept.exists():
-        shutil.copyfile(source, kept)
+    kept = folder / safe_name(source.name)
+    if kept.exists():
+        source.unlink(missing_ok=True)
+    else:
+        if shutil.disk_usage(root).free < DISK_FLOOR_BYTES:
+            raise DataError("The disk is nearly full, so nothing can be uploaded.", fix="Delete runs that are no longer needed.")
+        shutil.move(source, kept)
     return str(kept)
+
+
+def safe_name(name: str) -> str:
+    """An uploaded file's name as it is stored: letters of any script become words apart, so that no mark or trick survives."""
+    stem, dot, suffix = name.rpartition(".")
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", stem or name).strip("-.")[:60] or "data"
+    return f"{plain}{dot}{suffix.lower()}" if stem else plain
 
 
 def build(frame: Frame) -> Part:

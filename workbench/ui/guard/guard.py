@@ -1,0 +1,261 @@
+"""The one layer before all routes. A request passes, in this order:
+
+    host      403 unless its Host header is one the server goes by (DNS rebinding)
+    origin    403 from another site's page (cross-site posts; SameSite cookies are the second lock)
+    rate      429 when one address changes things too fast
+    who       the session cookie, a bearer token or ?token=; else the log-in page (401 for programs)
+    size      413 for bodies over their limit, counted while they arrive, and for a client's uploads in all
+    answer    security headers on everything, downloads as attachments
+
+gradio's own routes know nothing of this, so none of them can be forgotten: a test walks them all.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from workbench.access import OWNER, Places, Principal, Role
+from workbench.ui.guard.headers import secured
+from workbench.ui.guard.limits import Limits, Quota, RateLimit
+from workbench.ui.guard.login import login_page
+from workbench.ui.guard.request import GuardedRequest, Receive, Scope, Send, TooLarge
+from workbench.ui.guard.sessions import Sessions
+from workbench.ui.guard.users import Users
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+OPEN_PATHS = ("/login", "/favicon.ico")
+LOGIN_FORM_BYTES = 8_192
+CHANGING = ("POST", "PUT", "PATCH", "DELETE")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What one server asks of its clients; made from the start-up flags, never changed.
+
+    Args:
+        hosts: names in the Host header that are this server's.
+        token: the word that lets the owner in, or None.
+        users: names and passwords, or None.
+        demo: who does not log in is a visitor instead of nobody.
+        places: where clients may read from; None on a machine of one's own.
+        visitor_places: the same for visitors.
+        secure: cookies travel over TLS only.
+    """
+
+    hosts: frozenset[str] = LOOPBACK_HOSTS
+    token: str | None = None
+    users: Users | None = None
+    demo: bool = False
+    places: Places | None = None
+    visitor_places: Places = field(default_factory=lambda: Places(hub=False))
+    limits: Limits = field(default_factory=Limits)
+    visitor_limits: Limits = field(default_factory=Limits)
+    secure: bool = False
+
+    @property
+    def asks(self) -> bool:
+        """Whether anybody has to log in for anything."""
+        return self.token is not None or self.users is not None
+
+    @property
+    def owner(self) -> Principal:
+        return Principal(OWNER.name, Role.OWNER, self.places)
+
+
+class Guard:
+    """ASGI middleware; one per server, on one event loop."""
+
+    def __init__(self, app: App, policy: Policy) -> None:
+        self.app, self.policy = app, policy
+        self.sessions = Sessions(policy.owner, policy.token)
+        limits = policy.limits
+        self._rate = RateLimit(limits.posts_per_second, limits.posts_at_once)
+        self._visitor_rate = RateLimit(policy.visitor_limits.posts_per_second, policy.visitor_limits.posts_at_once)
+        self._failed = Quota(limits.attempts, limits.attempt_window_seconds)
+        self._uploaded = {
+            role: Quota(some.upload_total_bytes, some.upload_window_seconds)
+            for role, some in ((Role.OWNER, limits), (Role.USER, limits), (Role.VISITOR, policy.visitor_limits))
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(GuardedRequest(scope, receive, send, self.policy.secure))
+        elif scope["type"] == "websocket":  # the page has none
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _http(self, request: GuardedRequest) -> None:
+        refusal = self._foreign(request)
+        if refusal:
+            return await request.answer(403, refusal)
+        wait = self._rate.wait(request.client) if request.method in CHANGING else 0.0
+        if wait:
+            return await self._later(request, wait, "Too many requests at once.")
+        if request.path == "/login" and self.policy.asks:
+            return await self._login(request)
+        if request.path == "/logout" and request.method == "POST":
+            self.sessions.end(request.cookie)
+            return await request.redirect("/login" if self.policy.asks and not self.policy.demo else "/", "")
+        given = request.query.get("token")
+        if given is not None and request.method == "GET":
+            return await self._enter_with(request, given)
+        principal, cookie = self._who(request)
+        if principal is None and request.path not in OPEN_PATHS:
+            return await self._unknown(request)
+        await self._serve(request, principal, cookie)
+
+    def _foreign(self, request: GuardedRequest) -> str:
+        """Why a request does not come from a page of ours; empty when it does."""
+        if request.host_name not in self.policy.hosts:
+            return "This server does not go by that name. Open the address that it printed when it started."
+        origin = request.header("origin")
+        if origin and urlsplit(origin).netloc.lower() != request.host:
+            return "Requests from other sites are refused. Open this server's own page."
+        if request.method in CHANGING and request.header("sec-fetch-site") == "cross-site":
+            return "Requests from other sites are refused. Open this server's own page."
+        return ""
+
+    def _who(self, request: GuardedRequest) -> tuple[Principal | None, str | None]:
+        """Who asks, and the secret of a session that begins with this answer."""
+        policy = self.policy
+        known = self.sessions.find(request.cookie) if request.cookie else None
+        kind, _, word = request.header("authorization").partition(" ")
+        if known is None and kind.lower() == "bearer" and word:
+            # A wrong word counts as a failed log-in, or programs could try as many as they like.
+            if self._failed.left(request.client) > 0:
+                known = self.sessions.with_token(word.strip())
+            if known is None:
+                self._failed.add(request.client, 1)
+        if known is not None:
+            return known, None
+        if policy.demo:
+            visitor = Principal(f"visitor-{secrets.token_hex(8)}", Role.VISITOR, policy.visitor_places)
+            # Only a page load begins a session: a program that keeps no cookies must not fill the table.
+            begins = request.method == "GET" and "text/html" in request.header("accept")
+            return visitor, self.sessions.begin(visitor) if begins else None
+        return (None if policy.asks else policy.owner), None
+
+    async def _enter_with(self, request: GuardedRequest, token: str) -> None:
+        """?token=: a session for the right word, and an address without it."""
+        rest = urlencode([(name, value) for name, value in parse_qsl(request.query_string) if name != "token"])
+        place = request.path + (f"?{rest}" if rest else "")
+        if not self.policy.asks:
+            return await request.redirect(place)
+        if self._failed.left(request.client) <= 0:
+            return await self._later(request, self._failed.wait(request.client), "Too many failed log-ins.")
+        principal = self.sessions.with_token(token)
+        if principal is None:
+            self._failed.add(request.client, 1)
+            return await self._form(request, 401, "wrong")
+        await request.redirect(place, self.sessions.begin(principal))
+
+    async def _login(self, request: GuardedRequest) -> None:
+        if request.method != "POST":
+            return await self._form(request, 200)
+        if self._failed.left(request.client) <= 0:
+            return await self._later(request, self._failed.wait(request.client), "Too many failed log-ins.")
+        try:
+            body = await request.body(LOGIN_FORM_BYTES)
+        except TooLarge:
+            return await request.answer(413, "That is no log-in form.")
+        form = dict(parse_qsl(body.decode("utf-8", "replace")))
+        self._failed.add(request.client, 1)  # before the slow check, or parallel tries would all get in under the limit
+        principal = await self._check(form)
+        if principal is None:
+            return await self._form(request, 401, "wrong")
+        self._failed.add(request.client, -1)
+        await request.redirect("/", self.sessions.begin(principal))
+
+    async def _check(self, form: dict[str, str]) -> Principal | None:
+        if self.policy.token is not None and "token" in form:
+            return self.sessions.with_token(form["token"])
+        if self.policy.users is None:
+            return None
+        from anyio.to_thread import run_sync
+
+        # argon2 takes a tenth of a second on purpose; the pages of others must not wait for it.
+        found = await run_sync(self.policy.users.check, form.get("name", ""), form.get("password", ""))
+        return None if found is None else Principal(found.name, found.role, self.policy.places)
+
+    async def _form(self, request: GuardedRequest, status: int, problem: str = "") -> None:
+        page = login_page(request.language, passwords=self.policy.users is not None, problem=problem)
+        await request.answer(status, page, kind="text/html; charset=utf-8")
+
+    async def _unknown(self, request: GuardedRequest) -> None:
+        if request.method == "GET" and "text/html" in request.header("accept"):
+            return await request.redirect("/login")
+        await request.answer(401, "Log in first: open this server's page, or send the token as a bearer token.")
+
+    async def _later(self, request: GuardedRequest, seconds: float, why: str) -> None:
+        await request.answer(429, f"{why} Try again in {seconds:.0f} s.", more=[(b"retry-after", str(int(seconds) + 1).encode())])
+
+    async def _serve(self, request: GuardedRequest, principal: Principal | None, cookie: str | None) -> None:
+        """Passes a request on with its body counted and its answer secured."""
+        principal = principal or self.policy.owner
+        if principal.role == Role.VISITOR and request.method in CHANGING:
+            wait = self._visitor_rate.wait(principal.name)
+            if wait:
+                return await self._later(request, wait, "Too many requests at once.")
+        most, quota = self._allowance(request, principal)
+        if most <= 0:
+            seconds = quota.wait(principal.name) if quota else 0.0
+            return await self._later(request, seconds, "You have uploaded as much as this server takes.")
+        announced = request.header("content-length")
+        if announced and (not announced.isdecimal() or int(announced) > most):
+            return await request.answer(413, _too_large(most))
+        request.scope.setdefault("state", {})["principal"] = principal
+        started = False
+
+        async def counted() -> MutableMapping[str, Any]:
+            nonlocal most
+            message = await request.receive()
+            size = len(message.get("body", b""))
+            most -= size
+            if quota is not None and size:
+                quota.add(principal.name, size)
+            if most < 0:
+                raise TooLarge
+            return message
+
+        async def out(message: MutableMapping[str, Any]) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = secured(message.get("headers", ()), file="/file=" in request.path or "/file/" in request.path)
+                if cookie is not None:
+                    headers.append(request.cookie_header(cookie))
+                message = {**message, "headers": headers}
+            await request.send(message)
+
+        limit = most
+        try:
+            await self.app(request.scope, counted, out)
+        except TooLarge:
+            if not started:
+                await request.answer(413, _too_large(limit))
+
+    def _allowance(self, request: GuardedRequest, principal: Principal) -> tuple[float, Quota | None]:
+        limits = self.policy.visitor_limits if principal.role == Role.VISITOR else self.policy.limits
+        if not request.path.endswith("/upload"):
+            return limits.body_bytes, None
+        quota = self._uploaded[principal.role]
+        return min(limits.upload_bytes, quota.left(principal.name)), quota
+
+
+def _too_large(most: float) -> str:
+    return f"That is more than this server takes at once ({most / 1e6:,.0f} MB). Send less."
+
+
+def fresh_token() -> str:
+    """A word nobody can guess, for the address that the server prints."""
+    return secrets.token_urlsafe(24)
+
+
