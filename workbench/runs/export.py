@@ -33,7 +33,7 @@ LARGEST_COPIED_BASE_BYTES = 200_000_000
 ROWS_COMPARED = 8
 LARGEST_DIFFERENCE = 1e-5
 PACKAGE = Path(__file__).resolve().parent.parent
-PACKAGE_PARTS = ("__init__.py", "errors.py", "recipe.py", "data", "prompts", "models", "methods", "serving")
+PACKAGE_PARTS = ("__init__.py", "access.py", "errors.py", "recipe.py", "data", "prompts", "models", "methods", "serving")
 SECONDS_FOR_CHECK = 600
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from workbench.access import OWNER
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -26,9 +28,12 @@ class RunRecord:
     metrics: dict[str, Any] = field(default_factory=dict)
     error: dict[str, Any] | None = None
     kind: str = "train"
+    owner: str = OWNER.name
 
 
-COLUMNS = ("id", "name", "status", "created", "method", "model", "key", "position", "step", "total_steps", "metrics", "error", "kind")
+COLUMNS = (
+    "id", "name", "status", "created", "method", "model", "key", "position", "step", "total_steps", "metrics", "error", "kind", "owner",
+)  # fmt: skip
 
 
 def create_runs_table(database: sqlite3.Connection) -> None:
@@ -45,7 +50,12 @@ def add_kind_of_run(database: sqlite3.Connection) -> None:
     database.execute("ALTER TABLE runs ADD COLUMN kind TEXT NOT NULL DEFAULT 'train'")
 
 
-MIGRATIONS = (create_runs_table, add_kind_of_run)
+def add_owner_of_run(database: sqlite3.Connection) -> None:
+    """Version 3: runs belong to somebody. What is there already was the owner's."""
+    database.execute(f"ALTER TABLE runs ADD COLUMN owner TEXT NOT NULL DEFAULT '{OWNER.name}'")
+
+
+MIGRATIONS = (create_runs_table, add_kind_of_run, add_owner_of_run)
 
 
 def open_index(path: str | Path) -> sqlite3.Connection:

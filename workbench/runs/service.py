@@ -18,9 +18,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.access import refuse_visitors
 from workbench.errors import RunError, WorkbenchError
 from workbench.recipe import Recipe
 from workbench.runs.answers import Answers, check_trainable
+from workbench.runs.demo import check_demo, refuse_second_run
 from workbench.runs.faults import log_bug
 from workbench.runs.store import ACTIVE, RunStore, read_json
 from workbench.runs.view import EventReader, RunSummary, RunView, last, summary_of
@@ -73,10 +75,12 @@ class RunService:
 
     def labels(self, run_id: str) -> tuple[str, ...]:
         """The labels in the order of the run's probabilities."""
+        self.store.record(run_id)
         return self._answers.labels(run_id)
 
     def tuned_folder(self, run_id: str) -> Path:
         """The folder with the run's tuned weights; RunError when there are none yet."""
+        self.store.record(run_id)
         return self._answers.tuned_folder(run_id)
 
     def resolve(self, prefix: str) -> str:
@@ -114,6 +118,7 @@ class RunService:
 
     def result(self, run_id: str) -> dict[str, Any]:
         """The figures of a run that has ended, as the command line prints them; empty before the end."""
+        self.store.record(run_id)
         return self._outcomes.get(run_id) or read_json(self.store.folder(run_id) / "result.json")
 
     def wait(self, run_id: str, timeout: float | None = None) -> RunSummary:
@@ -137,17 +142,19 @@ class RunService:
             key: idempotency key; the same key gives the same run, however often and at once it is sent.
 
         Raises:
-            WorkbenchError: the recipe cannot be trained; no run is made.
+            WorkbenchError: the recipe cannot be trained, or not by the one who asks; no run is made.
         """
         self._refuse_when_reading()
         known = self.store.with_key(key) if key else None
         if known:
             return known
+        check_demo(recipe)
         check_trainable(recipe)
         with self._changed:
             known = self.store.with_key(key) if key else None
             if known:
                 return known
+            refuse_second_run(self.store.records())
             run_id = self.store.add(recipe, key)
             self._claim(run_id)
         return run_id
@@ -155,7 +162,7 @@ class RunService:
     def pause(self, run_id: str) -> None:
         """Halts the run at the end of its step; nothing happens to a run that is not running."""
         with self._changed:
-            if self._is_active(run_id) and self.store.record(run_id).status == "running":
+            if self.store.record(run_id).status == "running" and self._is_active(run_id):
                 self._active[1].request_pause()
                 self._set(run_id, status="paused")
 
@@ -190,8 +197,10 @@ class RunService:
 
         Raises:
             RunError: it is running, or there is no such run.
+            AccessError: a visitor asks.
         """
         self._refuse_when_reading()
+        refuse_visitors("delete runs")
         with self._changed:
             if self.store.record(run_id).status in ACTIVE or self._is_active(run_id):
                 raise RunError(f"Run {run_id} is running.", fix="Stop it first.")

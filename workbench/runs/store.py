@@ -6,6 +6,8 @@
     ROOT/runs/ID/...           recipe.yaml, events.jsonl, checkpoints, best, final, result.json (the trainer's)
                                cells, answer.yaml (a job's)
 
+Only the runs that the one who asks may see are there for them (`workbench.access`); to everybody else they do not exist.
+
 A process that only reads takes no lock and writes nothing, so `runs` and `show` answer while a server trains.
 """
 
@@ -25,6 +27,7 @@ from typing import Any
 
 import yaml
 
+from workbench.access import Role, acting, may_see
 from workbench.errors import RunError, WorkbenchError, nearest
 from workbench.recipe import Recipe, recipe_from
 from workbench.runs.lock import RootLock, is_held
@@ -68,18 +71,18 @@ class RunStore:
     # -- what is there
 
     def records(self) -> list[RunRecord]:
-        """Every run, newest first."""
+        """Every run that the one who asks may see, newest first."""
         rows = self._query(f"SELECT {', '.join(COLUMNS)} FROM runs ORDER BY created DESC, position DESC, id DESC")
-        return [self._as_seen(record_from_row(row)) for row in rows]
+        return [self._as_seen(record) for record in map(record_from_row, rows) if may_see(record.owner)]
 
     def record(self, run_id: str) -> RunRecord:
         """One run by its full id.
 
         Raises:
-            RunError: there is none.
+            RunError: there is none, or none that the one who asks may see.
         """
         rows = self._query(f"SELECT {', '.join(COLUMNS)} FROM runs WHERE id = ?", run_id)
-        if not rows:
+        if not rows or not may_see(record_from_row(rows[0]).owner):
             raise RunError(f"There is no run '{run_id}'.", fix="`python -m workbench runs` lists them.")
         return self._as_seen(record_from_row(rows[0]))
 
@@ -89,7 +92,7 @@ class RunStore:
         Raises:
             RunError: no run or several runs begin so.
         """
-        ids = [row[0] for row in self._query("SELECT id FROM runs ORDER BY id")]
+        ids = [run_id for run_id, owner in self._query("SELECT id, owner FROM runs ORDER BY id") if may_see(owner)]
         if prefix in ids:
             return prefix
         matches = [run_id for run_id in ids if prefix and run_id.startswith(prefix)]
@@ -102,7 +105,7 @@ class RunStore:
 
     def with_key(self, key: str) -> str | None:
         """The run that was submitted under this idempotency key, or None."""
-        rows = self._query("SELECT id FROM runs WHERE key = ?", key)
+        rows = self._query("SELECT id FROM runs WHERE key = ?", _own_key(key))
         return rows[0][0] if rows else None
 
     def next_queued(self) -> list[str]:
@@ -153,9 +156,10 @@ class RunStore:
                     created=time.time(),
                     method=str(recipe.method.get("name", "")),
                     model=recipe.model.path,
-                    key=key,
+                    key=None if key is None else _own_key(key),
                     position=self._next_position(),
                     kind=recipe.kind,
+                    owner=acting().name,
                 )
             )
             self._write_state(run_id)
@@ -219,7 +223,7 @@ class RunStore:
         for run_id in sorted(folders - known):
             record = self._record_from_folder(run_id)
             if record is not None:
-                copied = record.key is not None and self.with_key(record.key) is not None
+                copied = record.key is not None and bool(self._query("SELECT id FROM runs WHERE key = ?", record.key))
                 self._insert(replace(record, key=None) if copied else record)
 
     def _read_recipe(self, run_id: str, file: str) -> Recipe:
@@ -281,6 +285,11 @@ class RunStore:
     def _execute(self, statement: str, *values: Any) -> None:
         with self._guard:
             self._database.execute(statement, values)
+
+
+def _own_key(key: str) -> str:
+    """An idempotency key under its sender's name, so that nobody meets the run of somebody else by choosing the same one."""
+    return key if acting().role == Role.OWNER else f"{acting().name}/{key}"
 
 
 def new_id() -> str:
