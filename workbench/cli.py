@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from workbench import commands
+from workbench import commands, prompt_commands
 from workbench.errors import SettingsError, WorkbenchError
 from workbench.runs.faults import LOG_FILE, log_bug
 from workbench.settings import default_data_root
@@ -93,6 +93,14 @@ def parser() -> argparse.ArgumentParser:
     score = add("score", commands.score, "Measure each template of a recipe without any training.")
     add_recipe(score)
     score.add_argument("--data", metavar="FILE", help="labelled rows; else the recipe's validation rows")
+    template = add("import-template", prompt_commands.import_template, "Read a template or label words of OpenPrompt, LM-BFF or PET.")
+    template.add_argument("source", metavar="TEXT", help="the text itself, or a file that holds it")
+    template.add_argument("--from", metavar="NOTATION", dest="notation", help="openprompt, openprompt-words, lm-bff, pet; else found out")
+    template.add_argument("--to", metavar="NOTATION", help="write it in this notation instead of the workbench's")
+    template.add_argument("--truncation", default="tail", help="tail, head or balanced: OpenPrompt keeps it outside the template")
+    template.add_argument("--recipe", metavar="RECIPE", help="fit fields and labels to this recipe's data")
+    library = add("library", prompt_commands.library, "List the library of templates, or one entry's patterns.")
+    library.add_argument("name", metavar="NAME", nargs="?", help="an entry")
     inspect = add("inspect", commands.inspect, "Say what a model is and what it takes.")
     inspect.add_argument("model", metavar="MODEL", help="embedded:NAME, a folder or a hub id")
     inspect.add_argument("--quantization", choices=("none", "int8", "nf4", "fp4"), default="none")

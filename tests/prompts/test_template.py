@@ -3,7 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import TemplateError
-from workbench.prompts.template import parse_template, strip_punct
+from workbench.prompts.filters import strip_punct
+from workbench.prompts.template import literal, parse_template, with_fields
 
 
 def kinds(source: str) -> list[str]:
@@ -45,7 +46,8 @@ def test_soft_tokens_parse_in_all_their_forms():
         ("{text} ] [MASK]", 7, "closes nothing"),
         ("{text} [MSAK]", 7, "Did you mean 'MASK'?"),
         ("{text} [mask]", 7, "Did you mean 'MASK'?"),
-        ("{text|haed} [MASK]", 0, "Did you mean 'head'?"),
+        ("{text|haed} [MASK]", 6, "Did you mean 'head'?"),
+        ("{text | head| strip_pnct} [MASK]", 14, "Did you mean 'strip_punct'?"),
         ("{text|head|tail} [MASK]", 0, "both"),
         ("{} [MASK]", 0, "has no name"),
         ("It was [MASK].", None, "no column"),
@@ -67,6 +69,8 @@ def test_fill_filters_the_text_and_leaves_the_template_alone():
     assert [p.text for p in template.fill({"text": "  Very good!!! "})] == ["very good", ", ", "", "!"]
     assert template.pieces[0].text == ""
     assert strip_punct("很好。！") == "很好"
+    template = parse_template("{a|drop_last|upper_first} {b|strip_dots} {c|lower} [MASK]")
+    assert [p.text for p in template.fill({"a": "good.", "b": "Inc.", "c": "ABC"}) if p.field] == ["Good", "Inc", "abc"]
 
 
 def test_a_field_the_data_lacks_is_named_with_the_nearest_column():
@@ -94,7 +98,11 @@ def test_parsing_anything_raises_only_template_errors(source):
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=30))
 def test_any_text_can_be_written_by_doubling(text):
-    escaped = "".join(c * 2 if c in "[]{}" else c for c in text)
-    template = parse_template("{x}" + escaped + "[MASK]") if not escaped.startswith("}") else None
-    if template is not None:
-        assert "".join(p.text for p in template.pieces) == text
+    assert "".join(p.text for p in parse_template("{x} " + literal(text) + " [MASK]").pieces) == f" {text} "
+
+
+def test_renaming_a_field_leaves_everything_else_as_it_was_written():
+    renamed = with_fields("{ a |head} {{a}} a [SOFT: a] {b}{a} [MASK]", {"a": "text", "b": "a"})
+    assert renamed == "{ text |head} {{a}} a [SOFT: a] {a}{text} [MASK]"
+    with pytest.raises(TemplateError):
+        with_fields("{a} [MASC]", {"a": "b"})

@@ -5,4 +5,8 @@
     soft.py           which rows of a trained table the soft tokens of a run's templates read
     encoding.py       Template + fields -> Encoding: ids, mask positions, coloured spans; cuts only what may be cut
     verbalizers/      label words -> class scores, one file per kind
+    filters.py        what a template may do to a field's text
+    formats/          templates and label words of other tools, read and written
+    library.py        patterns per task from presets/library
+    cards.py          templates that are being compared, with their scores
 """

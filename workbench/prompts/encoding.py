@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.errors import TemplateError
-from workbench.prompts.soft import SoftSlots, SoftToken
+from workbench.prompts.soft import FRONT, SoftSlots, SoftToken
 from workbench.prompts.template import Cut, Piece, Template
 from workbench.prompts.tokenization import plain_tokenizer
 
@@ -132,18 +132,19 @@ class PromptEncoder:
     def _lay_out(self, pieces: list[Piece]) -> list[tuple[Piece, str]]:
         """Pieces with the text to tokenize: a blank goes with the word behind it, none stands at the start or around other tokens."""
         laid_out: list[tuple[Piece, str]] = []
-        blank, opening = "", True
+        blank, opening, first = "", True, True
         for piece in pieces:
             if piece.kind == "mask" and self.causal:
                 break
             if piece.kind != "text":
                 laid_out.append((piece, ""))
                 # A mask or soft token stands for a word, so the blank behind it belongs to the next one; behind a separator nothing does.
-                # Soft tokens in front leave the text behind them what it was: the opening of the prompt.
+                # Soft tokens in front leave the text behind them what it was: the opening of the prompt, unless a blank is asked for.
                 blank, opening = "", piece.kind == "special" or (piece.kind == "soft" and opening)
+                first = piece.kind == "special" or piece.position == FRONT
                 continue
             text = blank + piece.text
-            if opening:
+            if opening and first:
                 text = text.lstrip(" ")
             core = text.rstrip(" ")
             blank = text[len(core) :]

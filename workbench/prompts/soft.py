@@ -53,7 +53,8 @@ class SoftSlots:
         self._by_template: dict[str, dict[int, SoftToken]] = {}
         for source in dict.fromkeys(templates):
             pieces = self.prepare(parse_template(source)).pieces
-            self._by_template[source] = {piece.position: self._take(piece) for piece in pieces if piece.kind == "soft"}
+            soft = [(index, piece) for index, piece in enumerate(pieces) if piece.kind == "soft"]
+            self._by_template[source] = {piece.position: self._take(piece, self._blank(pieces, index)) for index, piece in soft}
         if not templates:
             self._take(Piece("soft", soft_count=length))
 
@@ -83,10 +84,17 @@ class SoftSlots:
         firsts = [min(by_position) for by_position in self._by_template.values()]
         return all(len(by_position) == 1 for by_position in self._by_template.values()) and all(first <= 0 for first in firsts)
 
-    def _take(self, piece: Piece) -> SoftToken:
+    def _blank(self, pieces: Sequence[Piece], index: int) -> str:
+        """The blank in front of a soft token's words: as the template has it, and as the tokenizer wants it where a prompt opens."""
+        before = pieces[index - 1] if index else None
+        if before is None or before.kind == "special":
+            return " " if self._plain.blanks == "added" else ""
+        return " " if before.field is None and before.text.endswith(" ") else ""
+
+    def _take(self, piece: Piece, blank: str = "") -> SoftToken:
         if piece.soft_name in self._by_name:
             return self._by_name[piece.soft_name]
-        words = tuple(self._plain.encode(" " + piece.soft_words)) if piece.soft_words else None
+        words = tuple(self._plain.encode(blank + piece.soft_words)) if piece.soft_words else None
         count = len(words) if words and piece.soft_count == 1 else piece.soft_count
         token = SoftToken(piece.soft_name, self.count, count, words)
         self.count += count

@@ -3,7 +3,8 @@
     template   := (literal | field | token)*          exactly one [MASK], at least one field
     field      := '{' name ('|' modifier)* '}'        name: a column, any characters but { } | [ ]
     modifier   := 'tail' | 'head' | 'middle' | 'fixed'   which end loses tokens when the prompt is too long; default tail
-                | 'strip_punct' | 'lower_first'           drop closing punctuation; lower the first letter
+                | 'strip_punct' | 'strip_dots' | 'drop_last'     drop closing punctuation; full stops; the last character
+                | 'lower_first' | 'upper_first' | 'lower'        change the first letter; all letters
     token      := '[MASK]' | '[SEP]' | '[SOFT' ('#' name)? ('*' count)? (':' words)? ']'
     literal    := any other character; '[[' ']]' '{{' '}}' stand for one bracket or brace
 
@@ -15,15 +16,15 @@ a template is ever evaluated.
 from __future__ import annotations
 
 import re
-import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from workbench.errors import TemplateError, nearest
+from workbench.prompts.filters import FILTERS
 
 Cut = Literal["tail", "head", "middle", "fixed"]
 CUTS: tuple[Cut, ...] = ("tail", "head", "middle", "fixed")
-FILTERS = ("strip_punct", "lower_first")
 MAX_SOFT_TOKENS = 1024
 _SOFT = re.compile(r"SOFT(?:#(?P<name>[^\s#*:\[\]]+))?(?:\*(?P<count>[0-9]+))?(?::(?P<words>[^\[\]]*))?", re.DOTALL)
 
@@ -91,22 +92,27 @@ class Template:
                 )
             text = fields[piece.field].strip()
             for name in piece.filters:
-                text = strip_punct(text) if name == "strip_punct" else lower_first(text)
+                text = FILTERS[name](text)
             filled.append(replace(piece, text=text))
         return filled
 
 
-def strip_punct(text: str) -> str:
-    """`text` without the punctuation and blanks at its end, in any script."""
-    end = len(text)
-    while end and (text[end - 1].isspace() or unicodedata.category(text[end - 1]).startswith("P")):
-        end -= 1
-    return text[:end]
+def literal(text: str) -> str:
+    """`text` as a template writes it: brackets and braces doubled."""
+    return re.sub(r"[\[\]{}]", lambda found: found[0] * 2, text)
 
 
-def lower_first(text: str) -> str:
-    """`text` with its first letter in lower case, so that it can stand in the middle of a sentence."""
-    return text[:1].lower() + text[1:]
+def with_fields(source: str, names: dict[str, str]) -> str:
+    """The template's source with fields renamed, old name -> new name; everything else as it was written.
+
+    Raises:
+        TemplateError: as `parse_template`.
+    """
+    for piece in reversed(parse_template(source).pieces):
+        if piece.field in names:
+            place = source.index(piece.field, piece.position)
+            source = source[:place] + names[piece.field] + source[place + len(piece.field) :]
+    return source
 
 
 def parse_template(source: str) -> Template:
@@ -173,12 +179,12 @@ def _field(content: str, position: int) -> Piece:
             f"The field at character {position + 1} has no name.", fix="Write the name of a column, such as {text}.", position=position
         )
     cuts: list[Cut] = [cut for cut in CUTS if cut in modifiers]
-    for modifier in modifiers:
+    for modifier, place in _modifiers(content, position):
         if modifier not in CUTS and modifier not in FILTERS:
             raise TemplateError(
-                f"Unknown modifier '{modifier}' in {{{content}}} at character {position + 1}.",
+                f"Unknown modifier '{modifier}' in {{{content}}} at character {place + 1}.",
                 fix=nearest(modifier.lower(), (*CUTS, *FILTERS)),
-                position=position,
+                position=place,
             )
     if len(cuts) > 1:
         raise TemplateError(
@@ -189,6 +195,15 @@ def _field(content: str, position: int) -> Piece:
     cut: Cut = cuts[0] if cuts else "tail"
     filters = tuple(modifier for modifier in modifiers if modifier in FILTERS)
     return Piece("text", field=name, cut=cut, shortenable=cut != "fixed", filters=filters, position=position)
+
+
+def _modifiers(content: str, position: int) -> Iterator[tuple[str, int]]:
+    """Each modifier of a field with its index in the template's source."""
+    start = position + 1
+    for number, part in enumerate(content.split("|")):
+        if number:
+            yield part.strip(), start + len(part) - len(part.lstrip())
+        start += len(part) + 1
 
 
 def _token(content: str, position: int) -> Piece:
