@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from tests.training.small_run import hashes, losses, make_recipe
+from workbench.data.dataset import load_splits
 from workbench.errors import TrainingError
 from workbench.methods import attach, method_names
 from workbench.models.pool import ModelPool
 from workbench.recipe import PROJECT
 from workbench.serving.classifier import PromptClassifier
-from workbench.training import trainer as trainer_module
 from workbench.training.events import EventLog
 from workbench.training.folder import damage
 from workbench.training.trainer import Control, train_run
@@ -60,7 +60,7 @@ def test_the_saved_weights_answer_as_the_best_evaluation_did(plain) -> None:
     loaded = ModelPool().fresh(recipe.model)
     attached = attach(loaded, recipe.method)
     attached.restore(folder / "final")
-    splits = trainer_module.load_splits(recipe.data)
+    splits = load_splits(recipe.data)
     probabilities = PromptClassifier(loaded, recipe.prompt, splits.labels).predict(splits.validation.examples)
     right = [splits.labels[p.argmax()] == e.label for p, e in zip(probabilities, splits.validation.examples, strict=True)]
     assert sum(right) / len(right) == result["metrics"]["accuracy"]

@@ -32,11 +32,14 @@ class Progress:
     def from_json(cls, content: dict[str, Any]) -> Progress:
         return cls(**{field.name: content[field.name] for field in fields(cls)})
 
-    def record(self, metrics: dict[str, Any], recipe: Recipe) -> bool:
-        """Notes an evaluation at the current step and says whether it is the best so far; equal metrics are told apart by loss."""
+    def record(self, figures: dict[str, float], recipe: Recipe) -> bool:
+        """Notes an evaluation at the current step and says whether it is the best so far; equal figures are told apart by loss.
+
+        Args:
+            figures: the objective's single figures, `loss` among them; the first decides unless early stopping names another.
+        """
         stopping = recipe.training.early_stopping
-        metric = stopping.metric if stopping else "accuracy"
-        figures = {key: float(metrics[key]) for key in ("accuracy", "macro_f1", "loss")}
+        metric = stopping.metric if stopping and stopping.metric in figures else next(iter(figures))
         better = self.best_metrics is None or _rank(figures, metric) > _rank(self.best_metrics, metric)
         if better:
             self.best_step, self.best_metrics, self.without_improvement = self.step, figures, 0

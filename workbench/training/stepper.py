@@ -12,15 +12,15 @@ import torch
 from workbench.errors import TrainingError
 from workbench.methods import Attached
 from workbench.recipe import TrainingPart
-from workbench.serving.classifier import EncodedExample, PromptClassifier
 from workbench.training.batching import BatchPlan
+from workbench.training.objective import Objective
 from workbench.training.optim import build_optimizer, rate_factor
 from workbench.training.precision import autocast, compute_dtype
 
 
 @dataclass(frozen=True)
 class StepFigures:
-    """loss is the mean over the step's rows (nats); gradient_norm is None where float16 overflowed and nothing was updated."""
+    """loss is the mean over what the objective counts (nats); gradient_norm is None where float16 overflowed and nothing was updated."""
 
     loss: float
     learning_rate: float
@@ -31,17 +31,18 @@ class StepFigures:
 class Stepper:
     """Everything a step needs. Owned by one trainer; `step` is a pure function of weights, optimizer state and step number."""
 
-    def __init__(self, training: TrainingPart, classifier: PromptClassifier, attached: Attached, encoded: list[EncodedExample]) -> None:
-        self.training, self.classifier, self.attached, self.encoded = training, classifier, attached, encoded
-        self.device = classifier.loaded.device
+    def __init__(self, training: TrainingPart, objective: Objective, attached: Attached) -> None:
+        self.training, self.objective, self.attached = training, objective, attached
+        self.device = attached.loaded.device
         self.dtype = compute_dtype(training.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.rate = attached.learning_rate if training.learning_rate == "auto" else float(training.learning_rate)
         self.optimizer = build_optimizer(
             attached.parameters(), learning_rate=self.rate, weight_decay=training.weight_decay, rate_of=attached.rate_of
         )
-        lengths = [example.length for example in encoded]
-        self.batches = BatchPlan(lengths, batch_size=training.batch_size, accumulation=training.gradient_accumulation, seed=training.seed)
+        self.batches = BatchPlan(
+            objective.lengths, batch_size=training.batch_size, accumulation=training.gradient_accumulation, seed=training.seed
+        )
 
     def step(self, number: int, total: int) -> StepFigures:
         """Runs step `number` (from 0) of `total`.
@@ -59,23 +60,17 @@ class Stepper:
         return StepFigures(loss, rate, norm, sum(len(batch) for batch in batches))
 
     def _accumulate(self, batches: list[list[int]], step: int) -> float:
-        """Gradients of the mean loss over all rows of the step, however they are cut into batches; returns that loss."""
-        rows = sum(len(batch) for batch in batches)
+        """Gradients of the mean loss over the whole step, however it is cut into batches; returns that loss."""
+        weight = sum(self.objective.weight(batch) for batch in batches)
         total = 0.0
         for batch in batches:
-            loss = self._loss([self.encoded[row] for row in batch]) / rows
+            with autocast(self.device, self.dtype):
+                loss = self.objective.loss(batch) / weight
             value = float(loss.detach())
             refuse_non_finite(value, "loss", step)
             total += value
             self.scaler.scale(loss).backward()
         return total
-
-    def _loss(self, examples: list[EncodedExample]) -> torch.Tensor:
-        """Summed negative log-likelihood of the true classes, a scalar."""
-        with autocast(self.device, self.dtype):
-            log_probabilities = self.classifier.log_probabilities(examples)
-        labels = torch.tensor([example.label for example in examples], device=log_probabilities.device)
-        return torch.nn.functional.nll_loss(log_probabilities.float(), labels, reduction="sum")
 
     def _update(self, step: int) -> float | None:
         """Clips and applies the gradients; returns their norm before clipping."""

@@ -1,4 +1,4 @@
-"""The training loop: negative log-likelihood of class log-probabilities, made to be killed.
+"""The training loop of every task (see objective.py), made to be killed.
 
     setup -> evaluate (zero-shot) -> [ step -> evaluate -> checkpoint ]* -> finish -> result.json
 
@@ -18,17 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from workbench.data.dataset import load_splits
 from workbench.errors import TrainingError, WorkbenchError
 from workbench.methods import attach, check_method
 from workbench.recipe import Recipe
-from workbench.serving.classifier import PromptClassifier
 from workbench.training.checkpoint import Checkpoint, CheckpointFolder, checkpoint_bytes, recipe_key
 from workbench.training.control import Control
 from workbench.training.events import EventLog
 from workbench.training.faults import plain_disk_errors, plain_memory_errors, refuse_full_disk
 from workbench.training.folder import link_files, recover_folder, replace_file, write_folder
-from workbench.training.metrics import classification_metrics
+from workbench.training.objective import make_objective
 from workbench.training.optim import load_optimizer_state, optimizer_state
 from workbench.training.plan import make_schedule
 from workbench.training.precision import autocast, memory_bytes, peak_memory_bytes
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["Control", "train_run"]
 
 OnEvent = Callable[[dict[str, Any]], None]
-SMALLEST_PROBABILITY = 1e-30
 LARGEST_CHECKPOINT_SHARE = 0.1
 
 
@@ -102,18 +99,15 @@ class Trainer:
         """Data, model, method, optimizer, and the place to go on from."""
         recipe = self.recipe
         options = check_method(recipe.method)
-        self.splits = load_splits(recipe.data)
-        if not self.splits.train.examples:
-            raise TrainingError("There are no rows to train on.", fix="Lower data.split.validation or choose a file with more rows.")
+        self.objective = make_objective(recipe)
         self.loaded = self.pool.fresh(recipe.model)
         self.device = self.loaded.device
         seed_everything(recipe.training.seed, 0)
         self.attached = attach(self.loaded, options, keep_original=False, prompt=recipe.prompt)
-        self.classifier = PromptClassifier(self.loaded, recipe.prompt, self.splits.labels, self.attached)
         if recipe.training.gradient_checkpointing:
             self._checkpoint_gradients()
-        encoded = self.classifier.encode(self.splits.train.examples)
-        self.stepper = Stepper(recipe.training, self.classifier, self.attached, encoded)
+        self.objective.bind(self.loaded, self.attached)
+        self.stepper = Stepper(recipe.training, self.objective, self.attached)
         self.schedule = make_schedule(recipe.training, self.stepper.batches.steps_per_epoch)
         with plain_disk_errors():
             self._go_on()
@@ -162,11 +156,11 @@ class Trainer:
             steps_per_epoch=self.stepper.batches.steps_per_epoch,
             trainable_parameters=self.attached.trainable_parameters,
             total_parameters=self.attached.total_parameters,
-            labels=list(self.splits.labels),
-            train_rows=len(self.splits.train),
-            validation_rows=len(self.splits.validation),
+            labels=list(self.objective.labels),
+            train_rows=self.objective.train_rows,
+            validation_rows=self.objective.validation_rows,
             learning_rate=self.stepper.rate,
-            notes=list(self.splits.notes),
+            notes=list(self.objective.notes),
         )
 
     def train(self) -> dict[str, Any]:
@@ -229,16 +223,16 @@ class Trainer:
 
     def evaluate(self) -> None:
         """Measures the validation rows at the current step and keeps the weights if they are the best so far."""
-        examples = self.splits.validation.examples
-        if not examples:
+        if not self.objective.validation_rows:
             return
         with autocast(self.device, self.stepper.dtype):
-            probabilities = self.classifier.predict(examples, batch_size=max(32, self.recipe.training.batch_size))
-        labels = [self.splits.labels.index(example.label) for example in examples]
-        metrics = classification_metrics(probabilities.clamp_min(SMALLEST_PROBABILITY).log(), labels, self.splits.labels)
+            metrics = self.objective.evaluate(max(32, self.recipe.training.batch_size))
+            samples = self.objective.samples()
         refuse_non_finite(metrics["loss"], "validation loss", self.progress.step)
-        better = self.progress.record(metrics, self.recipe)
+        better = self.progress.record({name: float(metrics[name]) for name in self.objective.metrics}, self.recipe)
         self.emit("evaluation", step=self.progress.step, best=better, **metrics)
+        if samples:
+            self.emit("samples", step=self.progress.step, samples=samples)
         if better:
             write_folder(self.best, self.attached.save)
 
@@ -285,7 +279,7 @@ class Trainer:
     def close(self) -> None:
         """Lets go of the log and of the model's memory; harmless at any moment."""
         self.log.close()
-        for name in ("stepper", "attached", "classifier", "loaded"):
+        for name in ("stepper", "objective", "attached", "loaded"):
             self.__dict__.pop(name, None)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

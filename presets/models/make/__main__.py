@@ -14,6 +14,7 @@ linearly over the last fifth of `--steps`; the state before the fall is kept, so
     training.py  batches, learning rate, state: the loop that every model shares
     masked.py    tiny-en and tiny-zh
     causal.py    tiny-qwen
+    start.py     what tiny-qwen starts from: counted bigrams, heads that look at the words before
 """
 
 from __future__ import annotations

