@@ -101,10 +101,9 @@ class PTuning(SoftMethod):
         else:
             super().save_final(folder)
 
-    def _peft_config(self) -> dict[str, object]:
+    def _peft_options(self) -> dict[str, object]:
         width = self.embedding.table.weight.shape[1]
         return {
-            **super()._peft_config(),
             "encoder_reparameterization_type": "LSTM" if self.options.encoder == "lstm" else "MLP",
             "encoder_hidden_size": width // 2,
             "encoder_num_layers": 2,

@@ -27,6 +27,7 @@ from workbench.prompts.tokenization import plain_tokenizer
 
 if TYPE_CHECKING:
     from workbench.methods.registry import Options
+    from workbench.models.loading import LoadedModel
 
 PEFT_WEIGHTS, PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 # Lester et al. 2021 (section 3.2) start from the 5,000 most common tokens; vocabularies are sorted by frequency, special ids first.
@@ -116,8 +117,7 @@ class SoftMethod(Attached):
         """Writes the vectors alone: in peft's format where peft has such a prompt, else beside what was trained of the model."""
         vectors = self.vectors().cpu().contiguous()
         if self.loaded.kind == "causal" and self.soft is not None and self.soft.all_in_front and not self._selected:
-            save_file({"prompt_embeddings": vectors}, folder / PEFT_WEIGHTS, metadata={"format": "pt"})
-            (folder / PEFT_CONFIG).write_text(json.dumps(self._peft_config(), indent=2, sort_keys=True), encoding="utf-8")
+            write_peft_prompt(folder, self.loaded, vectors, peft_type=self.peft_type, **self._peft_options())
         else:
             backbone = {name: p.detach().to("cpu", copy=True).contiguous() for name, p in self._selected}
             save_file({"soft.weight": vectors, **backbone}, folder / WEIGHTS_FILE, metadata={"format": "pt"})
@@ -149,20 +149,9 @@ class SoftMethod(Attached):
         setattr(self._parent, self._name, self.embedding.table)
         super()._remove()
 
-    def _peft_config(self) -> dict[str, Any]:
-        """adapter_config.json of peft 0.21 for a prompt of causal models, every size written out."""
-        config = self.loaded.model.config
-        return {
-            "base_model_name_or_path": self.loaded.name,
-            "inference_mode": True,
-            "num_attention_heads": config.num_attention_heads,
-            "num_layers": layer_count(self.loaded.model),
-            "num_transformer_submodules": 1,
-            "num_virtual_tokens": self.soft.count if self.soft else 0,
-            "peft_type": self.peft_type,
-            "task_type": "CAUSAL_LM",
-            "token_dim": self.embedding.table.weight.shape[1],
-        }
+    def _peft_options(self) -> dict[str, Any]:
+        """What peft's configuration of this kind of prompt says beside its sizes."""
+        return {}
 
     def _start(self, table: nn.Module) -> Tensor:
         """Vectors [n, E] that the soft tokens start from; the words a template gives win over the option."""
@@ -201,6 +190,24 @@ class SoftMethod(Attached):
                 fix="Set method.words, or set method.init to vocabulary.",
             )
         return ids
+
+
+def write_peft_prompt(folder: Path, loaded: LoadedModel, table: Tensor, *, peft_type: str, **more: Any) -> None:
+    """Writes a prompt [n, width] of a causal model as peft 0.21 reads it, every size written out."""
+    content = {
+        "base_model_name_or_path": loaded.name,
+        "inference_mode": True,
+        "num_attention_heads": loaded.model.config.num_attention_heads,
+        "num_layers": layer_count(loaded.model),
+        "num_transformer_submodules": 1,
+        "num_virtual_tokens": table.shape[0],
+        "peft_type": peft_type,
+        "task_type": "CAUSAL_LM",
+        "token_dim": table.shape[1],
+        **more,
+    }
+    save_file({"prompt_embeddings": table}, folder / PEFT_WEIGHTS, metadata={"format": "pt"})
+    (folder / PEFT_CONFIG).write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def refuse_words_without_text(options: Options) -> None:
