@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.models.tiny import ARCHITECTURES, make_model, save_model
 from workbench.errors import ModelError
@@ -76,3 +77,10 @@ def test_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(QWEN_7B | {"num_attention_heads": 0}))
     with pytest.raises(ModelError):
         model_card(str(tmp_path))
+
+
+def test_a_card_leaves_the_default_dtype_alone(monkeypatch):
+    seen = []
+    monkeypatch.setattr(torch, "set_default_dtype", lambda dtype: seen.append(dtype))
+    model_card("embedded:tiny-en")
+    assert torch.float16 not in seen

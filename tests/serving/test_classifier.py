@@ -179,3 +179,16 @@ def test_only_label_word_rows_are_asked_for(bert, monkeypatch):
     classifier = PromptClassifier(bert, prompt("{text} it was [MASK] ."), LABELS)
     classifier.predict(EXAMPLES)
     assert [(call.words, call.normalizer, call.shape) for call in asked] == [(classifier.verbalizer.token_ids, False, (5, 1))]
+
+
+@pytest.mark.parametrize("name", ["bert", "qwen"])
+def test_a_model_that_is_loaded_in_another_thread_disturbs_no_answer(name, request):
+    """transformers makes a checkpoint's dtype the default of the whole process while it builds a model."""
+    classifier = PromptClassifier(request.getfixturevalue(name), prompt("{text} it is [MASK]"), LABELS)
+    expected = classifier.predict(EXAMPLES)
+    torch.set_default_dtype(torch.float16)
+    try:
+        assert torch.equal(classifier.predict(EXAMPLES), expected)
+        assert classifier.label_word_probabilities(EXAMPLES[:1])
+    finally:
+        torch.set_default_dtype(torch.float32)

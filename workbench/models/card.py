@@ -137,7 +137,8 @@ def _on_meta(config: Any, kind: str) -> Any:
     loader = AutoModelForMaskedLM if kind == "masked" else AutoModelForCausalLM
     try:
         with torch.device("meta"):
-            return loader.from_config(config, trust_remote_code=False)
+            # Without a dtype transformers makes the checkpoint's the default of the whole process meanwhile, other threads included.
+            return loader.from_config(config, dtype=torch.float32, trust_remote_code=False)
     except (ValueError, TypeError, RuntimeError, LookupError, AttributeError, ZeroDivisionError):
         raise ModelError("The sizes in config.json do not make a model.", fix="Copy or download the model's config.json again.") from None
 

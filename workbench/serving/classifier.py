@@ -120,7 +120,7 @@ class PromptClassifier:
 
     def predict(self, examples: Sequence[InputExample], *, batch_size: int = 32) -> Tensor:
         """Class probabilities [N, C] on the CPU, in the order given; evaluated without gradients in batches of similar length."""
-        result = torch.zeros(len(examples), len(self.labels))
+        result = torch.zeros(len(examples), len(self.labels), dtype=torch.float32)
         with self._evaluating():
             for indices, batch in self._batches(examples, batch_size):
                 result[indices] = self.log_probabilities(batch).exp().float().cpu()
@@ -128,7 +128,7 @@ class PromptClassifier:
 
     def label_word_probabilities(self, examples: Sequence[InputExample], *, batch_size: int = 32) -> list[dict[str, float]]:
         """For each example, each label word's probability over the whole vocabulary; the mean over templates."""
-        totals = torch.zeros(len(examples), len(self.verbalizer.words))
+        totals = torch.zeros(len(examples), len(self.verbalizer.words), dtype=torch.float32)
         with self._evaluating():
             for indices, batch in self._batches(examples, batch_size):
                 for template, verbalizer in enumerate(self.verbalizers):

@@ -115,7 +115,7 @@ class Verbalizer:
     @cached_property
     def _shares(self) -> Tensor:
         """[number of words, C]: each word's share in its class; every column sums to 1."""
-        shares = torch.zeros(len(self.words), len(self.labels))
+        shares = torch.zeros(len(self.words), len(self.labels), dtype=torch.float32)
         for i, word in enumerate(self.words):
             shares[i, word.label] = word.weight
         return shares / shares.sum(dim=0)
