@@ -83,6 +83,9 @@ def test_score_needs_no_run(place, capsys):
     assert code == 0, err
     assert [row["template"] for row in answer["templates"]] == ["{text} it was [MASK] .", "the [MASK] film {text}"]
     assert answer["examples"] == 12 and "accuracy" in answer["ensemble"] and not (place / "none").exists()
+    assert sorted(answer["ranking"]) == [0, 1] and "[0." in err
+    assert all(row["interval"][0] <= row["score"] == row["metrics"]["accuracy"] for row in answer["templates"])
+    assert answer["disagreements"][0]["rows"] >= len(answer["disagreements"][0]["examples"])
 
 
 def test_methods_presets_and_inspect(place, capsys):

@@ -13,7 +13,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import RunError, WorkbenchError
+from workbench.errors import RunError
 from workbench.recipe import ModelPart, load_recipe, preset_names, resolve_path
 from workbench.runs.service import RunService
 from workbench.runs.view import RunSummary
@@ -72,32 +72,6 @@ def predict(arguments: argparse.Namespace) -> dict[str, Any]:
     with _service(arguments) as service:
         answer = predict_file(service.predictor(service.resolve(arguments.run)), _data(arguments.data), arguments.out)
     _say(f"{answer['examples']} predictions written to {answer['out']}.")
-    return answer
-
-
-def score(arguments: argparse.Namespace) -> dict[str, Any]:
-    """score RECIPE [--data FILE]: each template by itself, and all together when there are several, on the untuned model."""
-    from workbench.data.dataset import load_splits
-    from workbench.models.loading import load_model
-    from workbench.runs.files import evaluate_examples, labelled_examples
-    from workbench.serving.predictor import Predictor
-
-    recipe = load_recipe(arguments.recipe, dict(arguments.assignments))
-    splits = load_splits(recipe.data)
-    examples = labelled_examples(_data(arguments.data), recipe, splits.labels) if arguments.data else splits.validation.examples
-    if not examples:
-        raise WorkbenchError("There are no rows to score.", fix="Give a labelled file with --data, or set data.split.validation.")
-    loaded = load_model(recipe.model)
-    templates = []
-    for template in recipe.prompt.templates:
-        single = recipe.replace({"prompt.templates": [template]})
-        metrics = evaluate_examples(Predictor(loaded, None, single, splits.labels), examples)["metrics"]
-        _say(f"{_figures(metrics)}   {template}")
-        templates.append({"template": template, "metrics": metrics})
-    answer: dict[str, Any] = {"templates": templates, "examples": len(examples)}
-    if len(templates) > 1:
-        answer["ensemble"] = evaluate_examples(Predictor(loaded, None, recipe, splits.labels), examples)["metrics"]
-        _say(f"{_figures(answer['ensemble'])}   all together")
     return answer
 
 

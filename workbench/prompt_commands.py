@@ -1,11 +1,91 @@
-"""Commands about prompts alone: other tools' templates, and the library. Flags in, the JSON object out; lines for people on stderr."""
+"""Commands about prompts before any training: scores, other tools' templates, the library. Flags in, the JSON object out; lines for
+people on stderr."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import WorkbenchError
+from workbench.recipe import load_recipe, resolve_path
+
+if TYPE_CHECKING:
+    from workbench.data.dataset import InputExample
+    from workbench.prompts.cards import Card
+    from workbench.recipe import Recipe
+    from workbench.serving.scoring import CardScorer
+
+MOST_SHOWN = 3
+
+
+def score(arguments: argparse.Namespace) -> dict[str, Any]:
+    """score RECIPE [--data FILE] [--library NAME]: each template on the untuned model, ranked, and all together when there are several."""
+    from workbench.models.loading import load_model
+    from workbench.prompts.cards import ranked
+    from workbench.prompts.library import library_entry
+    from workbench.runs.files import metrics_of
+    from workbench.serving.scoring import CardScorer
+
+    recipe = load_recipe(arguments.recipe, dict(arguments.assignments))
+    examples, labels = _rows(recipe, arguments.data)
+    fields = [field for field in recipe.data.columns if field != "label"]
+    cards = _own_cards(recipe)
+    for name in arguments.library:
+        cards += library_entry(name).cards(fields, labels)
+    scorer = CardScorer(load_model(recipe.model), recipe.prompt, labels, examples)
+    scored = [scorer.score(card, len(examples)) for card in cards]
+    refused = next((card for card in scored if card.problem and card.source == "recipe"), None)
+    if refused is not None:
+        raise WorkbenchError(refused.problem)
+    truth = [str(example.label) for example in examples]
+    answer: dict[str, Any] = {"templates": [], "examples": len(examples)}
+    for card in scored:
+        metrics = metrics_of(scorer.probabilities(card, len(examples)).double().tolist(), truth, labels) if not card.problem else None
+        answer["templates"].append({**card.to_plain(), "metrics": metrics})
+    order = ranked(card for card in scored if not card.problem)
+    answer["ranking"] = [scored.index(card) for card in order]
+    for card in [*order, *(card for card in scored if card.problem)]:
+        _say(f"{_measured(card)}   {card.template}")
+    if len(order) > 1:
+        together = sum(scorer.probabilities(card, len(examples)).double() for card in order) / len(order)
+        answer["ensemble"] = metrics_of(together.tolist(), truth, labels)
+        _say(f"{answer['ensemble']['accuracy']:.3f}   all {len(order)} together")
+        answer["disagreements"] = [_disagreement(scorer, scored, *pair) for pair in itertools.combinations(answer["ranking"][:3], 2)]
+    return answer
+
+
+def _own_cards(recipe: Recipe) -> list[Card]:
+    from workbench.prompts.cards import Card
+
+    return [Card(template, None, source="recipe") for template in recipe.prompt.templates]
+
+
+def _rows(recipe: Recipe, data: str | None) -> tuple[list[InputExample], tuple[str, ...]]:
+    from workbench.data.dataset import load_splits
+    from workbench.runs.files import labelled_examples
+
+    splits = load_splits(recipe.data)
+    if data:
+        return labelled_examples(resolve_path(data, Path.cwd()), recipe, splits.labels), splits.labels
+    if not splits.validation.examples:
+        raise WorkbenchError("There are no rows to score.", fix="Give a labelled file with --data, or set data.split.validation.")
+    return splits.validation.examples, splits.labels
+
+
+def _measured(card: Card) -> str:
+    if card.interval is None or card.score is None:
+        return f"not scored: {card.problem}"
+    return f"{card.score:.3f} [{card.interval[0]:.3f}, {card.interval[1]:.3f}] on {card.rows}"
+
+
+def _disagreement(scorer: CardScorer, cards: list[Card], first: int, second: int) -> dict[str, Any]:
+    found = scorer.disagreements(cards[first], cards[second], len(scorer.examples))
+    _say(f"{len(found)} rows answered differently by '{cards[first].template}' and '{cards[second].template}'")
+    shown = [{"line": d.example.line, "label": d.example.label, "first": d.first, "second": d.second} for d in found[:MOST_SHOWN]]
+    return {"first": first, "second": second, "rows": len(found), "examples": shown}
 
 
 def import_template(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -54,7 +134,6 @@ def _data_of(name: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not name:
         return (), ()
     from workbench.data.dataset import load_splits
-    from workbench.recipe import load_recipe
 
     recipe = load_recipe(name)
     return tuple(field for field in recipe.data.columns if field != "label"), load_splits(recipe.data).labels

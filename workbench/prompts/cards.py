@@ -81,10 +81,13 @@ def wilson(correct: int, rows: int, z: float = Z_95) -> tuple[float, float]:
 
 
 def ranked(cards: Iterable[Card]) -> list[Card]:
-    """Cards from best to worst: by score, ties by loss; those that were measured on more rows before an equal; unmeasured ones last."""
+    """Cards from best to worst: by the lower end of the interval, ties by loss; unmeasured ones last, in the order given.
 
-    def order(card: Card) -> tuple[Any, ...]:
-        return (card.score is None, -(card.score or 0.0), card.loss if card.loss is not None else math.inf, -card.rows)
+    On the same rows that is the order of the scores; of cards measured on different numbers of rows, it trusts fewer rows less.
+    """
+
+    def order(card: Card) -> tuple[float, float]:
+        return (-card.interval[0] if card.interval else math.inf, card.loss if card.loss is not None else math.inf)
 
     return sorted(cards, key=order)
 

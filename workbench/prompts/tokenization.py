@@ -15,6 +15,8 @@ from typing import Any
 from tokenizers import Tokenizer
 
 _ANCHOR = ","
+# Templates are tried one after another on the same rows: the tokens of so many texts are kept.
+TEXTS_KEPT = 8192
 
 
 class PlainTokenizer:
@@ -41,6 +43,7 @@ class PlainTokenizer:
         self.suffix: list[int] = list(whole.ids[ordinary[-1] + 1 :]) if ordinary else []
         # Set last: from here on "[MASK]" in a text is seven characters.
         self._backend.encode_special_tokens = True
+        self._memory: dict[str, list[int]] = {}
         bare, spaced = self._backend.encode("a", add_special_tokens=False), self._backend.encode(" a", add_special_tokens=False)
         if bare.tokens and bare.tokens[0][0] in "▁Ġ":
             self.blanks = "added"
@@ -48,7 +51,16 @@ class PlainTokenizer:
             self.blanks = "ignored" if bare.ids == spaced.ids else "kept"
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text; a leading blank says that the text starts a word. Never a special id."""
+        """Ids of each text; a leading blank says that the text starts a word. Never a special id. The lists are not to be changed."""
+        memory = self._memory
+        missing = [text for text in dict.fromkeys(texts) if text not in memory]
+        if len(memory) + len(missing) > TEXTS_KEPT:
+            # A new dict, not a cleared one: another thread may be reading.
+            memory = self._memory = {text: memory[text] for text in texts if text in memory}
+        memory.update(zip(missing, self._encode_all(missing), strict=True))
+        return [memory[text] for text in texts]
+
+    def _encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         clean = [_without_surrogates(text) for text in texts]
         if self.blanks == "added":
             return [self._added(text) for text in clean]

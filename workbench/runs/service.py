@@ -24,6 +24,7 @@ from workbench.recipe import Recipe
 from workbench.runs.answers import Answers, check_trainable
 from workbench.runs.demo import check_demo, refuse_second_run
 from workbench.runs.faults import log_bug
+from workbench.runs.lab import Lab
 from workbench.runs.store import ACTIVE, RunStore, read_json
 from workbench.runs.view import EventReader, RunSummary, RunView, last, summary_of
 
@@ -59,6 +60,7 @@ class RunService:
         self._outcomes: dict[str, dict[str, Any]] = {}
         self._last_index_write = 0.0
         self._answers = Answers(self.store, self._events)
+        self.lab = Lab(self.root, lambda: self.pool)
         if writable and adopt_queue and self.store.next_queued():
             self._start_worker()
 

@@ -1,0 +1,189 @@
+"""Templates compared without training: many cards over the same rows, a few first and then more, ranked; and where two disagree.
+
+What templates have in common is done once: rows are put in order of length once, the tokenizer keeps the fields it has read, and
+probabilities are kept per card, so that going from 50 rows to 200 computes 150. Figures are those of `PromptClassifier.predict`.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from workbench.errors import DataError, WorkbenchError
+from workbench.prompts.cards import Card, ranked
+from workbench.recipe import PromptPart
+from workbench.serving.classifier import PromptClassifier
+
+if TYPE_CHECKING:
+    from workbench.data.dataset import InputExample
+    from workbench.models.loading import LoadedModel
+
+CARDS_KEPT = 128
+FEWEST_ROWS, FINALISTS = 25, 8
+SMALLEST_PROBABILITY = 1e-30
+Stop = Callable[[], bool]
+
+
+class Dropped(Exception):
+    """A newer request has taken the place of this one: nobody waits for its answer."""
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A row on which two templates answer differently.
+
+    Args:
+        row: its number among the scored rows.
+        first, second: the label each gives.
+        margin: how sure both are together: the sum of their probabilities for their answers.
+    """
+
+    row: int
+    example: InputExample
+    first: str
+    second: str
+    margin: float
+
+
+class CardScorer:
+    """Scores cards on one model and one list of labelled rows. Owned by whoever made it; safe to call from several threads.
+
+    Args:
+        loaded: the model as it came, without a tuning method.
+        prompt: max_length, and the label words of cards that bring none.
+        labels: the classes in the order of the scores.
+        examples: labelled rows, in the order in which more of them are taken.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, prompt: PromptPart, labels: tuple[str, ...], examples: Sequence[InputExample], *, batch_size: int = 32
+    ) -> None:
+        if not examples:
+            raise DataError("There are no labelled rows to score on.", fix="Set data.split.validation, or give a validation file.")
+        self.loaded, self.prompt, self.labels, self.batch_size = loaded, prompt, labels, batch_size
+        self.examples = list(examples)
+        self.truth = torch.tensor([labels.index(str(example.label)) for example in self.examples])
+        self._lengths = [sum(map(len, example.fields.values())) for example in self.examples]
+        self._kept: OrderedDict[str, Tensor] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def with_prompt(self, prompt: PromptPart) -> CardScorer:
+        """The same scorer, its kept answers included, with other label words for cards that bring none."""
+        other = copy.copy(self)
+        other.prompt = prompt
+        return other
+
+    def probabilities(self, card: Card, rows: int, stop: Stop | None = None) -> Tensor:
+        """Class probabilities [rows, C] of the first `rows` rows; those known from an earlier call are not computed again.
+
+        Raises:
+            TemplateError, VerbalizerError: the card does not work on this model.
+            Dropped: `stop` said so, between two batches; what was computed is not kept.
+        """
+        rows = min(rows, len(self.examples))
+        name = self._name(card)
+        with self._guard:
+            known = self._kept.get(name, torch.zeros(0, len(self.labels)))
+        if len(known) < rows:
+            known = torch.cat([known, self._more(card, len(known), rows, stop)])
+            with self._guard:
+                self._kept[name] = known
+                self._kept.move_to_end(name)
+                while len(self._kept) > CARDS_KEPT:
+                    self._kept.popitem(last=False)
+        return known[:rows]
+
+    def score(self, card: Card, rows: int, stop: Stop | None = None) -> Card:
+        """The card measured on the first `rows` rows, or with the reason why it cannot be."""
+        try:
+            probabilities = self.probabilities(card, rows, stop)
+        except WorkbenchError as error:
+            return replace(card.unscored(), problem=f"{error.message} {error.fix}".strip())
+        truth = self.truth[: len(probabilities)]
+        right = probabilities.gather(1, truth.unsqueeze(1)).double().clamp_min(SMALLEST_PROBABILITY)
+        correct = int((probabilities.argmax(dim=1) == truth).sum())
+        return card.scored(correct=correct, rows=len(truth), loss=-float(right.log().mean()))
+
+    def confusion(self, card: Card, rows: int, stop: Stop | None = None) -> list[list[int]]:
+        """Counts by true class (rows) and answered class (columns)."""
+        answers = self.probabilities(card, rows, stop).argmax(dim=1)
+        count = len(self.labels)
+        cells = torch.bincount(self.truth[: len(answers)] * count + answers, minlength=count * count)
+        return cells.view(count, count).tolist()
+
+    def disagreements(self, first: Card, second: Card, rows: int) -> list[Disagreement]:
+        """Rows on which two cards answer differently, the ones where both are surest in front."""
+        one, two = self.probabilities(first, rows), self.probabilities(second, rows)
+        (sure_one, answer_one), (sure_two, answer_two) = one.max(dim=1), two.max(dim=1)
+        found = [
+            Disagreement(
+                row,
+                self.examples[row],
+                self.labels[int(answer_one[row])],
+                self.labels[int(answer_two[row])],
+                float(sure_one[row] + sure_two[row]),
+            )
+            for row in (answer_one != answer_two).nonzero().flatten().tolist()
+        ]
+        return sorted(found, key=lambda item: -item.margin)
+
+    def _more(self, card: Card, start: int, end: int, stop: Stop | None) -> Tensor:
+        classifier = PromptClassifier(self.loaded, self._prompt(card), self.labels)
+        order = sorted(range(start, end), key=self._lengths.__getitem__)
+        found = torch.zeros(end - start, len(self.labels))
+        for begin in range(0, len(order), self.batch_size):
+            if stop is not None and stop():
+                raise Dropped
+            batch = order[begin : begin + self.batch_size]
+            found[[row - start for row in batch]] = classifier.predict([self.examples[row] for row in batch], batch_size=self.batch_size)
+        return found
+
+    def _prompt(self, card: Card) -> PromptPart:
+        return self.prompt.model_copy(update={"templates": [card.template], "verbalizer": card.verbalizer or self.prompt.verbalizer})
+
+    def _name(self, card: Card) -> str:
+        return json.dumps([card.template, card.verbalizer or self.prompt.verbalizer], sort_keys=True, ensure_ascii=False)
+
+
+def stages(cards: int, rows: int) -> list[tuple[int, int]]:
+    """(cards, rows) of each round of successive halving (Jamieson & Talwalkar 2016): half the cards, twice the rows, until all rows.
+
+    At least `FINALISTS` cards go through to the end, so that the best of them are compared on the same rows.
+    """
+    rounds = math.ceil(math.log2(rows / FEWEST_ROWS)) if rows > FEWEST_ROWS else 0
+    return [(min(cards, max(FINALISTS, math.ceil(cards / 2**i))), min(rows, FEWEST_ROWS * 2**i)) for i in range(rounds + 1)]
+
+
+def compare(scorer: CardScorer, cards: Sequence[Card], rows: int, stop: Stop | None = None) -> Iterator[list[Card]]:
+    """All cards on few rows, the better half on twice as many, and so on; after each card that was measured, all cards ranked.
+
+    Cards that were left behind keep the score of their last round, with the wider interval of its fewer rows.
+
+    Raises:
+        Dropped: `stop` said so.
+    """
+    standing = list(cards)
+    left: list[Card] = []
+    for kept, some in stages(len(cards), min(rows, len(scorer.examples))):
+        standing, left = standing[:kept], [*standing[kept:], *left]
+        for place, card in enumerate(standing):
+            standing[place] = scorer.score(card, some, stop)
+            yield ranked([*standing, *left])
+        standing = ranked(standing)
+
+
+def ensemble_of(cards: Sequence[Card], default: dict[str, Any]) -> tuple[list[Card], list[Card]]:
+    """The cards that can answer together, sharing the label words of the best of them, and those with other words; ranked."""
+    order = ranked(cards)
+    words = order[0].verbalizer or default if order else default
+    together = [card for card in order if (card.verbalizer or default) == words]
+    return together, [card for card in order if (card.verbalizer or default) != words]
