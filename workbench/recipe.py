@@ -7,6 +7,7 @@ kept as given and checked by whoever owns them, so that importing this module st
 
 from __future__ import annotations
 
+import reprlib
 import typing
 from pathlib import Path
 from typing import Any, Literal
@@ -148,6 +149,20 @@ def recipe_from(content: Any, *, source: str) -> Recipe:
         raise RecipeError(f"{source}: {' '.join(mistakes)}", fix="Correct these fields and try again.") from None
 
 
+def parse_yaml(text: str, *, source: str) -> Any:
+    """Plain values from YAML that a person wrote. `source` names the file or form in messages.
+
+    Raises:
+        RecipeError: with the line where reading stopped.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-99-99
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise RecipeError(f"{source}{place}: this is not readable YAML.", fix="Check indentation and quotes near that line.") from None
+
+
 def load_recipe(path: str | Path, assignments: dict[str, Any] | None = None) -> Recipe:
     """Reads a recipe file, or a preset by its bare name, and applies dotted assignments.
 
@@ -156,11 +171,9 @@ def load_recipe(path: str | Path, assignments: dict[str, Any] | None = None) -> 
     """
     file = find_recipe(path)
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark else ""
-        raise RecipeError(f"{file.name}{place}: this is not readable YAML.", fix="Check indentation and quotes near that line.") from None
+        content = parse_yaml(file.read_text(encoding="utf-8-sig"), source=file.name)
+    except (OSError, UnicodeDecodeError):
+        raise RecipeError(f"{file.name} is not a readable text file.", fix="Save it as UTF-8 text.") from None
     recipe = recipe_from(content, source=file.name)
     if assignments:
         recipe = recipe.replace(assignments)
@@ -222,4 +235,5 @@ def _sentence(mistake: Any) -> str:
     place = ".".join(str(part) for part in location)
     if mistake["type"] == "extra_forbidden":
         return f"Unknown key '{place}'. {nearest(str(location[-1]), _known_fields(location[:-1]))}"
-    return f"'{place}' is {mistake['input']!r}: {mistake['msg'][0].lower()}{mistake['msg'][1:]}."
+    # A few lines of YAML aliases can stand for millions of values: only the beginning is shown.
+    return f"'{place}' is {reprlib.repr(mistake['input'])}: {mistake['msg'][0].lower()}{mistake['msg'][1:]}."

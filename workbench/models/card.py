@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 from workbench.errors import ModelError
@@ -17,6 +16,7 @@ from workbench.models.families import Family, family_of
 from workbench.models.folder import check_config, read_config
 from workbench.models.loading import LoadedModel, locate
 from workbench.models.memory import weights_bytes
+from workbench.models.sizes import empty_model
 
 CACHE_BYTES = 2  # an element of the key/value cache in bfloat16
 
@@ -72,7 +72,7 @@ def model_card(source: str | LoadedModel, quantization: str = "none", *, revisio
         config, kind, name, quantization = source.model.config, source.kind, source.name, source.quantization
     else:
         config, kind, name = _read(source, revision)
-    model = _on_meta(config, kind)
+    model = empty_model(config, kind)
     family = family_of(model, kind)
     linear, rows = _quantizable(model)
     parameters = sum(p.numel() for p in model.parameters())
@@ -129,18 +129,6 @@ def _read(source: str, revision: str | None) -> tuple[Any, str, str]:
             f"config.json in {folder.name} does not describe a model.", fix="Copy or download the model's files again."
         ) from None
     return config, kind, source if ":" in source or not folder.is_absolute() else folder.name
-
-
-def _on_meta(config: Any, kind: str) -> Any:
-    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
-
-    loader = AutoModelForMaskedLM if kind == "masked" else AutoModelForCausalLM
-    try:
-        with torch.device("meta"):
-            # Without a dtype transformers makes the checkpoint's the default of the whole process meanwhile, other threads included.
-            return loader.from_config(config, dtype=torch.float32, trust_remote_code=False)
-    except (ValueError, TypeError, RuntimeError, LookupError, AttributeError, ZeroDivisionError):
-        raise ModelError("The sizes in config.json do not make a model.", fix="Copy or download the model's config.json again.") from None
 
 
 def _quantizable(model: Any) -> tuple[int, int]:

@@ -63,6 +63,12 @@ def check_config(folder: Path, config: dict[str, Any]) -> str:
             f"{folder.name} wants to run Python code of its own (auto_map), which is never done here.",
             fix="Choose a version of the model whose architecture is part of transformers.",
         )
+    kernel = _kernel_reference(config)
+    if kernel is not None:
+        raise ModelError(
+            f"config.json of {folder.name} names a compute kernel to download and run ({kernel}), which is never done here.",
+            fix=f"Remove the entry '{kernel}' from config.json; transformers' own attention gives the same numbers.",
+        )
     if config["model_type"] not in CONFIG_MAPPING:
         raise ModelError(
             f"The model type '{config['model_type']}' of {folder.name} is not part of transformers.",
@@ -71,6 +77,21 @@ def check_config(folder: Path, config: dict[str, Any]) -> str:
     if "adapter_config.json" in {file.name for file in folder.iterdir()} and not _has_weights(folder):
         raise ModelError(f"{folder.name} holds an adapter, not a model.", fix="Choose the base model that it was trained on.")
     return model_kind(folder.name, config)
+
+
+def _kernel_reference(config: dict[str, Any]) -> str | None:
+    """The first key, at any depth, that makes transformers fetch and run a kernel (CVE-2026-4372 was one such key); None without."""
+    waiting: list[Any] = [config]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, dict):
+            for key, value in part.items():
+                if "implementation" in str(key) and isinstance(value, str) and ("/" in value or "internal" in str(key)):
+                    return str(key)[:80]
+                waiting.append(value)
+    return None
 
 
 def model_kind(name: str, config: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from workbench.models.families import Family, family_of
 from workbench.models.folder import check_folder, fingerprint, read_config, weight_bytes
 from workbench.models.hub import fetch, is_hub_id
 from workbench.models.quantization import keep_four_bit_exact, quantization_config, quiet_casts
+from workbench.models.sizes import refuse_swollen
 from workbench.recipe import PRESETS, ModelPart
 
 Progress = Callable[[str, float | None], None]
@@ -117,6 +118,7 @@ def load_model(part: ModelPart, *, progress: Progress | None = None) -> LoadedMo
     kind = check_folder(folder, config)
     report("tokenizer", 0.2)
     tokenizer = _load_tokenizer(folder, kind, config)
+    refuse_swollen(folder, kind)
     report("weights", 0.3)
     model = _load_weights(folder, kind, part, device)
     rows = model.get_input_embeddings().weight.shape[0]

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
-import yaml
 
-from workbench.errors import RecipeError
-from workbench.recipe import Recipe, load_recipe, preset_names, recipe_from
+from workbench.recipe import Recipe, load_recipe, parse_yaml, preset_names, recipe_from
 from workbench.ui.frame import Frame, Part, summary_html
 from workbench.ui.markup import esc
 from workbench.ui.session import Watch, first_draft, portable, recipe_of, restored
@@ -81,13 +79,7 @@ def read_yaml(text: str) -> Recipe:
     Raises:
         RecipeError: with the line, or with every wrong field.
     """
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" in line {mark.line + 1}" if mark else ""
-        raise RecipeError(f"The recipe is not readable YAML{place}.", fix="Check indentation and quotes near that line.") from None
-    return recipe_from(content, source="recipe")
+    return recipe_from(parse_yaml(text, source="recipe"), source="recipe")
 
 
 def _remember(page: gr.Blocks, frame: Frame, parts: list[Part], browser: gr.BrowserState) -> None:

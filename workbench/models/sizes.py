@@ -1,0 +1,72 @@
+"""Whether a configuration and the weights beside it can belong together, found out before anything is allocated."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from workbench.errors import ModelError
+from workbench.models.folder import weight_files
+
+# Packed 4-bit weights store two numbers in one element; a head that the checkpoint lacks comes on top.
+MOST_PARAMETERS_PER_ELEMENT = 4
+ALWAYS_ALLOWED = 10_000_000
+
+
+def empty_model(config: Any, kind: str) -> Any:
+    """The model that a configuration describes, on the meta device: shapes without memory.
+
+    Args:
+        kind: "masked" or "causal".
+
+    Raises:
+        ModelError: sizes that make no model.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
+    loader = AutoModelForMaskedLM if kind == "masked" else AutoModelForCausalLM
+    try:
+        with torch.device("meta"):
+            # Without a dtype transformers makes the checkpoint's the default of the whole process meanwhile, other threads included.
+            return loader.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    except (ValueError, TypeError, RuntimeError, LookupError, AttributeError, ArithmeticError):
+        raise ModelError("The sizes in config.json do not make a model.", fix="Copy or download the model's config.json again.") from None
+
+
+def refuse_swollen(folder: Path, kind: str) -> None:
+    """Raises ModelError when config.json asks for far more memory than the weights could ever fill, or makes no model."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError):
+        raise ModelError(f"config.json in {folder.name} describes no model.", fix="Copy or download the model's files again.") from None
+    wanted = sum(parameter.numel() for parameter in empty_model(config, kind).parameters())
+    stored = stored_elements(folder)
+    if wanted > MOST_PARAMETERS_PER_ELEMENT * stored + ALWAYS_ALLOWED:
+        raise ModelError(
+            f"config.json in {folder.name} describes {wanted:,} parameters, and its weights hold {stored:,}.",
+            fix="Put the config.json of this very model into the folder.",
+        )
+
+
+def stored_elements(folder: Path) -> int:
+    """Elements of all tensors in the folder's safetensors, read from their headers.
+
+    Raises:
+        ModelError: a file is damaged.
+    """
+    total = 0
+    for file in weight_files(folder):
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                total += sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118  no mapping
+        except (OSError, SafetensorError):
+            raise ModelError(
+                f"The weights in {folder.name} cannot be loaded: {file.name} is damaged.", fix="Copy or download the model's files again."
+            ) from None
+    return total
