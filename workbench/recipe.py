@@ -40,7 +40,7 @@ class ModelPart(Part):
 class SplitPart(Part):
     """How rows are taken when the file brings no split of its own."""
 
-    shots: int | None = Field(None, ge=1, description="Training rows per class; null takes every row that is left.")
+    shots: int | None = Field(None, ge=0, description="Training rows per class; null takes every row that is left, 0 none.")
     validation: int = Field(200, ge=0, description="Validation rows in all, shared among the classes.")
     seed: int = Field(13, ge=0)
 
@@ -54,6 +54,9 @@ class DataPart(Part):
     columns: dict[str, str] = Field(
         default_factory=lambda: {"text": "text", "label": "label"},
         description="Template field -> file column; the key 'label' names the label column.",
+    )
+    soft_labels: str | None = Field(
+        None, description="Beginning of columns with a probability per label, such as probability_, to be learnt instead of the label."
     )
     split: SplitPart = Field(default_factory=SplitPart)
 
@@ -90,6 +93,24 @@ class TrainingPart(Part):
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     evaluate_every: int | Literal["auto"] = Field("auto", description="Steps between evaluations; auto is once an epoch.")
     checkpoint_every: int | Literal["auto"] = Field("auto", description="Steps between checkpoints; auto follows the evaluations.")
+    lm_loss: float = Field(0.0, ge=0, lt=1, description="Weight of an auxiliary masked-word loss on unlabelled rows; PET's is 0.0001.")
+    temperature: float = Field(1.0, gt=0, description="Temperature of soft labels.")
+
+
+class PetPart(Part):
+    """PET (Schick & Schuetze 2021): every template trained, an ensemble that labels unlabelled rows, one model distilled from them."""
+
+    seeds: int = Field(3, ge=1, le=20, description="Trainings per template, with seeds training.seed and the ones after it.")
+    weighting: Literal["accuracy", "uniform"] = Field(
+        "accuracy", description="Weight of a template in the ensemble: its accuracy on the training rows before training, or all alike."
+    )
+    temperature: float = Field(2.0, gt=0, description="Temperature at which the ensemble labels softly and the distilled model learns.")
+    unlabeled: int = Field(1000, ge=2, description="Unlabelled rows, from data.unlabeled or else from the training file's unused rows.")
+    distill: Literal["head", "pattern"] = Field("pattern", description="What is distilled: a classification head, or the best template.")
+    distill_epochs: float = Field(3, gt=0, description="Passes over the softly labelled rows.")
+    generations: int = Field(0, ge=0, le=10, description="iPET generations; 0 is PET.")
+    growth: float = Field(5, ge=2, description="How many times larger each generation's training set is (d in the paper).")
+    teachers: float = Field(0.25, gt=0, le=1, description="Share of the other models that label a model's next training set (lambda).")
 
 
 class Recipe(Part):
@@ -102,16 +123,19 @@ class Recipe(Part):
     prompt: PromptPart = Field(default_factory=PromptPart)
     method: dict[str, Any] = Field(default_factory=lambda: {"name": "full"})
     training: TrainingPart = Field(default_factory=TrainingPart)
+    pet: PetPart | None = Field(None, description="All templates as a PET ensemble, distilled into one model; null trains one model.")
     job: dict[str, Any] | None = Field(None, description="Other work than training this recipe: {kind: NAME, and that kind's options}.")
 
     @property
     def kind(self) -> str:
         """What a run of this recipe does: `train`, or the kind of its job."""
-        return "train" if self.job is None else str(self.job.get("kind", ""))
+        if self.job is not None:
+            return str(self.job.get("kind", ""))
+        return "train" if self.pet is None else "pet"
 
     def to_yaml(self) -> str:
         """The recipe as a person would write it: in the fields' order, characters as they are, without a job when there is none."""
-        content = self.model_dump(exclude={"job"} if self.job is None else None)
+        content = self.model_dump(exclude={name for name in ("pet", "job") if getattr(self, name) is None})
         return yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=120)
 
     def replace(self, assignments: dict[str, Any]) -> Recipe:

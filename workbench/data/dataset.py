@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from workbench.data.readers import read_table
-from workbench.data.splits import split_indices
+from workbench.data.splits import seeded_order, split_indices
 from workbench.data.table import Table, count, shorten
 from workbench.errors import DataError, nearest
 from workbench.recipe import DataPart, SplitPart
@@ -17,12 +17,16 @@ LABEL = "label"
 
 @dataclass(frozen=True)
 class InputExample:
-    """One row: the template's fields and the label, both as they stood in the file; `label` is None where there is none."""
+    """One row: the template's fields and the label, both as they stood in the file; `label` is None where there is none.
+
+    `probabilities` is a soft label: label -> probability, for rows that were labelled by a model.
+    """
 
     guid: str
     fields: dict[str, str]
     label: str | None
     line: int = 0
+    probabilities: dict[str, float] | None = None
 
     @property
     def content(self) -> tuple[str, ...]:
@@ -54,10 +58,18 @@ class Splits:
     validation: Dataset
     unlabeled: Dataset | None = None
     notes: list[str] = field(default_factory=list)
+    rest: list[InputExample] = field(default_factory=list)
+    """Rows of the training file that are neither trained nor validated on, their labels taken away."""
 
     @property
     def labels(self) -> tuple[str, ...]:
         return self.train.labels
+
+    def pool(self, most: int, seed: int) -> list[InputExample]:
+        """Up to `most` unlabelled rows in a seeded order: of the unlabelled file when there is one, else of the training file's rest."""
+        rows = self.unlabeled.examples if self.unlabeled is not None else self.rest
+        order = seeded_order(["\x1f".join(e.content) for e in rows], seed)
+        return [replace(rows[i], label=None) for i in order[:most]]
 
 
 def dataset_from(table: Table, columns: dict[str, str], *, labelled: bool = True) -> Dataset:
@@ -119,6 +131,10 @@ def load_splits(data: DataPart) -> Splits:
     """
     table = read_table(data.train)
     dataset, notes = without_gaps(dataset_from(table, data.columns), table.name)
+    if data.soft_labels:
+        from workbench.data.soft_labels import with_soft_labels
+
+        dataset = with_soft_labels(dataset, table, data.soft_labels)
     _check_classes(dataset, table.name, held_out=data.validation is None and data.split.validation > 0)
     notes += _label_notes(dataset.labels, table.name)
     if data.validation is not None:
@@ -137,7 +153,9 @@ def load_splits(data: DataPart) -> Splits:
         pool = read_table(data.unlabeled)
         unlabeled, more = without_gaps(dataset_from(pool, data.columns, labelled=False), pool.name, labelled=False)
         notes += more
-    return Splits(Dataset(train, dataset.labels), Dataset(validation, dataset.labels), unlabeled, notes)
+    taken = {id(example) for example in train}
+    left = [replace(example, label=None) for example in rest if id(example) not in taken]
+    return Splits(Dataset(train, dataset.labels), Dataset(validation, dataset.labels), unlabeled, notes, left)
 
 
 def _dataset(examples: list[InputExample]) -> Dataset:
@@ -156,7 +174,7 @@ def _place(table: Table, column: str, name: str) -> int:
 
 def _check_classes(dataset: Dataset, name: str, *, held_out: bool) -> None:
     sizes = Counter(e.label for e in dataset.examples)
-    if len(sizes) < 2:
+    if len(sizes) < 2 and all(e.probabilities is None for e in dataset.examples):
         raise DataError(
             f"{name}: every row has the label '{shorten(dataset.labels[0])}', and training needs at least two.",
             fix="Add rows of another class, or choose another label column.",
@@ -227,7 +245,7 @@ def _shots(rest: list[InputExample], labels: tuple[str, ...], split: SplitPart, 
     sizes = Counter(e.label for e in train)
     notes = []
     for label in labels:
-        if not sizes[label]:
+        if not sizes[label] and split.shots != 0 and not any(e.probabilities for e in train):
             raise DataError(
                 f"{name}: no training row of the class '{shorten(label)}' is left after validation.",
                 fix="Add rows of that class, or ask for fewer validation rows.",

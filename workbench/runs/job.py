@@ -119,7 +119,7 @@ class Job:
         """
         from workbench.training.trainer import train_run
 
-        plain = recipe.replace({"job": None})
+        plain = recipe.replace({"job": None, "pet": None})
 
         def make(folder: Path) -> dict[str, Any]:
             result = train_run(plain, folder, self.control, self.pool, on_event=lambda event: self._heard(event, text or name))

@@ -37,11 +37,13 @@ class EncodedExample:
         variants: one encoding per template and context, in the classifier's order.
         label: index of its class, or None.
         length: tokens of the longest variant, for batches of similar length.
+        target: soft label, a probability per class, or None.
     """
 
     variants: list[Encoding]
     label: int | None
     length: int
+    target: tuple[float, ...] | None = None
 
 
 class PromptClassifier:
@@ -104,9 +106,19 @@ class PromptClassifier:
         rows = [example.fields for example in examples]
         columns = [_encode(self.encoders[i], rows, context, labels) for i, context in self._plan]
         return [
-            EncodedExample([column[row] for column in columns], label, max(len(column[row].input_ids) for column in columns))
+            EncodedExample(
+                [column[row] for column in columns],
+                label,
+                max(len(column[row].input_ids) for column in columns),
+                self._target(examples[row]),
+            )
             for row, label in enumerate(labels)
         ]
+
+    def _target(self, example: InputExample) -> tuple[float, ...] | None:
+        if example.probabilities is None:
+            return None
+        return tuple(example.probabilities.get(label, 0.0) for label in self.labels)
 
     def log_probabilities(self, batch: Sequence[EncodedExample]) -> Tensor:
         """Class log-probabilities [B, C], differentiable; of several templates the log of the mean probability."""
@@ -141,7 +153,7 @@ class PromptClassifier:
         """The k most probable tokens with their probabilities, per mask of the first template's shortest prompt."""
         encoding = self.encoders[0].encode(fields, masks=1 if self.loaded.kind == "causal" else self.verbalizer.mask_counts[0])
         with self._evaluating():
-            logits, _ = cloze_logits(self.loaded, *self._tensors([encoding]), None)
+            logits, _ = cloze_logits(self.loaded, *self.tensors([encoding]), None)
         probabilities, ids = torch.softmax(logits[0].float(), dim=-1).topk(min(k, logits.shape[-1]), dim=-1)
         decode = self.loaded.tokenizer.decode
         return [
@@ -159,14 +171,14 @@ class PromptClassifier:
         for place, (index, context) in enumerate(self._plan):
             if index != template:
                 continue
-            tensors = self._tensors([example.variants[place] for example in batch])
+            tensors = self.tensors([example.variants[place] for example in batch])
             scores, normalizer = cloze_logits(self.loaded, *tensors, token_ids, normalizer=normalize)
             logits[context] = scores.float()
             if normalizer is not None:
                 normalizers[context] = normalizer.float()
         return logits, normalizers if normalize else None
 
-    def _tensors(self, encodings: Sequence[Encoding]) -> tuple[Tensor, Tensor, Tensor]:
+    def tensors(self, encodings: Sequence[Encoding]) -> tuple[Tensor, Tensor, Tensor]:
         """input_ids and attention_mask [B, T], padded on the right, and mask_positions [B, M], on the model's device."""
         longest = max(len(encoding.input_ids) for encoding in encodings)
         ids = [e.input_ids + [self._pad_id] * (longest - len(e.input_ids)) for e in encodings]

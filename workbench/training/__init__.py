@@ -2,6 +2,7 @@
 
     trainer.py     the loop: setup, step, evaluate, checkpoint, finish
     stepper.py     one optimizer step
+    objective.py   what it minimises; classification.py for classes and soft labels, masked_words.py beside them
     plan.py        how many steps, evaluations and checkpoints a recipe comes to
     progress.py    what a run has to remember to go on
     batching.py    similar-length batches as a pure function of seed and epoch

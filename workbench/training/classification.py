@@ -1,14 +1,17 @@
-"""Classification: negative log-likelihood of the true class under the prompt's class probabilities."""
+"""Classification: negative log-likelihood of the true class under the prompt's class probabilities, or soft labels at a temperature;
+with an auxiliary masked-word loss where the recipe asks for one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from workbench.data.dataset import load_splits
 from workbench.errors import TrainingError
-from workbench.serving.classifier import PromptClassifier
+from workbench.serving.classifier import EncodedExample, PromptClassifier
+from workbench.training.masked_words import MaskedWords
 from workbench.training.metrics import classification_metrics
 from workbench.training.objective import Objective
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from workbench.recipe import Recipe
 
 SMALLEST_PROBABILITY = 1e-30
+MOST_LM_ROWS = 1000
 
 
 class ClassificationObjective(Objective):
@@ -26,7 +30,7 @@ class ClassificationObjective(Objective):
     metrics = ("accuracy", "macro_f1", "loss")
 
     def __init__(self, recipe: Recipe) -> None:
-        self.prompt = recipe.prompt
+        self.prompt, self.training = recipe.prompt, recipe.training
         self.splits = load_splits(recipe.data)
         self.labels, self.notes = self.splits.labels, list(self.splits.notes)
         self.train_rows, self.validation_rows = len(self.splits.train), len(self.splits.validation)
@@ -37,12 +41,26 @@ class ClassificationObjective(Objective):
         self.classifier = PromptClassifier(loaded, self.prompt, self.labels, attached)
         self._encoded = self.classifier.encode(self.splits.train.examples)
         self.lengths = [example.length for example in self._encoded]
+        self._words = self._auxiliary(loaded) if self.training.lm_loss else None
 
     def loss(self, rows: list[int]) -> torch.Tensor:
         examples = [self._encoded[row] for row in rows]
-        log_probabilities = self.classifier.log_probabilities(examples)
-        labels = torch.tensor([example.label for example in examples], device=log_probabilities.device)
-        return torch.nn.functional.nll_loss(log_probabilities.float(), labels, reduction="sum")
+        loss = class_loss(self.classifier.log_probabilities(examples), examples, self.training.temperature)
+        if self._words is None:
+            return loss
+        # L = (1 - alpha) L_CE + alpha L_MLM (Schick & Schuetze 2021, equation 3), both means over rows, summed here.
+        alpha = self.training.lm_loss
+        return (1 - alpha) * loss + alpha * len(rows) * self._words.loss(len(rows))
+
+    def _auxiliary(self, loaded: LoadedModel) -> MaskedWords:
+        if loaded.kind != "masked":
+            raise TrainingError("The auxiliary masked-word loss needs a masked model.", fix="Set training.lm_loss to 0.")
+        rows = self.splits.pool(MOST_LM_ROWS, self.training.seed)
+        if not rows:
+            raise TrainingError(
+                "There are no unlabelled rows for the auxiliary masked-word loss.", fix="Set data.unlabeled or data.split.shots."
+            )
+        return MaskedWords(self.classifier, self.classifier.encode(rows))
 
     def weight(self, rows: list[int]) -> int:
         return len(rows)
@@ -52,3 +70,35 @@ class ClassificationObjective(Objective):
         probabilities = self.classifier.predict(examples, batch_size=batch_size)
         labels = [self.labels.index(str(example.label)) for example in examples]
         return classification_metrics(probabilities.clamp_min(SMALLEST_PROBABILITY).log(), labels, self.labels)
+
+
+def class_loss(log_probabilities: torch.Tensor, examples: Sequence[EncodedExample], temperature: float = 1.0) -> torch.Tensor:
+    """Summed over the rows, a scalar: soft-label loss for rows that carry class probabilities, negative log-likelihood for the others.
+
+    Args:
+        log_probabilities: [B, C].
+        temperature: of the soft labels.
+    """
+    scores = log_probabilities.float()
+    soft = [i for i, example in enumerate(examples) if example.target is not None]
+    hard = [i for i, example in enumerate(examples) if example.target is None]
+    total = scores.new_zeros(())
+    if hard:
+        labels = torch.tensor([examples[i].label for i in hard], device=scores.device)
+        total = total + torch.nn.functional.nll_loss(scores[hard], labels, reduction="sum")
+    if soft:
+        targets = torch.tensor([examples[i].target for i in soft], device=scores.device)
+        total = total + soft_label_loss(scores[soft], targets, temperature)
+    return total
+
+
+def soft_label_loss(log_probabilities: torch.Tensor, targets: torch.Tensor, temperature: float) -> torch.Tensor:
+    """T^2 times the Kullback-Leibler divergence from the student at temperature T to the soft labels (Hinton et al. 2015, section 2;
+    Schick & Schuetze 2021, section 3.2, step 3), summed over the rows.
+
+    Args:
+        log_probabilities: [B, C] of the student at temperature 1; logits that differ by a constant per row give the same.
+        targets: [B, C] soft labels, already at temperature T.
+    """
+    student = torch.log_softmax(log_probabilities / temperature, dim=-1)
+    return torch.nn.functional.kl_div(student, targets, reduction="sum") * temperature**2
