@@ -52,11 +52,17 @@ class Answers:
         """The folder with the run's tuned weights: the final ones, or the best so far of a run that has not ended.
 
         Raises:
-            RunError: there are none yet.
+            RunError: there are none yet, or they are not as they were written.
         """
+        from workbench.training.folder import damage
+
         for name in ("final", "best"):
             folder = self._store.folder(run_id) / name
             if folder.is_dir() and any(folder.iterdir()):
+                reason = damage(folder)
+                if reason is not None:
+                    fix = "Restore the run's folder from a copy, or train its recipe again."
+                    raise RunError(f"The tuned weights of run {run_id} are damaged: {reason}.", fix=fix)
                 return folder
         raise RunError(f"Run {run_id} has no tuned weights yet.", fix="Let it train up to its first evaluation, or resume it.")
 

@@ -13,6 +13,7 @@ Nothing here imports torch until a run is trained or asked for an answer.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from workbench.training.control import Control
 
 SECONDS_BETWEEN_INDEX_WRITES = 1.0
+SECONDS_BETWEEN_TRIES = 0.5
 
 
 class RunService:
@@ -137,14 +139,15 @@ class RunService:
 
     # -- changing
 
-    def submit(self, recipe: Recipe, *, key: str | None = None) -> str:
+    def submit(self, recipe: Recipe, *, key: str | None = None, alone: bool = False) -> str:
         """Checks a recipe and puts it in the queue; returns the run's id.
 
         Args:
             key: idempotency key; the same key gives the same run, however often and at once it is sent.
+            alone: refuse a recipe that is waiting or being trained already: a second click, a second tab, a request sent again.
 
         Raises:
-            WorkbenchError: the recipe cannot be trained, or not by the one who asks; no run is made.
+            WorkbenchError: the recipe cannot be trained, is being trained, or not by the one who asks; no run is made.
         """
         self._refuse_when_reading()
         known = self.store.with_key(key) if key else None
@@ -157,6 +160,8 @@ class RunService:
             if known:
                 return known
             refuse_second_run(self.store.records())
+            if alone:
+                self._refuse_twin(recipe)
             run_id = self.store.add(recipe, key)
             self._claim(run_id)
         return run_id
@@ -235,14 +240,24 @@ class RunService:
                     return
                 run_id = self._next()
                 self._active = (run_id, Control())
-                self._set(run_id, status="running", error=None)
             outcome = self._do(run_id, self._active[1])
-            with self._changed:
-                self._active = None
+            self._settle(run_id, outcome)
+            self._answers.forget(run_id)
+
+    def _settle(self, run_id: str, outcome: dict[str, Any]) -> None:
+        """Writes down how a run ended, again and again while the disk does not take it: the queue must not end with one run."""
+        with self._changed:
+            while True:
                 if self._closing and outcome["status"] == "stopped":
                     outcome["status"] = "interrupted"
-                self._set(run_id, **outcome)
-            self._answers.forget(run_id)
+                self._active = None
+                try:
+                    self._set(run_id, **outcome)
+                    return
+                except RunError:
+                    if self._closing:  # the next process finds it interrupted
+                        return
+                    self._changed.wait(SECONDS_BETWEEN_TRIES)
 
     def _do(self, run_id: str, control: Control) -> dict[str, Any]:
         """Takes one run to its end, whatever its kind, and says how it ended: the fields to set."""
@@ -250,6 +265,8 @@ class RunService:
         from workbench.runs.jobs import run_job
 
         try:
+            with self._changed:
+                self._set(run_id, status="running", error=None)
             result = run_job(
                 self.store.recipe(run_id), self.store.folder(run_id), control, ModelPool(), on_event=lambda event: self._note(run_id, event)
             )
@@ -274,6 +291,10 @@ class RunService:
 
     def _note(self, run_id: str, event: dict[str, Any]) -> None:
         """Keeps the index roughly abreast of the event log, which is the truth, at most once a second."""
+        with contextlib.suppress(RunError):  # a disk that is full for a moment must not end a run over a figure in a list
+            self._note_in_index(run_id, event)
+
+    def _note_in_index(self, run_id: str, event: dict[str, Any]) -> None:
         kind = event.get("kind")
         if kind == "plan":
             self.store.update(run_id, durable=False, total_steps=int(event.get("total_steps", 0)))
@@ -300,6 +321,12 @@ class RunService:
 
     def _next(self) -> str | None:
         return next((run_id for run_id in self.store.next_queued() if self._mine is None or run_id in self._mine), None)
+
+    def _refuse_twin(self, recipe: Recipe) -> None:
+        for record in self.store.records():
+            if record.status in ("queued", *ACTIVE) and self.store.recipe(record.id) == recipe:
+                fix = "Watch that run, stop it, or change the recipe."
+                raise RunError(f"This recipe is being trained already, as run {record.id}.", fix=fix)
 
     def _is_active(self, run_id: str) -> bool:
         return self._active is not None and self._active[0] == run_id

@@ -21,6 +21,8 @@ import shutil
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from workbench.errors import RunError, WorkbenchError, nearest
 from workbench.recipe import Recipe, recipe_from
 from workbench.runs.lock import RootLock, is_held
 from workbench.runs.record import COLUMNS, RunRecord, open_index, record_from_row, stored
+from workbench.training.folder import sync_folder
 
 ACTIVE = ("running", "paused", "stopping")
 STATUSES = ("queued", *ACTIVE, "stopped", "interrupted", "finished", "failed")
@@ -57,13 +60,15 @@ class RunStore:
         self.writable = writable
         self._guard = threading.RLock()
         self._lock = RootLock(self.root)
+        self._database: Any = None
         if writable:
             self._take_root()
-        self._database = self._open_index()
         try:
-            self._sync_with_folders()
-            if writable:
-                self._mark_interrupted()
+            with plain_disk_errors():
+                self._database = self._open_index()
+                self._sync_with_folders()
+                if writable:
+                    self._mark_interrupted()
         except BaseException:
             self.close()
             raise
@@ -142,27 +147,36 @@ class RunStore:
     # -- what changes
 
     def add(self, recipe: Recipe, key: str | None = None) -> str:
-        """A new queued run; returns its id. The recipe is on disk before the run can be seen."""
-        with self._guard:
+        """A new queued run; returns its id. The recipe is on disk before the run can be seen.
+
+        Raises:
+            RunError: the disk did not take it; nothing is left of the run.
+        """
+        with self._guard, plain_disk_errors():
             run_id = new_id()
             folder = self.folder(run_id)
-            folder.mkdir(parents=True)
-            write_whole(folder / "recipe.yaml", recipe.to_yaml())
-            self._insert(
-                RunRecord(
-                    id=run_id,
-                    name=recipe.name,
-                    status="queued",
-                    created=time.time(),
-                    method=str(recipe.method.get("name", "")),
-                    model=recipe.model.path,
-                    key=None if key is None else _own_key(key),
-                    position=self._next_position(),
-                    kind=recipe.kind,
-                    owner=acting().name,
+            try:
+                folder.mkdir(parents=True)
+                write_whole(folder / "recipe.yaml", recipe.to_yaml())
+                self._insert(
+                    RunRecord(
+                        id=run_id,
+                        name=recipe.name,
+                        status="queued",
+                        created=time.time(),
+                        method=str(recipe.method.get("name", "")),
+                        model=recipe.model.path,
+                        key=None if key is None else _own_key(key),
+                        position=self._next_position(),
+                        kind=recipe.kind,
+                        owner=acting().name,
+                    )
                 )
-            )
-            self._write_state(run_id)
+                self._write_state(self.record(run_id))
+            except BaseException:
+                self._execute("DELETE FROM runs WHERE id = ?", run_id)
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
         return run_id
 
     def enqueue(self, run_id: str) -> None:
@@ -170,16 +184,21 @@ class RunStore:
         self.update(run_id, status="queued", position=self._next_position(), error=None)
 
     def update(self, run_id: str, *, durable: bool = True, **changes: Any) -> None:
-        """Sets fields of a run in the index and, if `durable`, in the folder's state.json as well."""
-        with self._guard:
+        """Sets fields of a run in the index and, if `durable`, in the folder's state.json as well.
+
+        Raises:
+            RunError: the disk did not take it.
+        """
+        with self._guard, plain_disk_errors():
+            if durable:
+                # The folder first: a process that dies in between leaves the truth, and the next one finds it there.
+                self._write_state(replace(self.record(run_id), **changes))
             values = [stored(value) for value in changes.values()]
             self._execute(f"UPDATE runs SET {', '.join(f'{name} = ?' for name in changes)} WHERE id = ?", *values, run_id)
-            if durable:
-                self._write_state(run_id)
 
     def remove(self, run_id: str) -> None:
         """Deletes a run's folder and its row; the folder leaves the list by one rename before its files go."""
-        with self._guard:
+        with self._guard, plain_disk_errors():
             folder = self.folder(run_id)
             grave = self.root / "runs" / f".deleted-{run_id}-{secrets.token_hex(2)}"
             if folder.exists():
@@ -190,17 +209,16 @@ class RunStore:
     def close(self) -> None:
         """Closes the index and gives the lock back; calling it twice does no harm."""
         with self._guard:
-            self._database.close()
+            if self._database is not None:
+                self._database.close()
             self._lock.release()
 
     # -- inside
 
     def _take_root(self) -> None:
-        try:
+        with plain_disk_errors():
             (self.root / "runs").mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
-        except OSError as error:
-            raise RunError(f"The folder for runs cannot be written: {error.strerror}.", fix="Give a folder of yours with --runs.") from None
 
     def _open_index(self) -> sqlite3.Connection:
         path = self.root / "index.sqlite3"
@@ -258,7 +276,11 @@ class RunStore:
 
     def _mark_interrupted(self) -> None:
         for (run_id,) in self._query(f"SELECT id FROM runs WHERE status IN ({', '.join('?' * len(ACTIVE))})", *ACTIVE):
-            self.update(run_id, status="interrupted")
+            ended = self._record_from_folder(run_id)
+            if ended is not None and ended.status in ("finished", "failed", "stopped"):
+                self.update(run_id, status=ended.status, metrics=ended.metrics, error=ended.error)
+            else:
+                self.update(run_id, status="interrupted")
         for grave in (self.root / "runs").glob(".deleted-*"):
             shutil.rmtree(grave, ignore_errors=True)
 
@@ -272,8 +294,8 @@ class RunStore:
         values = [stored(getattr(record, name)) for name in COLUMNS]
         self._execute(f"INSERT INTO runs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})", *values)
 
-    def _write_state(self, run_id: str) -> None:
-        write_whole(self.folder(run_id) / "state.json", json.dumps(asdict(self.record(run_id)), ensure_ascii=False, indent=1))
+    def _write_state(self, record: RunRecord) -> None:
+        write_whole(self.folder(record.id) / "state.json", json.dumps(asdict(record), ensure_ascii=False, indent=1))
 
     def _next_position(self) -> int:
         return int(self._query("SELECT COALESCE(MAX(position), 0) + 1 FROM runs")[0][0])
@@ -292,6 +314,17 @@ def _own_key(key: str) -> str:
     return key if acting().role == Role.OWNER else f"{acting().name}/{key}"
 
 
+@contextmanager
+def plain_disk_errors() -> Iterator[None]:
+    """Raises RunError where the data root cannot be read or written: the disk is full, or it is not ours."""
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        fix = "Free disk space, or give a folder of yours with --runs."
+        raise RunError(f"The folder for runs cannot be written: {reason}.", fix=fix) from error
+
+
 def new_id() -> str:
     """A fresh id: date and time in UTC and six random characters, such as 20261124-0651-ab12cd."""
     return f"{time.strftime('%Y%m%d-%H%M', time.gmtime())}-{secrets.token_hex(3)}"
@@ -306,6 +339,7 @@ def write_whole(path: Path, text: str) -> None:
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(staged, path)
+        sync_folder(path.parent)
     finally:
         staged.unlink(missing_ok=True)
 

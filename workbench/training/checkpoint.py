@@ -1,7 +1,8 @@
 """Checkpoints of a run: `checkpoints/step-N/` with weights/, best/, optimizer.safetensors and progress.json under a manifest.
 
-The best weights so far travel inside each checkpoint (as hard links), so that a run resumed from step 20 does not take over the best
-weights of a step 40 that it has not reached again. No pickle: state is safetensors and JSON.
+The best weights so far travel inside each checkpoint, so that a run resumed from step 20 does not take over the best weights of a step
+40 that it has not reached again. They are copies: a bit that flips in a hard link would spoil every checkpoint at once. No pickle:
+state is safetensors and JSON.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from workbench.methods import Attached
 from workbench.recipe import Recipe
-from workbench.training.folder import damage, link_files, write_folder
+from workbench.training.folder import copy_files, damage, write_folder
 from workbench.training.progress import Progress
 
 KEPT = 2
@@ -63,7 +64,7 @@ class CheckpointFolder:
             save_file(optimizer, staging / "optimizer.safetensors")
             if best is not None:
                 (staging / "best").mkdir()
-                link_files(best, staging / "best")
+                copy_files(best, staging / "best")
             (staging / "progress.json").write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
 
         write_folder(self.root / f"step-{content['progress']['step']}", fill)

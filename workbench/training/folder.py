@@ -89,14 +89,11 @@ def replace_file(path: Path, text: str) -> None:
     sync_folder(path.parent)
 
 
-def link_files(source: Path, target: Path) -> None:
-    """Copies a folder's files, without its manifest, into an existing one; hard links where the file system has them."""
+def copy_files(source: Path, target: Path) -> None:
+    """Copies a folder's files, without its manifest, into an existing one."""
     for file in sorted(source.iterdir()):
         if file.is_file() and file.name != MANIFEST:
-            try:
-                os.link(file, target / file.name)
-            except OSError:
-                shutil.copyfile(file, target / file.name)
+            shutil.copyfile(file, target / file.name)
 
 
 def sync_folder(folder: Path) -> None:

@@ -25,7 +25,7 @@ from workbench.training.checkpoint import Checkpoint, CheckpointFolder, checkpoi
 from workbench.training.control import Control
 from workbench.training.events import EventLog
 from workbench.training.faults import plain_disk_errors, plain_memory_errors, refuse_full_disk
-from workbench.training.folder import link_files, recover_folder, replace_file, write_folder
+from workbench.training.folder import copy_files, recover_folder, replace_file, write_folder
 from workbench.training.objective import make_objective
 from workbench.training.optim import load_optimizer_state, optimizer_state
 from workbench.training.plan import make_schedule
@@ -147,7 +147,7 @@ class Trainer:
         self.progress = checkpoint.progress
         self._written_step = checkpoint.progress.step
         if (checkpoint.folder / "best").is_dir():
-            write_folder(self.best, lambda staging: link_files(checkpoint.folder / "best", staging))
+            write_folder(self.best, lambda staging: copy_files(checkpoint.folder / "best", staging))
 
     def _emit_plan(self) -> None:
         self.emit(

@@ -249,7 +249,7 @@ def _wire_run(frame: Frame, start: Any, pause: Any, resume: Any, stop: Any, time
         # Calls come one at a time, and a second click sees the run that the first one made.
         if watch.run and service.read(watch.run, 1 << 30).status in BUSY:
             raise RunError(t("train.busy"), fix=t("train.busy_fix"))
-        return updates(draw(service, service.submit(ready(draft))))
+        return updates(draw(service, service.submit(ready(draft), alone=True)))
 
     def act(name: str) -> Any:
         def press(watch: Watch) -> Any:
