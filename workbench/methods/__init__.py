@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.methods.attached import Attached, TunedRow
 from workbench.methods.registry import MethodInfo, OptionField, Options, check_method, method_class, method_info, method_names, register
+from workbench.prompts.verbalizers.verbalizer import Reads
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
@@ -38,15 +39,17 @@ __all__ = [
 ]
 
 
-def attach(loaded: LoadedModel, options: Any, *, keep_original: bool = True, prompt: PromptPart | None = None) -> Attached:
+def attach(
+    loaded: LoadedModel, options: Any, *, keep_original: bool = True, prompt: PromptPart | None = None, reads: Reads = "words"
+) -> Attached:
     """Attaches a method to a model.
 
     Args:
         options: validated options from `check_method`, or the plain mapping of a recipe.
-        keep_original, prompt: see `Attached`.
+        keep_original, prompt, reads: see `Attached`.
 
     Raises:
         MethodError: the options are wrong, the model carries a method already, or the method does not apply to it.
     """
     checked = check_method(options) if isinstance(options, dict) else options
-    return method_class(checked.name)(loaded, checked, keep_original=keep_original, prompt=prompt)
+    return method_class(checked.name)(loaded, checked, keep_original=keep_original, prompt=prompt, reads=reads)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from workbench.errors import MethodError
 from workbench.methods.manifest import check_manifest, hidden_size, write_manifest
 from workbench.methods.registry import Options
+from workbench.prompts.verbalizers.verbalizer import Reads
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
@@ -54,6 +55,9 @@ class Attached:
         keep_original: remember the weights that will be tuned, so that `detach` can put them back. A trainer that owns its copy of
             the model passes False and saves that memory; detaching then leaves the tuned weights where they are.
         prompt: the recipe's prompt, for the methods that put something into it or start from its words.
+        reads: how far into the model the scores reach: "words" through the whole language head, "transformed" up to its vocabulary
+            product, "hidden" no further than the body. What is not read does not train; and where a verbalizer has parameters of its
+            own, as with those two, a method may find nothing to train.
 
     Attributes:
         soft: the soft tokens that this method fills, for the prompt's encoder; None for most methods.
@@ -73,9 +77,15 @@ class Attached:
     positions: int = 0
 
     def __init__(
-        self, loaded: LoadedModel, options: Any, *, keep_original: bool = True, prompt: PromptPart | None = None
+        self,
+        loaded: LoadedModel,
+        options: Any,
+        *,
+        keep_original: bool = True,
+        prompt: PromptPart | None = None,
+        reads: Reads = "words",
     ) -> None:
-        self.loaded, self.options, self.prompt = loaded, options, prompt
+        self.loaded, self.options, self.prompt, self.reads = loaded, options, prompt, reads
         model = loaded.model
         if model in _IN_USE:
             raise MethodError(
@@ -87,7 +97,7 @@ class Attached:
         self._attached = False
         try:
             self._setup(keep_original)
-            if not self.parameters():
+            if reads == "words" and not self.parameters():
                 raise MethodError(f"The method '{options.name}' finds nothing to train in this model.", fix="Choose another method.")
         except BaseException:
             self._put_flags_back()
@@ -100,7 +110,7 @@ class Attached:
         raise NotImplementedError
 
     def _setup(self, keep_original: bool) -> None:
-        selected = self._select()
+        selected = self._read(self._select())
         refuse_quantized(selected, self.options.name)
         chosen = {id(parameter) for _, parameter in selected}
         for parameter in self.loaded.model.parameters():
@@ -108,6 +118,11 @@ class Attached:
         self._selected = selected
         if keep_original:
             self._original = {name: parameter.detach().clone() for name, parameter in selected}
+
+    def _read(self, selected: list[tuple[str, nn.Parameter]]) -> list[tuple[str, nn.Parameter]]:
+        """Those of the model's parameters that the scores depend on."""
+        unread = {id(parameter) for parameter in unread_parameters(self.loaded, self.reads)}
+        return [(name, parameter) for name, parameter in selected if id(parameter) not in unread]
 
     def parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Trainable parameters with the names under which they are saved."""
@@ -198,6 +213,15 @@ class Attached:
         for name, parameter in self.loaded.model.named_parameters():
             if name in self._flags and (parameter.is_floating_point() or not self._flags[name]):
                 parameter.requires_grad_(self._flags[name])
+
+
+def unread_parameters(loaded: LoadedModel, reads: Reads) -> list[nn.Parameter]:
+    """The model's own parameters that scores of this kind cannot depend on; tied embeddings are never among them."""
+    if reads == "words":
+        return []
+    body = {id(parameter) for parameter in loaded.family.backbone(loaded.model).parameters()}
+    head = loaded.model if reads == "hidden" else loaded.family.output_module(loaded.model)
+    return [parameter for parameter in head.parameters() if id(parameter) not in body]
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -1,4 +1,7 @@
-"""Head only: the part of the model that turns a hidden state into word scores, without the tied embedding table."""
+"""Head only: the part of the model that turns a hidden state into word scores, without the tied embedding table.
+
+Under a classification head, which needs no word scores, nothing of the model trains: that is linear probing.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,8 @@ class Head(Attached):
     rates = (1e-3, 5e-4, 2e-4)
 
     def _select(self) -> list[tuple[str, nn.Parameter]]:
+        if self.reads == "hidden":
+            return []
         model = self.loaded.model
         prefixes = tuple(self.loaded.family.head_prefixes) or (f"{self.loaded.family.output_path}.",)
         # named_parameters() gives a tied weight under its first name only, so names are looked up with the doubles left in.
@@ -33,7 +38,7 @@ class Head(Attached):
         for name, parameter in model.named_parameters(remove_duplicate=False):
             if name.startswith(prefixes) and id(parameter) != embedding:
                 found.setdefault(id(parameter), (name, parameter))
-        if not found:
+        if not found and self.reads == "words":
             raise MethodError(
                 "The head of this model is nothing but its word embeddings, so there is no head to train by itself.",
                 fix="Choose lora, bias or full.",

@@ -85,7 +85,7 @@ class PTuning(SoftMethod):
     def _backbone(self) -> list[tuple[str, nn.Parameter]]:
         if self.options.backbone == "frozen":
             return []
-        selected = list(self.loaded.model.named_parameters())
+        selected = self._read(list(self.loaded.model.named_parameters()))
         refuse_quantized(selected, "p_tuning with a trained backbone")
         return selected
 

@@ -55,12 +55,30 @@ def cloze_logits(
 
 
 def hidden_at(
-    loaded: LoadedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor
+    loaded: LoadedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor, *, transformed: bool = True
 ) -> torch.Tensor:
-    """Hidden states after the head's transform at `positions` [B, M]: [B * M, E]."""
+    """Hidden states at `positions` [B, M]: those that the vocabulary product takes, [B * M, E], or, not `transformed`, the last
+    layer's, [B * M, H]."""
+    input_ids, attention_mask = input_ids.to(loaded.device), attention_mask.to(loaded.device)
+    if transformed and not loaded.family.rows_only:
+        return _into_product(loaded, input_ids, attention_mask, positions)
     backbone: Any = loaded.family.backbone(loaded.model)
     states = backbone(input_ids=input_ids, attention_mask=attention_mask, **_call_options(loaded)).last_hidden_state
-    return loaded.family.transform_hidden(loaded.model, _gather(states, positions).flatten(0, 1))
+    gathered = _gather(states, positions).flatten(0, 1)
+    return loaded.family.transform_hidden(loaded.model, gathered) if transformed else gathered
+
+
+def _into_product(
+    loaded: LoadedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor
+) -> torch.Tensor:
+    """What a head of unknown build passes into its vocabulary product, caught on its way during a full forward pass."""
+    caught: list[torch.Tensor] = []
+    hook = loaded.family.output_module(loaded.model).register_forward_pre_hook(lambda module, given: caught.append(given[0]))
+    try:
+        loaded.model(input_ids=input_ids, attention_mask=attention_mask, **_call_options(loaded))
+    finally:
+        hook.remove()
+    return _gather(caught[-1], positions).flatten(0, 1)
 
 
 def _call_options(loaded: LoadedModel) -> dict[str, Any]:

@@ -36,7 +36,8 @@ class Encoding:
     """One prompt as a model reads it.
 
     Args:
-        mask_positions: where a label word's tokens are read; for a causal model the tokens just before them.
+        mask_positions: where a label word's tokens are read; for a causal model the tokens just before them. Empty when a template for
+            a masked model has no [MASK].
         removed_tokens: tokens of the fields that did not fit.
     """
 
@@ -80,7 +81,7 @@ class PromptEncoder:
         self._separator_id: int | None = tokenizer.sep_token_id
         starts = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, 0)
         self._start_id = next(i for i in starts if i is not None)
-        if not causal and self._mask_id is None:
+        if not causal and self._mask_id is None and any(piece.kind == "mask" for piece in template.pieces):
             raise TemplateError(
                 "This model's tokenizer has no mask token.", fix="Choose a masked model such as BERT, or load this one as causal."
             )
@@ -222,7 +223,7 @@ class PromptEncoder:
         return Encoding(ids, masks, label, spans, removed)
 
     def _check_causal(self) -> None:
-        index = next(i for i, piece in enumerate(self.template.pieces) if piece.kind == "mask")
+        index = next((i for i, piece in enumerate(self.template.pieces) if piece.kind == "mask"), len(self.template.pieces))
         for piece in self.template.pieces[index + 1 :]:
             if piece.kind != "text" or piece.field is not None or piece.text.strip():
                 raise TemplateError(

@@ -1,6 +1,6 @@
 """Templates (PET patterns, Schick & Schuetze 2021): text with fields, a mask and soft tokens, in a notation anyone can type.
 
-    template   := (literal | field | token)*          exactly one [MASK], at least one field
+    template   := (literal | field | token)*          exactly one [MASK] (or none, under a classification head), at least one field
     field      := '{' name ('|' modifier)* '}'        name: a column, any characters but { } | [ ]
     modifier   := 'tail' | 'head' | 'middle' | 'fixed'   which end loses tokens when the prompt is too long; default tail
                 | 'strip_punct' | 'strip_dots' | 'drop_last'     drop closing punctuation; full stops; the last character
@@ -66,7 +66,9 @@ class Template:
     @property
     def leading_space(self) -> bool:
         """Whether a blank stands before the mask, so that a label word there is " great" rather than "great"."""
-        index = next(i for i, piece in enumerate(self.pieces) if piece.kind == "mask")
+        index = next((i for i, piece in enumerate(self.pieces) if piece.kind == "mask"), None)
+        if index is None:
+            return False
         before = self.pieces[index - 1] if index else None
         if before is None or before.kind != "text" or before.field is not None:
             return False
@@ -115,8 +117,11 @@ def with_fields(source: str, names: dict[str, str]) -> str:
     return source
 
 
-def parse_template(source: str) -> Template:
+def parse_template(source: str, *, needs_mask: bool = True) -> Template:
     """Reads the notation of the module docstring.
+
+    Args:
+        needs_mask: refuse a template without [MASK]; a classification head can do without.
 
     Raises:
         TemplateError: with the position of the first mistake and the nearest known spelling.
@@ -153,7 +158,7 @@ def parse_template(source: str) -> Template:
             pieces.append(_field(content, position) if character == "{" else _token(content, position))
             position = end + 1
     close_literal()
-    _check(pieces)
+    _check(pieces, needs_mask)
     return Template(source, tuple(pieces), tuple(dict.fromkeys(p.field for p in pieces if p.field is not None)))
 
 
@@ -232,9 +237,9 @@ def _token(content: str, position: int) -> Piece:
     return Piece("soft", cut="fixed", soft_name=match["name"], soft_count=count, soft_words=words, position=position)
 
 
-def _check(pieces: list[Piece]) -> None:
+def _check(pieces: list[Piece], needs_mask: bool) -> None:
     masks = [piece for piece in pieces if piece.kind == "mask"]
-    if not masks:
+    if not masks and needs_mask:
         raise TemplateError("The template has no [MASK].", fix="Write [MASK] where the model should fill in a label word.")
     if len(masks) > 1:
         raise TemplateError(

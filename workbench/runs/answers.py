@@ -88,22 +88,25 @@ class Answers:
                 self._kept.pop((run_id, base), None)
 
     def _make(self, run_id: str, base: bool) -> Predictor:
-        from workbench.methods import attach, check_method
+        from workbench.data.dataset import load_splits
         from workbench.serving.predictor import Predictor
+        from workbench.serving.tuned import tune
 
         labels = self.labels(run_id)
         if base:
             recipe = self._store.recipe(run_id)
-            return Predictor(self.pool.get(recipe.model), None, recipe, labels)
+            untuned = tune(self.pool.get(recipe.model), recipe, labels, method=False)
+            if untuned.needs_fit:
+                untuned.fit(load_splits(recipe.data).train.examples)
+            return Predictor(untuned.loaded, untuned, recipe, labels)
         recipe, folder = self._store.answer_recipe(run_id), self.tuned_folder(run_id)
-        loaded = self.pool.fresh(recipe.model)
-        attached = attach(loaded, check_method(recipe.method), keep_original=False, prompt=recipe.prompt)
-        attached.restore(folder)
-        return Predictor(loaded, attached, recipe, labels)
+        tuned = tune(self.pool.fresh(recipe.model), recipe, labels)
+        tuned.restore(folder)
+        return Predictor(tuned.loaded, tuned, recipe, labels)
 
 
 def check_trainable(recipe: Recipe) -> None:
-    """Everything about a recipe that can be refused without loading its model: method, templates, files, columns, labels.
+    """Everything about a recipe that can be refused without loading its model: method, verbalizer, templates, files, columns, labels.
 
     Raises:
         WorkbenchError: naming the first mistake.
@@ -111,10 +114,12 @@ def check_trainable(recipe: Recipe) -> None:
     from workbench.data.dataset import load_splits
     from workbench.methods import check_method
     from workbench.prompts.template import parse_template
+    from workbench.prompts.verbalizers import check_verbalizer
     from workbench.runs.jobs import check_job
 
     check_method(recipe.method)
+    options = check_verbalizer(recipe.prompt.verbalizer)
     for template in recipe.prompt.templates:
-        parse_template(template)
+        parse_template(template, needs_mask=options.needs_mask)
     check_job(recipe)
     load_splits(recipe.data)

@@ -1,6 +1,6 @@
 """A run taken away: a folder that answers in a fresh process without the page, the queue or this project beside it.
 
-    recipe.yaml  tuned/ (or model/ alone when merged)  model/ (a base model that is small or embedded)
+    recipe.yaml  tuned/ (when merged only what is not the model's: a trained verbalizer)  model/ (merged, or a small base model)
     predict.py  workbench/ (the modules that predicting needs)  requirements.txt  model_card.md  export.json
 
 The folder is built beside its destination and renamed into place only after its predict.py, run in a process of its own, has given
@@ -33,7 +33,7 @@ LARGEST_COPIED_BASE_BYTES = 200_000_000
 ROWS_COMPARED = 8
 LARGEST_DIFFERENCE = 1e-5
 PACKAGE = Path(__file__).resolve().parent.parent
-PACKAGE_PARTS = ("__init__.py", "access.py", "errors.py", "recipe.py", "data", "prompts", "models", "methods", "serving")
+PACKAGE_PARTS = ("__init__.py", "access.py", "errors.py", "options.py", "recipe.py", "data", "prompts", "models", "methods", "serving")
 SECONDS_FOR_CHECK = 600
 
 
@@ -91,12 +91,15 @@ def _validation_rows(recipe: Recipe) -> list[dict[str, str]]:
 def _write_weights(service: RunService, recipe: Recipe, predictor: Predictor, tuned: Path, staged: Path, merge: bool) -> str:
     """Puts the weights in place and says where the base model is: "included" or its name."""
     if merge:
-        from workbench.methods import attach, check_method
+        from workbench.serving.tuned import tune
 
-        loaded = service.pool.fresh(recipe.model)
-        attached = attach(loaded, check_method(recipe.method), keep_original=False, prompt=recipe.prompt)
-        attached.restore(tuned)
-        _save_model(attached.merge(), loaded.tokenizer, staged / "model")
+        whole = tune(service.pool.fresh(recipe.model), recipe, predictor.labels)
+        whole.restore(tuned)
+        (staged / "tuned").mkdir()
+        whole.save_verbalizer(staged / "tuned")
+        if not any((staged / "tuned").iterdir()):
+            (staged / "tuned").rmdir()
+        _save_model(whole.merge(), whole.loaded.tokenizer, staged / "model")
         return "included"
     shutil.copytree(tuned, staged / "tuned")
     from workbench.models.loading import find_model

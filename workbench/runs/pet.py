@@ -24,7 +24,6 @@ from torch import Tensor
 from workbench.data.dataset import InputExample, load_splits
 from workbench.data.soft_labels import PREFIX, columns_of, write_labelled, write_soft_labels
 from workbench.errors import DataError
-from workbench.methods import attach, check_method
 from workbench.prompts.ensemble import (
     choose_teachers,
     draw_pseudo_labelled,
@@ -38,6 +37,7 @@ from workbench.recipe import Recipe
 from workbench.runs.job import Job
 from workbench.runs.store import ANSWER, write_whole
 from workbench.serving.classifier import PromptClassifier
+from workbench.serving.tuned import tune
 from workbench.training.classification import SMALLEST_PROBABILITY
 from workbench.training.folder import link_files, write_folder
 from workbench.training.metrics import classification_metrics
@@ -107,6 +107,7 @@ class Pet:
                 self.job.halt()
                 self.job.say(f"template {pattern + 1}, untrained")
                 classifier = PromptClassifier(loaded, self._prompt(pattern), self.labels)
+                classifier.fit(self.train)
                 parts = {"train": self.train, "pool": self.pool, "validation": self.validation}
                 found.append({name: _scores(classifier, examples) for name, examples in parts.items()})
             return {"templates": found}
@@ -214,10 +215,9 @@ class Pet:
         return file
 
     def _tuned(self, recipe: Recipe, folder: Path) -> PromptClassifier:
-        loaded = self.job.pool.fresh(recipe.model)
-        attached = attach(loaded, check_method(recipe.method), keep_original=False, prompt=recipe.prompt)
-        attached.restore(folder)
-        return PromptClassifier(loaded, recipe.prompt, self.labels, attached)
+        tuned = tune(self.job.pool.fresh(recipe.model), recipe, self.labels)
+        tuned.restore(folder)
+        return tuned.classifier
 
     def _keep(self, name: str) -> None:
         """Leaves the distilled weights, and the recipe under which they answer, as the run's own."""

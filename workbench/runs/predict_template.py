@@ -22,16 +22,13 @@ def load_predictor():
     from workbench.models.loading import load_model
     from workbench.recipe import load_recipe
     from workbench.serving.predictor import Predictor
+    from workbench.serving.tuned import tune
 
     about = json.loads((HERE / "export.json").read_text(encoding="utf-8"))
     recipe = load_recipe(HERE / "recipe.yaml")
-    loaded, attached = load_model(recipe.model), None
-    if not about["merged"]:
-        from workbench.methods import attach, check_method
-
-        attached = attach(loaded, check_method(recipe.method), keep_original=False, prompt=recipe.prompt)
-        attached.restore(HERE / "tuned")
-    return Predictor(loaded, attached, recipe, tuple(about["labels"]))
+    tuned = tune(load_model(recipe.model), recipe, tuple(about["labels"]), method=not about["merged"])
+    tuned.restore(HERE / "tuned")
+    return Predictor(tuned.loaded, tuned, recipe, tuned.classifier.labels)
 
 
 def main() -> int:

@@ -1,7 +1,8 @@
 """Examples to class log-probabilities: the one road that training, evaluation, prediction and the preview take.
 
 Several templates are an ensemble: the mean of their class probabilities (Schick & Schuetze 2021, uniform weights). A prompt is
-encoded once per template and per number of label-word tokens; nothing but the label words' logits at the masks is computed.
+encoded once per template and per number of label-word tokens; nothing but what the verbalizer asks for is computed: the label words'
+logits at the masks, or hidden states there.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import torch
 from torch import Tensor
 
 from workbench.errors import DataError, nearest
-from workbench.models.cloze import cloze_logits
+from workbench.models.cloze import cloze_logits, hidden_at
 from workbench.prompts.encoding import Encoding, PromptEncoder
 from workbench.prompts.template import parse_template
-from workbench.prompts.verbalizers import Verbalizer, build_verbalizer
-from workbench.prompts.verbalizers.verbalizer import Context
+from workbench.prompts.verbalizers import Verbalizer, build_verbalizer, check_verbalizer
+from workbench.prompts.verbalizers.verbalizer import Context, Position
+from workbench.prompts.verbalizers.words import WordVerbalizer
 
 if TYPE_CHECKING:
     from workbench.data.dataset import InputExample
@@ -46,8 +48,36 @@ class EncodedExample:
     target: tuple[float, ...] | None = None
 
 
+class TemplateReading:
+    """What the model says about a batch under one template: the `Reading` that a verbalizer asks."""
+
+    def __init__(self, classifier: PromptClassifier, batch: Sequence[EncodedExample], template: int) -> None:
+        self._classifier, self._batch, self._template = classifier, batch, template
+
+    def logits(
+        self, context: Context, token_ids: Sequence[int] | None, *, normalize: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """As `Reading.logits`."""
+        loaded = self._classifier.loaded
+        chosen = None if token_ids is None else torch.tensor(token_ids, device=loaded.device)
+        tensors = self._classifier.tensors(self._encodings(context))
+        logits, normalizer = cloze_logits(loaded, *tensors, chosen, normalizer=normalize)
+        return logits.float(), None if normalizer is None else normalizer.float()
+
+    def hidden(self, position: Position, *, transformed: bool) -> Tensor:
+        """As `Reading.hidden`."""
+        encodings = self._encodings(1)
+        input_ids, attention_mask, _ = self._classifier.tensors(encodings)
+        positions = torch.tensor([[_place(encoding, position)] for encoding in encodings], device=input_ids.device)
+        return hidden_at(self._classifier.loaded, input_ids, attention_mask, positions, transformed=transformed).float()
+
+    def _encodings(self, context: Context) -> list[Encoding]:
+        place = self._classifier.plan.index((self._template, context))
+        return [example.variants[place] for example in self._batch]
+
+
 class PromptClassifier:
-    """A prompt on a loaded model. Keeps no state between calls; belongs to whoever made it, like the model.
+    """A prompt on a loaded model. Beside a verbalizer's own parameters it keeps no state; belongs to whoever made it, like the model.
 
     Args:
         loaded: the model, with or without a tuning method attached.
@@ -65,17 +95,24 @@ class PromptClassifier:
         self.labels = labels
         causal = loaded.kind == "causal"
         self.max_length = min(prompt.max_length, model_max_length(loaded) - (attached.positions if attached else 0))
-        templates = [parse_template(source) for source in prompt.templates]
+        options = check_verbalizer(prompt.verbalizer)
+        templates = [parse_template(source, needs_mask=options.needs_mask) for source in prompt.templates]
         soft = attached.soft if attached else None
         self.encoders = [PromptEncoder(t, loaded.tokenizer, max_length=self.max_length, causal=causal, soft=soft) for t in templates]
         by_space: dict[bool, Verbalizer] = {}
+        self.verbalizers: list[Verbalizer] = []
+        """One per template; templates share one unless a blank before the mask makes their words different tokens."""
         for template in templates:
             space = template.leading_space
+            if self.verbalizers and self.verbalizers[0].shared:
+                by_space.setdefault(space, self.verbalizers[0])
             if space not in by_space:
-                by_space[space] = build_verbalizer(prompt.verbalizer, labels, loaded.tokenizer, causal=causal, leading_space=space)
-        self.verbalizers = [by_space[template.leading_space] for template in templates]
-        self._plan: list[tuple[int, Context]] = [(i, context) for i, v in enumerate(self.verbalizers) for context in v.contexts]
-        for index, context in self._plan:
+                by_space[space] = build_verbalizer(options, labels, loaded.tokenizer, causal=causal, leading_space=space)
+                by_space[space].prepare(loaded)
+            self.verbalizers.append(by_space[space])
+        self.plan: list[tuple[int, Context]] = [(i, context) for i, v in enumerate(self.verbalizers) for context in v.contexts]
+        """The prompts of one example: template and context of each variant, in order."""
+        for index, context in self.plan:
             _encode(self.encoders[index], [dict.fromkeys(templates[index].fields, "")], context, [None])
         pad = loaded.tokenizer.pad_token_id
         self._pad_id: int = pad if pad is not None else loaded.tokenizer.eos_token_id or 0
@@ -84,6 +121,11 @@ class PromptClassifier:
     def verbalizer(self) -> Verbalizer:
         """The first template's verbalizer."""
         return self.verbalizers[0]
+
+    @property
+    def distinct_verbalizers(self) -> list[Verbalizer]:
+        """Every verbalizer once, in the order of the templates."""
+        return list({id(verbalizer): verbalizer for verbalizer in self.verbalizers}.values())
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -104,7 +146,7 @@ class PromptClassifier:
                 raise DataError(f"'{example.label}' ({place}) is not one of the labels.", fix=nearest(example.label, self.labels))
             labels.append(None if example.label is None else index[example.label])
         rows = [example.fields for example in examples]
-        columns = [_encode(self.encoders[i], rows, context, labels) for i, context in self._plan]
+        columns = [_encode(self.encoders[i], rows, context, labels) for i, context in self.plan]
         return [
             EncodedExample(
                 [column[row] for column in columns],
@@ -124,11 +166,33 @@ class PromptClassifier:
         """Class log-probabilities [B, C], differentiable; of several templates the log of the mean probability."""
         by_template = []
         for index, verbalizer in enumerate(self.verbalizers):
-            logits, normalizers = self._logits(batch, index, normalize=verbalizer.needs_normalizer)
-            by_template.append(torch.log_softmax(verbalizer.class_scores(logits, normalizers), dim=-1))
+            scores = verbalizer.scores(TemplateReading(self, batch, index)).float()
+            by_template.append(torch.log_softmax(scores, dim=-1))
         if len(by_template) == 1:
             return by_template[0]
         return torch.logsumexp(torch.stack(by_template), dim=0) - math.log(len(by_template))
+
+    def fit(self, examples: Sequence[InputExample], *, batch_size: int = 32) -> None:
+        """Lets each verbalizer take what it needs from labelled examples, if it needs any; the model is read as it stands.
+
+        Raises:
+            DataError: a label that is not among the classes.
+        """
+        labelled = [example for example in examples if example.label is not None]
+        for verbalizer in self.distinct_verbalizers:
+            if verbalizer.needs_fit:
+                with self._evaluating():
+                    verbalizer.fit(self._readings(verbalizer, labelled, batch_size))
+
+    def _readings(
+        self, verbalizer: Verbalizer, examples: Sequence[InputExample], batch_size: int
+    ) -> Iterator[tuple[TemplateReading, Tensor]]:
+        """Every batch under every template of one verbalizer, with the classes of its rows [B]."""
+        for _, batch in self._batches(examples, batch_size):
+            labels = torch.tensor([example.label for example in batch], device=self.loaded.device)
+            for template, other in enumerate(self.verbalizers):
+                if other is verbalizer:
+                    yield TemplateReading(self, batch, template), labels
 
     def predict(self, examples: Sequence[InputExample], *, batch_size: int = 32) -> Tensor:
         """Class probabilities [N, C] on the CPU, in the order given; evaluated without gradients in batches of similar length."""
@@ -139,19 +203,21 @@ class PromptClassifier:
         return result
 
     def label_word_probabilities(self, examples: Sequence[InputExample], *, batch_size: int = 32) -> list[dict[str, float]]:
-        """For each example, each label word's probability over the whole vocabulary; the mean over templates."""
+        """For each example, each label word's probability over the whole vocabulary; the mean over templates. Empty without words."""
         totals = torch.zeros(len(examples), len(self.verbalizer.words), dtype=torch.float32)
         with self._evaluating():
             for indices, batch in self._batches(examples, batch_size):
                 for template, verbalizer in enumerate(self.verbalizers):
-                    logits, normalizers = self._logits(batch, template, normalize=True)
-                    totals[indices] += verbalizer.word_scores(logits, normalizers).exp().float().cpu()
+                    if isinstance(verbalizer, WordVerbalizer):
+                        totals[indices] += verbalizer.word_probabilities(TemplateReading(self, batch, template)).float().cpu()
         texts = [word.text for word in self.verbalizer.words]
         return [dict(zip(texts, row, strict=True)) for row in (totals / len(self.verbalizers)).tolist()]
 
     def top_predictions(self, fields: dict[str, str], k: int = 10) -> list[list[tuple[str, float]]]:
-        """The k most probable tokens with their probabilities, per mask of the first template's shortest prompt."""
+        """The k most probable tokens with their probabilities, per mask of the first template's shortest prompt; none without masks."""
         encoding = self.encoders[0].encode(fields, masks=1 if self.loaded.kind == "causal" else self.verbalizer.mask_counts[0])
+        if not encoding.mask_positions:
+            return []
         with self._evaluating():
             logits, _ = cloze_logits(self.loaded, *self.tensors([encoding]), None)
         probabilities, ids = torch.softmax(logits[0].float(), dim=-1).topk(min(k, logits.shape[-1]), dim=-1)
@@ -160,23 +226,6 @@ class PromptClassifier:
             [(decode([token]), probability) for token, probability in zip(row, values, strict=True)]
             for row, values in zip(ids.tolist(), probabilities.tolist(), strict=True)
         ]
-
-    def _logits(
-        self, batch: Sequence[EncodedExample], template: int, *, normalize: bool
-    ) -> tuple[dict[Context, Tensor], dict[Context, Tensor] | None]:
-        """Logits [B, M, W] and, when asked for, normalizers [B, M] of one template, by context."""
-        token_ids = torch.tensor(self.verbalizers[template].token_ids, device=self.loaded.device)
-        logits: dict[Context, Tensor] = {}
-        normalizers: dict[Context, Tensor] = {}
-        for place, (index, context) in enumerate(self._plan):
-            if index != template:
-                continue
-            tensors = self.tensors([example.variants[place] for example in batch])
-            scores, normalizer = cloze_logits(self.loaded, *tensors, token_ids, normalizer=normalize)
-            logits[context] = scores.float()
-            if normalizer is not None:
-                normalizers[context] = normalizer.float()
-        return logits, normalizers if normalize else None
 
     def tensors(self, encodings: Sequence[Encoding]) -> tuple[Tensor, Tensor, Tensor]:
         """input_ids and attention_mask [B, T], padded on the right, and mask_positions [B, M], on the model's device."""
@@ -199,10 +248,11 @@ class PromptClassifier:
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
-        """Without gradients and dropout; afterwards the model is in the mode it was in."""
-        model = self.loaded.model
-        modules = [module for module in model.modules() if module.training]
-        model.eval()
+        """Without gradients and dropout; afterwards the model and the verbalizers are in the mode they were in."""
+        roots = [self.loaded.model, *(v.module for v in self.distinct_verbalizers if v.module is not None)]
+        modules = [module for root in roots for module in root.modules() if module.training]
+        for root in roots:
+            root.eval()
         try:
             with torch.no_grad():
                 yield
@@ -219,6 +269,15 @@ def model_max_length(loaded: LoadedModel) -> int:
     if any(name in config.model_type for name in ("roberta", "camembert", "xlm")):
         positions -= (config.pad_token_id or 0) + 1
     return int(min(positions, loaded.tokenizer.model_max_length))
+
+
+def _place(encoding: Encoding, position: Position) -> int:
+    """Index of the token whose state is read; auto is the mask or, for a masked model without one, the first token."""
+    if position == "last":
+        return len(encoding.input_ids) - 1
+    if position == "first" or not encoding.mask_positions:
+        return 0
+    return encoding.mask_positions[0]
 
 
 def _encode(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench.data.dataset import InputExample
 from workbench.prompts.soft import without_soft
@@ -14,6 +14,7 @@ from workbench.serving.classifier import PromptClassifier
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
+    from workbench.serving.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,17 @@ class Predictor:
 
     Args:
         loaded: the model with its tuned weights already in place.
-        attached: the tuning method's hold on the model, or None for the base model.
+        tuned: what was tuned, restored or fitted; None for the base model of a recipe whose verbalizer takes nothing from rows.
         recipe: templates, verbalizer and length.
         labels: the labels in the order of the run's probabilities.
     """
 
-    def __init__(self, loaded: LoadedModel, attached: Any | None, recipe: Recipe, labels: tuple[str, ...]) -> None:
+    def __init__(self, loaded: LoadedModel, tuned: Tuned | None, recipe: Recipe, labels: tuple[str, ...]) -> None:
         self.loaded = loaded
-        self.attached = attached
+        self.tuned = tuned
         self.recipe = recipe
         self.labels = tuple(labels)
-        self._classifier = PromptClassifier(loaded, recipe.prompt if attached else untuned(recipe.prompt), self.labels, attached)
+        self._classifier = tuned.classifier if tuned is not None else PromptClassifier(loaded, untuned(recipe.prompt), self.labels)
         self._guard = threading.Lock()
 
     def probabilities(self, fields: Sequence[dict[str, str]], *, batch_size: int = 32) -> list[list[float]]:

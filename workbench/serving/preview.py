@@ -33,8 +33,8 @@ class PreviewRow:
     Args:
         tokens: the prompt as the model reads it; for a causal model the mask itself is not part of it.
         removed_tokens: tokens of the fields that were cut to make room.
-        top: the most probable tokens at the first mask with their probabilities.
-        label_words: label -> word -> probability over the whole vocabulary.
+        top: the most probable tokens at the first mask with their probabilities; empty where the template has no mask.
+        label_words: label -> word -> probability over the whole vocabulary; without words in a verbalizer that has none.
         class_probabilities: label -> probability.
     """
 
@@ -67,7 +67,7 @@ def preview(
             example=example,
             tokens=preview_tokens(encoding, loaded.tokenizer),
             removed_tokens=encoding.removed_tokens,
-            top=classifier.top_predictions(example.fields, k)[0],
+            top=next(iter(classifier.top_predictions(example.fields, k)), []),
             label_words=_by_label(classifier, word_row),
             class_probabilities=dict(zip(labels, row, strict=True)),
         )

@@ -17,8 +17,8 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from workbench.methods import Attached
 from workbench.recipe import Recipe
+from workbench.serving.tuned import Tuned
 from workbench.training.folder import copy_files, damage, write_folder
 from workbench.training.progress import Progress
 
@@ -35,9 +35,9 @@ class Checkpoint:
     recipe_key: str
     fingerprint: str
 
-    def restore(self, attached: Attached) -> dict[str, Tensor]:
-        """Loads the weights into the model and returns the optimizer's state."""
-        attached.restore(self.folder / "weights")
+    def restore(self, tuned: Tuned) -> dict[str, Tensor]:
+        """Loads the weights into model and verbalizer and returns the optimizer's state."""
+        tuned.restore(self.folder / "weights")
         return load_file(self.folder / "optimizer.safetensors")
 
 
@@ -47,7 +47,7 @@ class CheckpointFolder:
     def __init__(self, run: Path) -> None:
         self.root = run / "checkpoints"
 
-    def write(self, attached: Attached, optimizer: dict[str, Tensor], content: dict[str, Any], best: Path | None) -> None:
+    def write(self, tuned: Tuned, optimizer: dict[str, Tensor], content: dict[str, Any], best: Path | None) -> None:
         """Writes `step-N` and removes all but the newest two.
 
         Args:
@@ -60,7 +60,7 @@ class CheckpointFolder:
 
         def fill(staging: Path) -> None:
             (staging / "weights").mkdir()
-            attached.save(staging / "weights")
+            tuned.save(staging / "weights")
             save_file(optimizer, staging / "optimizer.safetensors")
             if best is not None:
                 (staging / "best").mkdir()
@@ -122,6 +122,6 @@ def recipe_key(recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def checkpoint_bytes(attached: Attached) -> int:
+def checkpoint_bytes(tuned: Tuned) -> int:
     """Size of one checkpoint: the tuned weights, the best ones, and AdamW's two moments."""
-    return 4 * sum(parameter.numel() * parameter.element_size() for _, parameter in attached.parameters())
+    return 4 * sum(parameter.numel() * parameter.element_size() for _, parameter in tuned.parameters())

@@ -10,6 +10,7 @@ import torch
 
 from workbench.data.dataset import load_splits
 from workbench.errors import TrainingError
+from workbench.prompts.verbalizers import check_verbalizer, verbalizer_class
 from workbench.serving.classifier import EncodedExample, PromptClassifier
 from workbench.training.masked_words import MaskedWords
 from workbench.training.metrics import classification_metrics
@@ -28,9 +29,11 @@ class ClassificationObjective(Objective):
     """One class per row, read at the template's mask."""
 
     metrics = ("accuracy", "macro_f1", "loss")
+    classifier: PromptClassifier
 
     def __init__(self, recipe: Recipe) -> None:
         self.prompt, self.training = recipe.prompt, recipe.training
+        self.reads = verbalizer_class(check_verbalizer(recipe.prompt.verbalizer).kind).reads
         self.splits = load_splits(recipe.data)
         self.labels, self.notes = self.splits.labels, list(self.splits.notes)
         self.train_rows, self.validation_rows = len(self.splits.train), len(self.splits.validation)
@@ -39,6 +42,7 @@ class ClassificationObjective(Objective):
 
     def bind(self, loaded: LoadedModel, attached: Attached) -> None:
         self.classifier = PromptClassifier(loaded, self.prompt, self.labels, attached)
+        self.classifier.fit(self.splits.train.examples)
         self._encoded = self.classifier.encode(self.splits.train.examples)
         self.lengths = [example.length for example in self._encoded]
         self._words = self._auxiliary(loaded) if self.training.lm_loss else None

@@ -1,7 +1,7 @@
 """What a run teaches: where its rows come from, the loss of a batch, and what an evaluation measures.
 
     make_objective(recipe)            reads and splits the data, before any model is loaded
-      .bind(loaded, attached)         encodes the rows for this very model and method
+      .bind(loaded, attached)         encodes the rows for this very model and method; fits a verbalizer that learns from rows
       .loss(rows), .weight(rows)      summed loss, and how many things the sum runs over
       .evaluate(batch_size)           figures of the validation rows
       .samples()                      answers to show while training; empty where there is nothing to read
@@ -19,7 +19,9 @@ import torch
 if TYPE_CHECKING:
     from workbench.methods import Attached
     from workbench.models.loading import LoadedModel
+    from workbench.prompts.verbalizers.verbalizer import Reads
     from workbench.recipe import Recipe
+    from workbench.serving.classifier import PromptClassifier
 
 
 class Objective(ABC):
@@ -29,7 +31,9 @@ class Objective(ABC):
         metrics: names of the single figures that an evaluation gives; the first says which evaluation is best.
         labels: the classes, or none.
         notes: sentences for the person about the data.
+        reads: how far into the model the loss reaches; see `Attached`.
         lengths: tokens per training row, for batches of similar length; set by `bind`.
+        classifier: where a verbalizer may have parameters of its own; set by `bind`, None for tasks without classes.
     """
 
     metrics: ClassVar[tuple[str, ...]]
@@ -37,7 +41,9 @@ class Objective(ABC):
     notes: list[str]
     train_rows: int
     validation_rows: int
+    reads: Reads = "words"
     lengths: list[int]
+    classifier: PromptClassifier | None = None
 
     @abstractmethod
     def bind(self, loaded: LoadedModel, attached: Attached) -> None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from workbench.methods import Attached
+from workbench.serving.tuned import Tuned
 from workbench.training.folder import damage, replace_file
 from workbench.training.progress import Progress
 
@@ -14,7 +14,7 @@ RESULT = "result.json"
 KEYS = ("status", "metrics", "steps", "seconds", "examples_per_second", "peak_memory_bytes", "trainable_parameters", "total_parameters")
 
 
-def make_result(status: str, progress: Progress, attached: Attached) -> dict[str, Any]:
+def make_result(status: str, progress: Progress, tuned: Tuned) -> dict[str, Any]:
     """The figures of a run; the metrics are those of its best evaluation, None when there was none."""
     return {
         "status": status,
@@ -24,8 +24,8 @@ def make_result(status: str, progress: Progress, attached: Attached) -> dict[str
         "seconds": round(progress.seconds, 3),
         "examples_per_second": progress.examples_per_second,
         "peak_memory_bytes": progress.peak_memory_bytes,
-        "trainable_parameters": attached.trainable_parameters,
-        "total_parameters": attached.total_parameters,
+        "trainable_parameters": tuned.trainable_parameters,
+        "total_parameters": tuned.total_parameters,
     }
 
 

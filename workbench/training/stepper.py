@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import random
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
 from workbench.errors import TrainingError
-from workbench.methods import Attached
 from workbench.recipe import TrainingPart
+from workbench.serving.tuned import Tuned
 from workbench.training.batching import BatchPlan
 from workbench.training.objective import Objective
 from workbench.training.optim import build_optimizer, rate_factor
@@ -31,14 +32,15 @@ class StepFigures:
 class Stepper:
     """Everything a step needs. Owned by one trainer; `step` is a pure function of weights, optimizer state and step number."""
 
-    def __init__(self, training: TrainingPart, objective: Objective, attached: Attached) -> None:
-        self.training, self.objective, self.attached = training, objective, attached
-        self.device = attached.loaded.device
+    def __init__(self, training: TrainingPart, objective: Objective, tuned: Tuned) -> None:
+        self.training, self.objective, self.tuned = training, objective, tuned
+        self.device = tuned.loaded.device
         self.dtype = compute_dtype(training.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
-        self.rate = attached.learning_rate if training.learning_rate == "auto" else float(training.learning_rate)
+        auto = training.learning_rate == "auto"
+        self.rate = tuned.learning_rate if auto else float(training.learning_rate)
         self.optimizer = build_optimizer(
-            attached.parameters(), learning_rate=self.rate, weight_decay=training.weight_decay, rate_of=attached.rate_of
+            tuned.parameters(), learning_rate=self.rate, weight_decay=training.weight_decay, rate_of=partial(tuned.rate_of, auto=auto)
         )
         self.batches = BatchPlan(
             objective.lengths, batch_size=training.batch_size, accumulation=training.gradient_accumulation, seed=training.seed
@@ -75,7 +77,7 @@ class Stepper:
     def _update(self, step: int) -> float | None:
         """Clips and applies the gradients; returns their norm before clipping."""
         self.scaler.unscale_(self.optimizer)
-        parameters = [parameter for _, parameter in self.attached.parameters()]
+        parameters = [parameter for _, parameter in self.tuned.parameters()]
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.training.max_gradient_norm))
         # In float16 an overflow is ordinary: the scaler skips the step and lowers its scale. At scale 1 there is nothing left to lower.
         overflow = self.scaler.is_enabled() and not np.isfinite(norm) and self.scaler.get_scale() > 1

@@ -21,6 +21,7 @@ import torch
 from workbench.errors import TrainingError, WorkbenchError
 from workbench.methods import attach, check_method
 from workbench.recipe import Recipe
+from workbench.serving.tuned import Tuned
 from workbench.training.checkpoint import Checkpoint, CheckpointFolder, checkpoint_bytes, recipe_key
 from workbench.training.control import Control
 from workbench.training.events import EventLog
@@ -103,11 +104,12 @@ class Trainer:
         self.loaded = self.pool.fresh(recipe.model)
         self.device = self.loaded.device
         seed_everything(recipe.training.seed, 0)
-        self.attached = attach(self.loaded, options, keep_original=False, prompt=recipe.prompt)
+        attached = attach(self.loaded, options, keep_original=False, prompt=recipe.prompt, reads=self.objective.reads)
         if recipe.training.gradient_checkpointing:
             self._checkpoint_gradients()
-        self.objective.bind(self.loaded, self.attached)
-        self.stepper = Stepper(recipe.training, self.objective, self.attached)
+        self.objective.bind(self.loaded, attached)
+        self.tuned = Tuned(attached, self.objective.classifier)
+        self.stepper = Stepper(recipe.training, self.objective, self.tuned)
         self.schedule = make_schedule(recipe.training, self.stepper.batches.steps_per_epoch)
         with plain_disk_errors():
             self._go_on()
@@ -121,7 +123,7 @@ class Trainer:
         """Puts the run folder and the model into the state of the newest whole checkpoint, or of a run that has not begun."""
         if not (self.folder / "recipe.yaml").exists():
             replace_file(self.folder / "recipe.yaml", self.recipe.to_yaml())
-        refuse_full_disk(self.folder, 2 * checkpoint_bytes(self.attached))
+        refuse_full_disk(self.folder, 2 * checkpoint_bytes(self.tuned))
         recover_folder(self.best)
         checkpoint, notes = self.checkpoints.newest()
         if checkpoint is not None:
@@ -142,8 +144,8 @@ class Trainer:
             raise TrainingError("The run's checkpoints were made with another recipe.", fix="Start a new run with this recipe.")
         if checkpoint.fingerprint != self.loaded.fingerprint:
             raise TrainingError("The model is not the one this run was started with.", fix="Put the former model back, or start a new run.")
-        state = checkpoint.restore(self.attached)
-        load_optimizer_state(self.stepper.optimizer, self.attached.parameters(), state)
+        state = checkpoint.restore(self.tuned)
+        load_optimizer_state(self.stepper.optimizer, self.tuned.parameters(), state)
         self.progress = checkpoint.progress
         self._written_step = checkpoint.progress.step
         if (checkpoint.folder / "best").is_dir():
@@ -154,13 +156,13 @@ class Trainer:
             "plan",
             total_steps=self.schedule.total_steps,
             steps_per_epoch=self.stepper.batches.steps_per_epoch,
-            trainable_parameters=self.attached.trainable_parameters,
-            total_parameters=self.attached.total_parameters,
+            trainable_parameters=self.tuned.trainable_parameters,
+            total_parameters=self.tuned.total_parameters,
             labels=list(self.objective.labels),
             train_rows=self.objective.train_rows,
             validation_rows=self.objective.validation_rows,
             learning_rate=self.stepper.rate,
-            notes=list(self.objective.notes),
+            notes=[*self.objective.notes, *self.tuned.notes],
         )
 
     def train(self) -> dict[str, Any]:
@@ -171,7 +173,7 @@ class Trainer:
             torch.cuda.reset_peak_memory_stats(self.device)
         if progress.step == 0 and progress.best_step is None:
             self.evaluate()
-        self.loaded.model.train()
+        self.tuned.train()
         while progress.step < schedule.total_steps and not progress.stopped_early:
             if self._halted():
                 self.save_checkpoint()
@@ -234,7 +236,7 @@ class Trainer:
         if samples:
             self.emit("samples", step=self.progress.step, samples=samples)
         if better:
-            write_folder(self.best, self.attached.save)
+            write_folder(self.best, self.tuned.save)
 
     def save_checkpoint(self) -> None:
         """Writes a checkpoint of the current step unless there is one."""
@@ -249,8 +251,8 @@ class Trainer:
             "recipe_key": recipe_key(self.recipe),
             "fingerprint": self.loaded.fingerprint,
         }
-        state = optimizer_state(self.stepper.optimizer, self.attached.parameters())
-        self.checkpoints.write(self.attached, state, content, self.best if self.progress.best_step is not None else None)
+        state = optimizer_state(self.stepper.optimizer, self.tuned.parameters())
+        self.checkpoints.write(self.tuned, state, content, self.best if self.progress.best_step is not None else None)
         self._written_step, self._written_at = self.progress.step, time.perf_counter()
         self._write_seconds = self._written_at - started
         self.emit("checkpoint", step=self.progress.step)
@@ -258,12 +260,12 @@ class Trainer:
     def finish(self, status: str) -> dict[str, Any]:
         """Saves the best weights in final/; a complete run gets its result.json and needs its checkpoints no longer."""
         if self.progress.best_step is not None:
-            self.attached.restore(self.best)
-        write_folder(self.final, self.attached.save_final)
+            self.tuned.restore(self.best)
+        write_folder(self.final, self.tuned.save_final)
         if self.progress.best_step == 0 and self.progress.step > 0:
             self.emit("note", text="No evaluation was better than the untrained model; the weights kept are those of step 0.")
         self.progress.peak_memory_bytes = max(self.progress.peak_memory_bytes, peak_memory_bytes(self.device))
-        result = make_result(status, self.progress, self.attached)
+        result = make_result(status, self.progress, self.tuned)
         self.emit("status", status=status)
         if status == "finished":
             self.log.flush()
@@ -279,7 +281,7 @@ class Trainer:
     def close(self) -> None:
         """Lets go of the log and of the model's memory; harmless at any moment."""
         self.log.close()
-        for name in ("stepper", "objective", "attached", "loaded"):
+        for name in ("stepper", "objective", "tuned", "loaded"):
             self.__dict__.pop(name, None)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, Literal
 
-from workbench.errors import VerbalizerError, nearest
-from workbench.prompts.tokenization import PlainTokenizer, plain_tokenizer
+from pydantic import Field
+
+from workbench.errors import VerbalizerError
 from workbench.prompts.verbalizers import register_verbalizer
-from workbench.prompts.verbalizers.verbalizer import LabelWord, Verbalizer
+from workbench.prompts.verbalizers.verbalizer import VerbalizerOptions
+from workbench.prompts.verbalizers.words import LabelWord, WordVerbalizer, label_words
 
 
-@register_verbalizer("manual")
-class ManualVerbalizer(Verbalizer):
+class ManualOptions(VerbalizerOptions):
+    kind: Literal["manual"] = "manual"
+    words: dict[Any, Any] | None = Field(None, description="Label -> words that stand for it, each with a weight if not all count alike.")
+
+
+@register_verbalizer
+class ManualVerbalizer(WordVerbalizer):
     """Words of one or more tokens for every label, each with a weight.
 
     Raises:
         VerbalizerError: a label without words, words for no label, a word the tokenizer does not know, one token sequence for two labels.
     """
 
-    def __init__(self, options: dict[str, Any], labels: tuple[str, ...], tokenizer: Any, *, causal: bool, leading_space: bool) -> None:
-        for key in options:
-            if key != "words":
-                raise VerbalizerError(f"Unknown key 'verbalizer.{key}'.", fix=nearest(str(key), ("kind", "words")))
-        given = _words_by_label(options.get("words"), labels)
-        plain = plain_tokenizer(tokenizer)
-        words = [
-            LabelWord(index, text, _token_ids(text, label, plain, leading_space), weight)
-            for index, label in enumerate(labels)
-            for text, weight in given[label].items()
-        ]
-        super().__init__(labels, words, causal=causal)
+    options_type = ManualOptions
+    title = "Words by hand"
+    description = "The model scores the words that you wrote for each label. Nothing new is trained; works before any training."
+
+    def __init__(self, options: ManualOptions, labels: tuple[str, ...], tokenizer: Any, *, causal: bool, leading_space: bool) -> None:
+        super().__init__(options, labels, tokenizer, causal=causal, leading_space=leading_space)
+        self.words = label_words(options.words, labels, tokenizer, leading_space=leading_space)
         self._spelled = {token: tokenizer.decode([token]).strip() for token in self.token_ids}
         self._refuse_shared()
 
@@ -64,38 +65,3 @@ class ManualVerbalizer(Verbalizer):
                     "are the same tokens to this model.",
                     fix="Choose another word for one of the two labels.",
                 )
-
-
-def _words_by_label(words: Any, labels: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    if not isinstance(words, dict):
-        raise VerbalizerError("The verbalizer has no words.", fix="Give words for each label: {positive: [great], negative: [bad]}.")
-    given = {str(label): _weights(str(label), value) for label, value in words.items()}
-    for label in given:
-        if label not in labels:
-            raise VerbalizerError(f"The verbalizer has words for '{label}', which is no label of the data.", fix=nearest(label, labels))
-    missing = [label for label in labels if not given.get(label)]
-    if missing:
-        raise VerbalizerError(f"There are no words for label '{missing[0]}'.", fix=f"Add words for: {', '.join(missing)}.")
-    return given
-
-
-def _weights(label: str, value: Any) -> dict[str, float]:
-    items = value.items() if isinstance(value, dict) else [(word, 1.0) for word in (value if isinstance(value, list | tuple) else [value])]
-    weights: dict[str, float] = {}
-    for word, weight in items:
-        text = str(word).strip() if word is not None else ""
-        number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if text and not (number and math.isfinite(weight) and weight > 0):
-            raise VerbalizerError(f"The weight of '{text}' for label '{label}' is {weight!r}.", fix="Give a number above 0.")
-        if text:
-            weights[text] = float(weight)
-    return weights
-
-
-def _token_ids(text: str, label: str, plain: PlainTokenizer, leading_space: bool) -> tuple[int, ...]:
-    ids = plain.encode(f" {text}" if leading_space else text)
-    if not ids or (plain.unknown_id in ids and plain.unknown_id is not None):
-        raise VerbalizerError(
-            f"This model's tokenizer does not know the word '{text}' of label '{label}'.", fix="Choose a word that is in its vocabulary."
-        )
-    return tuple(ids)

@@ -1,121 +1,116 @@
-"""What every verbalizer is: label words with their tokens, and the two steps from logits to class scores."""
+"""What every verbalizer is: it asks what it needs of a model's reading of prompts, and answers with a score for each class.
+
+    options -> Verbalizer -- prepare(loaded) --> with parameters of its own, if the kind trains any
+                          -- fit(readings) ----> with what it takes from the training rows, if it takes anything
+                          -- scores(reading) --> [B, C]
+                          -- state / load_state: what was trained or taken; empty for kinds that are all in the recipe
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-import torch
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
+
+from workbench.options import Options
+
+if TYPE_CHECKING:
+    from workbench.models.loading import LoadedModel
+    from workbench.prompts.verbalizers.words import LabelWord
 
 Context = int | tuple[int, ...]
+Position = Literal["auto", "mask", "first", "last"]
+Reads = Literal["words", "transformed", "hidden"]
 
 
-@dataclass(frozen=True)
-class LabelWord:
-    """One word that stands for a class.
+class Reading(Protocol):
+    """What a model says about a batch of B prompts of one template. Nothing is computed before it is asked for."""
 
-    Args:
-        label: index of the class.
-        text: the word as it was given.
-        token_ids: its tokens, one per mask.
-        weight: its share among the words of its class, before normalisation.
-    """
+    def logits(self, context: Context, token_ids: Sequence[int] | None, *, normalize: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Logits [B, M, W] of chosen tokens (None: of all) at the masks of `context`, and with `normalize` [B, M], the log of the
+        sum of exponentials over the whole vocabulary."""
 
-    label: int
-    text: str
-    token_ids: tuple[int, ...]
-    weight: float = 1.0
+    def hidden(self, position: Position, *, transformed: bool) -> Tensor:
+        """Hidden states [B, H] at a position, in float32; `transformed` are those that the vocabulary product takes, [B, E]."""
+
+
+class VerbalizerOptions(Options):
+    """Options of every kind; a kind's own class narrows `kind` to its name."""
+
+    kind: str
+
+    @property
+    def needs_mask(self) -> bool:
+        """Whether the template must have a [MASK]."""
+        return True
+
+
+class TrainableOptions(VerbalizerOptions):
+    """Options of kinds with parameters of their own."""
+
+    learning_rate: float | None = Field(
+        None, gt=0, le=10, description="Peak learning rate of the verbalizer's own parameters; empty takes the run's, or a tried one."
+    )
 
 
 class Verbalizer:
-    """Label words scored at the masks (Schick & Schuetze 2021); several masks for words of several tokens.
+    """Scores classes. Made for one tokenizer and one set of labels; owned by a `PromptClassifier`.
 
     Args:
+        options: validated options of this kind.
         labels: the classes in the order of the scores.
-        words: every class has at least one.
-        causal: later tokens of a word are read behind its earlier ones instead of at masks of their own.
+        tokenizer: the model's tokenizer, for kinds with words.
+        causal: the model continues the prompt.
+        leading_space: a blank stands before the mask.
     """
 
-    def __init__(self, labels: tuple[str, ...], words: list[LabelWord], *, causal: bool) -> None:
+    options_type: ClassVar[type[VerbalizerOptions]]
+    title: ClassVar[str]
+    description: ClassVar[str]
+    reads: ClassVar[Reads] = "words"
+    """Which part of the model answers: its whole language head, the head without its vocabulary product, or only its body."""
+    shared: ClassVar[bool] = False
+    """One object serves all templates, whatever stands before their masks."""
+    rates: ClassVar[tuple[float, float, float]] = (5e-3, 1e-3, 1e-3)
+    """Learning rates of the kind's own parameters that learn for hidden sizes up to 512, up to 1024, and above."""
+
+    module: nn.Module | None = None
+    words: Sequence[LabelWord] = ()
+    mask_counts: tuple[int, ...] = (1,)
+    contexts: tuple[Context, ...] = (1,)
+    """The prompts that have to be read; what is taken from rows never changes them."""
+
+    def __init__(self, options: Any, labels: tuple[str, ...], tokenizer: Any, *, causal: bool, leading_space: bool) -> None:
+        self.options = options
         self.labels = labels
-        self.words = words
         self.causal = causal
 
-    @cached_property
-    def mask_counts(self) -> tuple[int, ...]:
-        """Distinct numbers of tokens among the words, ascending: a prompt is encoded once for each."""
-        return tuple(sorted({len(word.token_ids) for word in self.words}))
-
-    @cached_property
-    def token_ids(self) -> list[int]:
-        """Vocabulary ids whose logits are needed, each once, ascending."""
-        return sorted({token for word in self.words for token in word.token_ids})
-
     @property
-    def needs_normalizer(self) -> bool:
-        """Whether logits of different contexts are added up or compared, so that each needs its own log-sum-exp taken off."""
-        return len(self.mask_counts) > 1 or (self.causal and self.mask_counts[-1] > 1)
+    def needs_fit(self) -> bool:
+        """Whether training rows have to be read before this verbalizer can score at all."""
+        return False
 
-    @cached_property
-    def contexts(self) -> tuple[Context, ...]:
-        """The prompts that have to be read to score every word.
+    def prepare(self, loaded: LoadedModel) -> None:
+        """Makes the kind's own parameters, on the model's device, in `module`. Random numbers are torch's global ones."""
 
-        A number is that many masks (for a causal model 1: the next token). A row of tokens, causal only, is the beginning of one or
-        more words, appended to the prompt so that their later tokens can be read behind it.
-        """
-        if not self.causal or self.mask_counts == (1,):
-            return self.mask_counts
-        wanted = {word.token_ids[:-1] for word in self.words}
-        return tuple(sorted(c for c in wanted if not any(other != c and other[: len(c)] == c for other in wanted)))
+    def fit(self, readings: Iterable[tuple[Reading, Tensor]]) -> None:
+        """Takes what the kind needs from training rows: readings of batches with their classes [B]; called without gradients."""
 
-    def context_of(self, word: LabelWord) -> Context:
-        """The context in which `word` is read."""
-        count = len(word.token_ids)
-        if count in self.contexts:
-            return count
-        return next(c for c in self.contexts if not isinstance(c, int) and c[: count - 1] == word.token_ids[:-1])
+    def scores(self, reading: Reading) -> Tensor:
+        """Scores of the classes, [B, C]; their log_softmax is the class log-probabilities."""
+        raise NotImplementedError
 
-    def word_scores(self, logits: Mapping[Any, Tensor], normalizers: Mapping[Any, Tensor] | None) -> Tensor:
-        """Score of each word: the sum over its tokens of their logits at its masks, normalised when `normalizers` are given.
+    def state(self) -> dict[str, Tensor]:
+        """What was trained or taken from rows, by name; empty when the options say everything."""
+        return {} if self.module is None else dict(self.module.state_dict())
 
-        Args:
-            logits: by context: [B, M, W], W in the order of `token_ids`.
-            normalizers: by context: [B, M], the log-sum-exp over the whole vocabulary.
-
-        Returns:
-            [B, number of words].
-        """
-        index = {token: i for i, token in enumerate(self.token_ids)}
-        scores = []
-        for word in self.words:
-            context, count = self.context_of(word), len(word.token_ids)
-            columns = torch.tensor([index[token] for token in word.token_ids], device=logits[context].device)
-            rows = torch.arange(count, device=columns.device)
-            score = logits[context][:, rows, columns].sum(dim=1)
-            scores.append(score if normalizers is None else score - normalizers[context][:, :count].sum(dim=1))
-        return torch.stack(scores, dim=1)
-
-    def class_scores_of_words(self, word_scores: Tensor) -> Tensor:
-        """Weighted mean over the words of each class. word_scores: [B, number of words]; returns [B, C]."""
-        return word_scores @ self._shares.to(word_scores)
-
-    def class_scores(self, logits: Mapping[Any, Tensor], normalizers: Mapping[Any, Tensor] | None = None) -> Tensor:
-        """Scores of the classes, [B, C]; their log_softmax is the class log-probabilities. Shapes as in `word_scores`."""
-        if not self.needs_normalizer:
-            normalizers = None
-        return self.class_scores_of_words(self.word_scores(logits, normalizers))
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Puts back what `state` gave; names and shapes have been compared already."""
+        if self.module is not None:
+            self.module.load_state_dict(state)
 
     def diagnose(self) -> list[str]:
-        """Warnings about words that work, but not as one might think; plain sentences."""
+        """Warnings about options that work, but not as one might think; plain sentences."""
         return []
-
-    @cached_property
-    def _shares(self) -> Tensor:
-        """[number of words, C]: each word's share in its class; every column sums to 1."""
-        shares = torch.zeros(len(self.words), len(self.labels), dtype=torch.float32)
-        for i, word in enumerate(self.words):
-            shares[i, word.label] = word.weight
-        return shares / shares.sum(dim=0)

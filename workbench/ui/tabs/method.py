@@ -9,11 +9,13 @@ from typing import Any
 import gradio as gr
 
 from workbench.errors import WorkbenchError
-from workbench.methods import TunedRow, attach, check_method, method_info, method_names
+from workbench.methods import TunedRow, check_method, method_info, method_names
 from workbench.recipe import Recipe
+from workbench.serving.tuned import tune
 from workbench.ui import forms
 from workbench.ui.frame import Frame, Part
 from workbench.ui.markup import amount, esc, facts, heading, problem, sentence, table
+from workbench.ui.rows import dataset
 from workbench.ui.session import ready
 from workbench.ui.text import Words
 
@@ -36,12 +38,13 @@ def view(service: Any, recipe: Recipe) -> MethodView:
     """
     import torch
 
-    options = check_method(recipe.method)
+    check_method(recipe.method)
+    labels = dataset(recipe).labels
     loaded = service.pool.get(recipe.model)
     with torch.device("meta"):
         empty = type(loaded.model)(copy.deepcopy(loaded.model.config))
-        attached = attach(replace(loaded, model=empty, quantization="none"), options, keep_original=False, prompt=recipe.prompt)
-    return MethodView(attached.trainable_parameters, attached.total_parameters, attached.learning_rate, attached.explain())
+        tuned = tune(replace(loaded, model=empty, quantization="none", device=torch.device("meta")), recipe, labels)
+    return MethodView(tuned.trainable_parameters, tuned.total_parameters, tuned.learning_rate, tuned.explain())
 
 
 def view_html(shown: MethodView, t: Words) -> str:
