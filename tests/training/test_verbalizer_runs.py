@@ -50,4 +50,4 @@ def test_a_probe_moves_its_linear_map_alone_and_says_so(tmp_path: Path) -> None:
     assert plan["trainable_parameters"] == result["trainable_parameters"] == 2 * 32 + 2
     assert plan["learning_rate"] == 0.02 and any("linear probing" in note for note in plan["notes"])
     found = losses(tmp_path / "run")
-    assert sum(loss for _, loss in found[-4:]) < 0.8 * sum(loss for _, loss in found[:4])
+    assert sum(loss for _, loss in found[-4:]) < 0.9 * sum(loss for _, loss in found[:4])
