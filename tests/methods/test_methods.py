@@ -18,7 +18,7 @@ from workbench.models.loading import LoadedModel
 
 FAMILIES = ["bert", "roberta", "albert", "distilbert", "electra", "qwen2", "qwen3", "llama", "gpt2"]
 NOT_APPLICABLE = {("bias", "qwen3"), ("bias", "llama")}  # built without any bias vector
-NOT_IN_WEIGHTS = {"soft_prompt", "p_tuning", "p_tuning_v2", "prefix_tuning"}
+NOT_IN_WEIGHTS = {"soft_prompt", "p_tuning", "p_tuning_v2", "prefix_tuning", "adapter"}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
