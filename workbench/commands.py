@@ -16,7 +16,7 @@ from typing import Any
 from workbench.errors import RunError
 from workbench.recipe import ModelPart, load_recipe, preset_names, resolve_path
 from workbench.runs.service import RunService
-from workbench.runs.view import RunSummary
+from workbench.runs.view import RunSummary, last
 
 METRICS = ("accuracy", "macro_f1", "loss")
 RESULT_KEYS = (
@@ -129,6 +129,7 @@ def show(arguments: argparse.Namespace) -> dict[str, Any]:
         run_id = service.resolve(arguments.run)
         view = service.read(run_id)
         result, folder = service.result(run_id), service.store.folder(run_id)
+    learnt = last(view.events, "learnt")
     _say(view.recipe.to_yaml().rstrip())
     _say(f"{run_id}: {view.status}, step {view.step} of {view.total_steps}. {_figures(view.metrics)}")
     return {
@@ -142,6 +143,7 @@ def show(arguments: argparse.Namespace) -> dict[str, Any]:
         "metrics": view.metrics,
         "error": view.error,
         "result": result,
+        "learnt": {key: learnt[key] for key in ("what", "rows") if key in learnt},
         "recipe": view.recipe.model_dump(),
         "folder": str(folder),
     }

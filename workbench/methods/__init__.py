@@ -3,7 +3,8 @@
     registry.py   names, options, information for forms
     attached.py   what every attached method can do
     manifest.py   method.json beside saved weights: whose they are
-    soft.py       the mechanism of soft tokens
+    learnt.py     what a method learnt, as a table for a person
+    soft.py deep.py   the mechanisms of soft tokens and of deep prompts
     full.py head.py bias.py lora.py ...   the methods; a new file with `@register` is all a new method needs
 """
 

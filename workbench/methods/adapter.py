@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from workbench.errors import MethodError
 from workbench.methods.attached import Attached
+from workbench.methods.learnt import Learnt, per_layer
 from workbench.methods.manifest import hidden_size
 from workbench.methods.registry import Options, register
 from workbench.models.families.family import bare_model
@@ -133,6 +134,17 @@ class Adapter(Attached):
 
         self.adapters[name] = adapter
         self._handles += [first.register_forward_pre_hook(keep), last.register_forward_hook(add)]
+
+    def learnt(self, read_rows: Callable[[], object]) -> Learnt:
+        parts = dict(self.adapters.named_children())
+        for part in parts.values():
+            part.watched = []
+        try:
+            read_rows()
+            return per_layer("adapter_activation", list(parts), [list(part.watched) for part in parts.values()])
+        finally:
+            for part in parts.values():
+                part.watched = None
 
     def merge(self) -> nn.Module:
         raise MethodError(

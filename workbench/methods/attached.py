@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,6 +28,7 @@ from workbench.methods.registry import Options
 from workbench.prompts.verbalizers.verbalizer import Reads
 
 if TYPE_CHECKING:
+    from workbench.methods.learnt import Learnt
     from workbench.models.loading import LoadedModel
     from workbench.prompts.soft import SoftSlots
     from workbench.recipe import PromptPart
@@ -185,6 +187,14 @@ class Attached:
         self._original = {}
         self._release()
         return self.loaded.model
+
+    def learnt(self, read_rows: Callable[[], object]) -> Learnt | None:
+        """What was learnt, for a person to look at; None where there is nothing small enough to show.
+
+        Args:
+            read_rows: runs some real rows through the model, for methods whose effect only shows on text.
+        """
+        return None
 
     def explain(self) -> list[TunedRow]:
         """The model's parameters for the page, equal ones of different layers folded into one row."""

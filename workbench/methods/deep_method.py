@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from workbench.errors import MethodError
 from workbench.methods.attached import WEIGHTS_FILE, Attached, compare_states, read_weights
 from workbench.methods.deep import RANDOM_SPREAD, DeepPrompt, PairEncoder, PairTable
+from workbench.methods.learnt import Learnt, per_layer
 from workbench.methods.manifest import check_manifest, hidden_size, write_manifest
 from workbench.methods.soft import PEFT_WEIGHTS, label_words, ordinary_ids, write_peft_prompt
 from workbench.prompts.soft import without_soft
@@ -69,6 +71,17 @@ class DeepMethod(Attached):
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(state[name])
+
+    def learnt(self, read_rows: Callable[[], object]) -> Learnt:
+        self.deep.watched = []
+        try:
+            read_rows()
+            seen = self.deep.watched
+        finally:
+            self.deep.watched = None
+        layers = self.deep.layers
+        # Rows pass all layers in turn, so every `layers`-th figure is of the same layer.
+        return per_layer("prefix_attention", [f"{n}_prefix" for n in range(layers)], [seen[n::layers] for n in range(layers)])
 
     def save_final(self, folder: Path) -> None:
         """Writes the pairs alone: as peft's prefix tuning for causal models, else under their own name."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 
 from workbench.errors import MethodError, nearest
 from workbench.methods.attached import Attached, compare_states, read_weights
+from workbench.methods.learnt import Learnt
+from workbench.methods.learnt import update_norms as learnt_norms
 from workbench.methods.lora_weights import Fold, adapted_layers, dequantized, update_norms
 from workbench.methods.manifest import check_manifest, write_manifest
 from workbench.methods.registry import Options, register
@@ -170,6 +173,9 @@ class Lora(Attached):
     def norms(self) -> list[tuple[str, float, float]]:
         """By matrix: its name, the Frobenius norm of its update, and that norm's share of the matrix's own."""
         return update_norms(self._peft)
+
+    def learnt(self, read_rows: Callable[[], object]) -> Learnt:
+        return learnt_norms(self.norms())
 
     def fold(self) -> float:
         """Adds the update to the weights for faster answers, until `unfold`.

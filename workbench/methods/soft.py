@@ -10,6 +10,7 @@ quantized or not. The logits equal those of the same vectors passed through `inp
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 from workbench.errors import MethodError
 from workbench.methods.attached import WEIGHTS_FILE, Attached, compare_states, read_weights
+from workbench.methods.learnt import Learnt, nearest_words
 from workbench.methods.manifest import check_manifest, layer_count, write_manifest
 from workbench.models.families.family import bare_model
 from workbench.prompts.soft import SoftSlots
@@ -112,6 +114,9 @@ class SoftMethod(Attached):
         """The soft tokens as the model reads them, [n, E], without a gradient."""
         with torch.no_grad():
             return self.embedding.prompt().detach().clone()
+
+    def learnt(self, read_rows: Callable[[], object]) -> Learnt:
+        return nearest_words(self.vectors(), self.embedding.weight, self.loaded.tokenizer)
 
     def save_final(self, folder: Path) -> None:
         """Writes the vectors alone: in peft's format where peft has such a prompt, else beside what was trained of the model."""

@@ -42,6 +42,7 @@ __all__ = ["Control", "train_run"]
 
 OnEvent = Callable[[dict[str, Any]], None]
 LARGEST_CHECKPOINT_SHARE = 0.1
+ROWS_LOOKED_AT = 16
 
 
 def train_run(recipe: Recipe, folder: Path, control: Control, pool: ModelPool, *, on_event: OnEvent | None = None) -> dict[str, Any]:
@@ -264,6 +265,7 @@ class Trainer:
         write_folder(self.final, self.tuned.save_final)
         if self.progress.best_step == 0 and self.progress.step > 0:
             self.emit("note", text="No evaluation was better than the untrained model; the weights kept are those of step 0.")
+        self._tell_what_was_learnt()
         self.progress.peak_memory_bytes = max(self.progress.peak_memory_bytes, peak_memory_bytes(self.device))
         result = make_result(status, self.progress, self.tuned)
         self.emit("status", status=status)
@@ -272,6 +274,19 @@ class Trainer:
             write_result(self.folder, result)
             self.checkpoints.clear()
         return result
+
+    def _tell_what_was_learnt(self) -> None:
+        """Emits the method's table of what it learnt, looked at on the first training rows where it only shows on text."""
+        self.loaded.model.eval()
+        rows = list(range(min(ROWS_LOOKED_AT, self.objective.train_rows)))
+
+        def read_rows() -> None:
+            with torch.no_grad(), autocast(self.device, self.stepper.dtype):
+                self.objective.loss(rows)
+
+        learnt = self.attached.learnt(read_rows)
+        if learnt is not None:
+            self.emit("learnt", **learnt.to_json())
 
     def emit(self, kind: str, **content: Any) -> None:
         event = self.log.append(kind, **content)
