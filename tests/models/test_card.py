@@ -73,6 +73,14 @@ def test_memory_equals_the_loaded_footprint(tmp_path: Path, name: str, quantizat
     assert loaded.model.get_memory_footprint(return_buffers=False) == expected - scales
 
 
+def test_a_half_precision_card_leaves_the_default_type_of_other_threads_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(QWEN_7B | {"dtype": "float16"}))
+    set_to = []
+    monkeypatch.setattr(torch, "set_default_dtype", set_to.append)
+    model_card(str(tmp_path))
+    assert set(set_to) <= {torch.float32}
+
+
 def test_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(QWEN_7B | {"num_attention_heads": 0}))
     with pytest.raises(ModelError):

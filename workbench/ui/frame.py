@@ -74,7 +74,7 @@ class Frame:
 
         # One edit at a time, or two quick ones would both start from the same recipe and the first would be lost.
         return self.on(
-            event,
+            _heard(event),
             change,
             [self.draft, *inputs],
             [self.draft, self.summary, self.code],
@@ -195,6 +195,12 @@ def summary_html(recipe: Recipe, t: Words) -> str:
     method = t.get(f"methods.{name}.title", name)
     data = f"{_file(recipe.data.train)} \u00b7 {rows}"
     return f'<div class="pw-summary">{chips([recipe.model.path, data, prompt, method])}</div>'
+
+
+def _heard(event: Any) -> Any:
+    """The event, and for a text box also leaving it: gradio drops the first edit after the server filled a box, which may be a whole paste."""
+    box = getattr(event, "__self__", None)
+    return functools.partial(gr.on, [event, box.blur]) if isinstance(box, gr.Textbox) and event.event_name == "input" else event
 
 
 def _file(path: str) -> str:

@@ -15,19 +15,24 @@ from workbench.ui.tabs.train import newest
 from workbench.ui.text import Words, languages
 
 TABS = (model, data, prompt, method, train, try_it, runs)
-TAB_NAMES = ("model", "data", "prompt", "method", "train", "try_it", "runs")
 
 # gradio translates its own words ("drop a file here") by the browser's language; the page has a language of its own.
+# It also drops the first edit after the server filled a text box, which a paste is in whole; leaving the box for a moment tells it.
 HEAD = """<script>
 Object.defineProperty(navigator, "language", {{get: () => "{code}"}});
 Object.defineProperty(navigator, "languages", {{get: () => ["{code}"]}});
 document.documentElement.lang = "{code}";
+document.addEventListener("paste", ({{target}}) => setTimeout(() => target.matches("textarea, input") && (target.blur(), target.focus())));
 </script>"""
 
 PAPER = """() => {
     const dark = document.body.classList.toggle("dark");
     localStorage.setItem("prompt-workbench-paper", dark ? "dark" : "light");
 }"""
+
+KEPT_TAB = """kept => document.querySelector(`#tabs [data-tab-id="${CSS.escape(kept?.tab ?? "")}"]`)?.click()"""
+
+FILLED = """() => document.body.setAttribute("data-filled", "")"""
 
 LOAD = """() => {
     const kept = localStorage.getItem("prompt-workbench-paper");
@@ -89,23 +94,26 @@ def _remember(page: gr.Blocks, frame: Frame, parts: list[Part], browser: gr.Brow
     def load(kept: Any, watch: Watch) -> list[Any]:
         kept = kept if isinstance(kept, dict) else {}
         recipe = portable(recipe_of(restored(kept.get("draft"), frame.t.language)))
-        tab = kept.get("tab") if kept.get("tab") in TAB_NAMES else "model"
         run = kept.get("run")
         known = {summary.id: summary.status for summary in frame.service.runs()}
         seen = Watch(run if run in known else newest(frame.service))
         filled = [update for part in parts for update in part.fill(recipe)]
-        return [*frame.drawn(recipe), tab, seen, gr.update(selected=tab), *filled]
+        return [*frame.drawn(recipe), seen, True, *filled]
 
-    def keep(draft: dict[str, Any], tab: str, watch: Watch) -> dict[str, Any]:
-        return {"draft": draft, "tab": tab, "run": watch.run}
+    def keep(ready: bool, draft: dict[str, Any], tab: str, watch: Watch) -> Any:
+        # Before the first load the session holds defaults, which must not replace what the browser kept.
+        return {"draft": draft, "tab": tab, "run": watch.run} if ready else gr.skip()
 
-    outputs = [frame.draft, frame.summary, frame.code, frame.shown_tab, frame.watch, frame.tabs, *controls]
-    loaded = frame.on(page.load, load, [browser, frame.watch], outputs, "load")
+    ready = gr.State(False)
+    outputs = [frame.draft, frame.summary, frame.code, frame.watch, ready, *controls]
+    loaded = frame.on(page.load, load, [browser, frame.watch], outputs, "load", concurrency_id="edit", concurrency_limit=1)
     page.load(None, js=LOAD)
+    # In the browser, at once: an answer of the server would come after a person's first click and take them back.
+    page.load(None, inputs=[browser], js=KEPT_TAB)
+    loaded.then(None, js=FILLED)
     frame.refresh(loaded.then, parts)
-    # Written only after the first load, which would otherwise race with the defaults of a new session.
     for state, name in ((frame.draft, "draft"), (frame.shown_tab, "tab")):
-        frame.on(state.change, keep, [frame.draft, frame.shown_tab, frame.watch], [browser], f"keep_{name}")
+        frame.on(state.change, keep, [ready, frame.draft, frame.shown_tab, frame.watch], [browser], f"keep_{name}")
 
 
 def _header(t: Words) -> None:

@@ -168,11 +168,13 @@ def build(frame: Frame) -> Part:
         with gr.Row():
             with gr.Column(scale=1, min_width=250):
                 shots = gr.Number(label=t("train.shots"), info=t("train.shots_help"), minimum=0, precision=0, elem_id="train-shots")
-                validation = gr.Number(label=t("train.validation"), info=t("train.validation_help"), minimum=0, precision=0)
+                validation = gr.Number(
+                    label=t("train.validation"), info=t("train.validation_help"), minimum=0, precision=0, elem_id="train-validation"
+                )
                 epochs = gr.Number(label=t("train.epochs"), minimum=0.1, step=1, elem_id="train-epochs")
-                batch = gr.Number(label=t("train.batch_size"), minimum=1, precision=0)
-                rate = gr.Textbox(label=t("train.rate"), info=t("train.rate_help"), max_lines=1)
-                seed = gr.Number(label=t("train.seed"), info=t("train.seed_help"), minimum=0, precision=0)
+                batch = gr.Number(label=t("train.batch_size"), minimum=1, precision=0, elem_id="train-batch-size")
+                rate = gr.Textbox(label=t("train.rate"), info=t("train.rate_help"), max_lines=1, elem_id="train-rate")
+                seed = gr.Number(label=t("train.seed"), info=t("train.seed_help"), minimum=0, precision=0, elem_id="train-seed")
             with gr.Column(scale=3, min_width=420):
                 with gr.Row():
                     start = gr.Button(t("train.start"), variant="primary", elem_id="train-start", min_width=110)

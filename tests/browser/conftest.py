@@ -1,0 +1,75 @@
+"""The browser tests' shared home: one running page, headless Chromium, and people who come to the page and may not meet an error."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.app_process import AppProcess
+from tests.browser.person import Person
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Headless Chromium. Not for the whole session: its event loop would be in the way of other tests in this thread."""
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert program, "The browser tests need Chromium: `bash tests/run` installs it, or set CHROMIUM to its path."
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
+    """The page that most tests share; other tests may have trained on it before."""
+    app = AppProcess(tmp_path_factory.mktemp("browser") / "root")
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., AppProcess]]:
+    """Starts a page of the test's own: `start()`, `start(root)`, `start(root, "--flag", environment={...})`."""
+    started: list[AppProcess] = []
+
+    def begin(root: Path | None = None, *flags: str, environment: dict[str, str] | None = None) -> AppProcess:
+        started.append(AppProcess(root or tmp_path / "root", *flags, environment=environment))
+        return started[-1]
+
+    yield begin
+    for app in started:
+        app.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser, app: AppProcess) -> Iterator[Callable[..., Person]]:
+    """Opens the page for a new person with a browser of their own: `visit("zh")`, `visit("en", width=768, dark=True)`.
+    Afterwards nobody may have met a console error, a failed request or a request to another machine."""
+    people: list[Person] = []
+
+    def come(language: str = "en", *, to: AppProcess | None = None, width: int = 1280, height: int = 900, dark: bool = False) -> Person:
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, locale={"zh": "zh-CN"}.get(language, "en-GB"),
+            color_scheme="dark" if dark else "light", permissions=["clipboard-read", "clipboard-write"],
+        )
+        people.append(Person(context.new_page(), to or app, language))
+        return people[-1].open()
+
+    yield come
+    complaints = [complaint for person in people for complaint in person.complaints]
+    for person in people:
+        person.page.context.close()
+    assert not complaints, "\n".join(complaints)

@@ -1,0 +1,19 @@
+"""What a first visit and a reload show; nothing on the way may complain in the console or leave the machine."""
+
+import pytest
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_first_visit_shows_a_preset_that_could_be_trained_at_once(visit, language):
+    person = visit(language)
+    person.sees("summary", f"embedded:tiny-{language}").sees("model-card", f"tiny-{language}")
+    assert person.page.evaluate("document.documentElement.lang") == {"en": "en", "zh": "zh-CN"}[language]
+
+
+def test_a_pasted_template_counts_and_is_there_again_after_a_reload_in_either_language(visit):
+    person = visit("en")
+    person.tab("prompt").sees("preview", person.t("prompt.top")).paste("template-0", "My verdict : {text} It was [MASK] .")
+    person.sees("summary", "My verdict").sees("preview", "verdict")
+    person.reload().sees("summary", "My verdict").sees("preview", "verdict")
+    assert person.value("template-0") == "My verdict : {text} It was [MASK] ."
+    person.switch("zh").sees("summary", "My verdict").sees("preview", person.t("prompt.top"))
