@@ -65,8 +65,9 @@ class Person:
 
     def tab(self, name: str) -> Person:
         """Opens a tab by its name in the recipe of the page: model, data, prompt, method, train, try, runs ..."""
-        self.page.get_by_role("tab", name=self.t(f"{name}.tab"), exact=True).click()
-        expect(self.page.get_by_role("tab", name=self.t(f"{name}.tab"), exact=True)).to_have_attribute("aria-selected", "true", timeout=SECONDS * 1000)
+        tab = self.page.get_by_role("tab", name=self.t(f"{name}.tab"), exact=True)
+        tab.click()
+        expect(tab).to_have_attribute("aria-selected", "true", timeout=SECONDS * 1000)
         return self
 
     def choose(self, elem_id: str, option: str | re.Pattern[str]) -> Person:
@@ -133,7 +134,8 @@ class Person:
 
     def waits_for(self, elem_id: str, condition: str, seconds: float = SECONDS) -> Any:
         """Waits until a JavaScript function of the component's element gives something true; returns it."""
-        return self.page.wait_for_function(f"id => ({condition})(document.getElementById(id))", arg=elem_id, timeout=seconds * 1000).json_value()
+        found = self.page.wait_for_function(f"id => ({condition})(document.getElementById(id))", arg=elem_id, timeout=seconds * 1000)
+        return found.json_value()
 
     def picture(self, file: Path, *, whole: bool = True) -> None:
         """A screenshot for looking at."""

@@ -198,7 +198,7 @@ def summary_html(recipe: Recipe, t: Words) -> str:
 
 
 def _heard(event: Any) -> Any:
-    """The event, and for a text box also leaving it: gradio drops the first edit after the server filled a box, which may be a whole paste."""
+    """The event, and for a text box also leaving it: gradio drops the first edit after the server filled one, be it a whole paste."""
     box = getattr(event, "__self__", None)
     return functools.partial(gr.on, [event, box.blur]) if isinstance(box, gr.Textbox) and event.event_name == "input" else event
 
