@@ -16,7 +16,28 @@ def test_the_average_starts_at_the_first_value_and_stays_between_the_extremes():
 def test_long_curves_keep_their_first_and_last_point():
     figure = charts.curves([charts.Line("loss", range(10_001), range(10_001))], x="step")
     drawn = figure.data[0].x
-    assert len(drawn) <= charts.MOST_POINTS + 1 and drawn[0] == 0 and drawn[-1] == 10_000
+    assert len(drawn) <= charts.MOST_POINTS + 2 and drawn[0] == 0 and drawn[-1] == 10_000
+
+
+def test_the_average_is_the_recurrence_it_stands_for():
+    import random
+
+    chance = random.Random(1)
+    values = [chance.uniform(0, 3) for _ in range(1000)]
+    mean, mass, expected = 0.0, 0.0, []
+    for value in values:
+        mean, mass = 0.85 * mean + 0.15 * value, 0.85 * mass + 0.15
+        expected.append(mean / mass)
+    assert charts.smoothed(values) == pytest.approx(expected, rel=1e-9) and len(charts.smoothed([])) == 0
+
+
+def test_long_curves_keep_every_spike_of_a_stretch():
+    values = [1.0] * 100_000
+    for place, spike in ((17, 9.0), (50_003, -4.0), (99_990, 7.0)):
+        values[place] = spike
+    drawn = charts.curves([charts.Line("loss", range(100_000), values)], x="step").data[0]
+    shown = dict(zip(drawn.x.tolist(), drawn.y.tolist(), strict=True))
+    assert shown[17] == 9.0 and shown[50_003] == -4.0 and shown[99_990] == 7.0 and len(shown) <= charts.MOST_POINTS + 2
 
 
 def test_accuracy_is_drawn_from_nought_to_one():

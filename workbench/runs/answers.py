@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from workbench.errors import RunError
 from workbench.recipe import Recipe
 from workbench.runs.store import RunStore
-from workbench.runs.view import EventReader, last
+from workbench.runs.view import EventReader
 
 if TYPE_CHECKING:
     from workbench.models.pool import ModelPool
@@ -41,7 +41,7 @@ class Answers:
 
     def labels(self, run_id: str) -> tuple[str, ...]:
         """The labels in the order of the run's probabilities."""
-        plan = last(self._events.read(self._store.folder(run_id) / "events.jsonl"), "plan")
+        plan = self._events.read(self._store.folder(run_id) / "events.jsonl").last("plan")
         if plan.get("labels"):
             return tuple(plan["labels"])
         from workbench.data.dataset import load_splits

@@ -27,7 +27,7 @@ from workbench.runs.demo import check_demo, refuse_second_run
 from workbench.runs.faults import log_bug
 from workbench.runs.lab import Lab
 from workbench.runs.store import ACTIVE, RunStore, read_json
-from workbench.runs.view import EventReader, RunSummary, RunView, last, summary_of
+from workbench.runs.view import EventReader, RunSummary, RunView, summary_of
 
 if TYPE_CHECKING:
     from workbench.models.pool import ModelPool
@@ -102,8 +102,8 @@ class RunService:
             RunError: there is no such run.
         """
         record = self.store.record(run_id)
-        events = self._events.read(self.store.folder(run_id) / "events.jsonl")
-        plan, step, progress = last(events, "plan"), last(events, "train"), last(events, "progress")
+        log = self._events.read(self.store.folder(run_id) / "events.jsonl")
+        plan, step, progress, events = log.last("plan"), log.last("train"), log.last("progress"), log.since(since)
         return RunView(
             id=run_id,
             name=record.name,
@@ -116,8 +116,9 @@ class RunService:
             metrics=record.metrics,
             error=record.error,
             kind=record.kind,
-            events=[event for event in events if event["seq"] >= since],
+            events=events,
             next=max(since, events[-1]["seq"] + 1 if events else 0),
+            log=log,
         )
 
     def result(self, run_id: str) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class RunStore:
         self._guard = threading.RLock()
         self._lock = RootLock(self.root)
         self._database: Any = None
+        self._recipes: dict[Path, tuple[int, Recipe]] = {}
         if writable:
             self._take_root()
         try:
@@ -245,11 +246,18 @@ class RunStore:
                 self._insert(replace(record, key=None) if copied else record)
 
     def _read_recipe(self, run_id: str, file: str) -> Recipe:
+        """A page asks twice a second, and reading YAML costs more than drawing the run: read again only when the file has changed."""
+        path = self.folder(run_id) / file
         try:
-            content = yaml.safe_load((self.folder(run_id) / file).read_text(encoding="utf-8"))
+            changed = path.stat().st_mtime_ns
+            known = self._recipes.get(path)
+            if known is None or known[0] != changed:
+                content = yaml.safe_load(path.read_text(encoding="utf-8"))
+                known = self._recipes[path] = (changed, recipe_from(content, source=f"run {run_id}"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            self._recipes.pop(path, None)
             raise RunError(f"The recipe of run {run_id} cannot be read.", fix="Delete the run and train again.") from None
-        return recipe_from(content, source=f"run {run_id}")
+        return known[1]
 
     def _record_from_folder(self, run_id: str) -> RunRecord | None:
         folder = self.folder(run_id)

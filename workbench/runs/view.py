@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+from array import array
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,12 +30,50 @@ class RunSummary:
     kind: str = "train"
 
 
+@dataclass
+class Events:
+    """A log in memory, by kind and by number, so that a look at a long run costs what is new in it and no more. It only grows.
+
+    Attributes:
+        curve: step and loss of every training step, as arrays of whole and of real numbers.
+    """
+
+    file: int = 0
+    size: int = 0
+    all: list[dict[str, Any]] = field(default_factory=list)
+    by_kind: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    curve: tuple[array[int], array[float]] = field(default_factory=lambda: (array("q"), array("d")))
+
+    def extend(self, events: list[dict[str, Any]]) -> None:
+        """Takes in newer events."""
+        steps, losses = self.curve
+        for event in events:
+            self.by_kind.setdefault(str(event.get("kind")), []).append(event)
+            if event.get("kind") == "train" and isinstance(event.get("step"), int) and isinstance(event.get("loss"), float):
+                losses.append(event["loss"])
+                steps.append(event["step"])
+        self.all.extend(events)
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """Every event of a kind, oldest first."""
+        return self.by_kind.get(kind, [])
+
+    def last(self, kind: str) -> dict[str, Any]:
+        """The newest event of a kind, or an empty one."""
+        found = self.by_kind.get(kind)
+        return found[-1] if found else {}
+
+    def since(self, number: int) -> list[dict[str, Any]]:
+        """Events numbered `number` and up."""
+        return self.all[bisect_left(self.all, number, key=lambda event: event["seq"]) :]
+
+
 @dataclass(frozen=True)
 class RunView:
     """A run as it stands. `events` are those numbered `since` and up; `next` is the `since` to ask with next time.
 
-    A resumed run drops the events after its checkpoint and counts on from the highest number, so nothing is missed; steps that come a
-    second time replace the first.
+    `log` has them all, by kind. A resumed run drops the events after its checkpoint and counts on from the highest number, so nothing is
+    missed; steps that come a second time replace the first.
     """
 
     id: str
@@ -49,41 +89,36 @@ class RunView:
     next: int
     error: dict[str, Any] | None = None
     kind: str = "train"
-
-
-@dataclass
-class _Log:
-    file: int = 0
-    size: int = 0
-    events: list[dict[str, Any]] = field(default_factory=list)
+    log: Events = field(default_factory=Events, repr=False, compare=False)
 
 
 class EventReader:
     """Event logs, read from where the last read ended. Owned by a service; safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._logs: dict[Path, _Log] = {}
+        self._logs: dict[Path, Events] = {}
         self._guard = threading.Lock()
 
-    def read(self, path: Path) -> list[dict[str, Any]]:
-        """All whole events of a log, oldest first; a torn last line waits for its rest. Empty when there is no log."""
+    def read(self, path: Path) -> Events:
+        """All whole events of a log; a torn last line waits for its rest. Empty when there is no log."""
         with self._guard:
-            log = self._logs.setdefault(path, _Log())
+            log = self._logs.get(path) or Events()
             try:
                 status = path.stat()
             except OSError:
-                self._logs.pop(path)
-                return []
+                self._logs.pop(path, None)
+                return Events()
             if status.st_ino != log.file or status.st_size < log.size:  # cut back to a checkpoint
-                log.file, log.size, log.events = status.st_ino, 0, []
+                log = Events(file=status.st_ino)
+            self._logs[path] = log
             if status.st_size > log.size:
                 with open(path, "rb") as handle:
                     handle.seek(log.size)
                     fresh = handle.read()
                 whole = fresh[: fresh.rfind(b"\n") + 1]
-                log.events = [*log.events, *_parse(whole)]
+                log.extend(_parse(whole))
                 log.size += len(whole)
-            return log.events
+            return log
 
     def forget(self, path: Path) -> None:
         """Drops what is remembered of a log."""
@@ -91,17 +126,12 @@ class EventReader:
             self._logs.pop(path, None)
 
 
-def last(events: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    """The newest event of a kind, or an empty one."""
-    return next((event for event in reversed(events) if event.get("kind") == kind), {})
-
-
 def _parse(lines: bytes) -> list[dict[str, Any]]:
     events = []
     for line in lines.splitlines():
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(event, dict) and isinstance(event.get("seq"), int):
             events.append(event)

@@ -22,7 +22,7 @@ RESUMABLE = ("paused", "stopped", "interrupted", "failed")
 
 @dataclass(frozen=True)
 class TrainView:
-    """A run as the tab draws it. Steps and values are parallel lists; `buttons` says which of start, pause, resume, stop can be pressed."""
+    """A run as the tab draws it. Steps and losses are parallel arrays; `buttons` says which of the four can be pressed."""
 
     id: str
     name: str
@@ -33,7 +33,7 @@ class TrainView:
     epoch: float | None
     examples_per_second: float | None
     memory_bytes: float | None
-    train: tuple[list[int], list[float]]
+    train: tuple[Any, Any]
     evaluations: list[dict[str, Any]]
     labels: list[str]
     plan: dict[str, Any]
@@ -62,22 +62,19 @@ def view(service: Any, watch: Watch) -> TrainView | None:
 
 def draw(service: Any, run_id: str) -> TrainView:
     """A run with all of its events, and what a job answered, as a view."""
-    run = service.read(run_id, 0)
-    by_kind: dict[str, list[dict[str, Any]]] = {}
-    for event in run.events:
-        by_kind.setdefault(str(event.get("kind")), []).append(event)
-    steps, evaluations = by_kind.get("train", []), by_kind.get("evaluation", [])
-    plan = by_kind.get("plan", [{}])[-1]
-    latest = steps[-1] if steps else {}
-    notes = [str(note) for note in plan.get("notes", [])] + [str(event.get("text", "")) for event in by_kind.get("note", [])]
+    run = service.read(run_id, 1 << 60)
+    log = run.log
+    plan, latest, evaluations = log.last("plan"), log.last("train"), list(log.of("evaluation"))
+    notes = [str(note) for note in plan.get("notes", [])] + [str(event.get("text", "")) for event in log.of("note")]
+    seen = log.all[-1]["seq"] + 1 if log.all else 0
     return TrainView(
         id=run.id, name=run.name, status=run.status, step=run.step, total_steps=run.total_steps, seconds_left=run.seconds_left,
         epoch=latest.get("epoch"), examples_per_second=latest.get("examples_per_second"), memory_bytes=latest.get("memory_bytes"),
-        train=([event["step"] for event in steps], [event["loss"] for event in steps]),
+        train=charts.points(*log.curve),
         evaluations=evaluations, labels=list(plan.get("labels", [])), plan=plan, notes=notes,
         problem=(run.error.get("message", ""), run.error.get("fix", "")) if run.error else None,
-        buttons=buttons(run.status), watch=Watch(run.id, run.next, run.status), kind=run.kind,
-        doing=str(by_kind.get("progress", [{}])[-1].get("text", "")), result={} if run.kind == "train" else service.result(run.id),
+        buttons=buttons(run.status), watch=Watch(run.id, seen, run.status), kind=run.kind,
+        doing=str(log.last("progress").get("text", "")), result={} if run.kind == "train" else service.result(run.id),
     )
 
 
