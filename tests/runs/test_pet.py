@@ -10,6 +10,7 @@ from tests.tiny_runs import make_recipe
 from workbench.errors import RecipeError
 from workbench.runs.service import RunService
 
+UNTRAINED = ["zero_shot", "zero_shot_ensemble", "calibrated", "calibrated_ensemble"]
 TEMPLATES = ["{text} it was [MASK] .", "[MASK] . {text}"]
 
 
@@ -37,7 +38,7 @@ def test_the_report_has_a_line_for_everything(done):
     result = service.result(run_id)
     names = [row[0] for row in result["table"]["rows"]]
     trained = ["pattern", "pattern", "patterns", "ensemble", "distilled"]
-    assert names == ["zero_shot", "zero_shot_ensemble", *trained, "ipet_1", "ipet_ensemble", "ipet"]
+    assert names == [*UNTRAINED, *trained, "ipet_1", "ipet_ensemble", "ipet"]
     assert result["rows"] == {"labelled": 8, "unlabelled": 24, "validation": 12} and result["answers_with"] == "ipet"
     assert service.read(run_id).kind == "pet" and service.read(run_id).metrics["accuracy"] == result["table"]["rows"][-1][2]
     assert service.read(run_id).step == service.read(run_id).total_steps
@@ -84,7 +85,7 @@ def test_without_labelled_rows_the_untrained_templates_teach(tmp_path):
     run_id = service.submit(pet_recipe(tmp_path, shots=0, generations=2, seeds=1))
     assert service.wait(run_id, 120).status == "finished", service.read(run_id).error
     names = [row[0] for row in service.result(run_id)["table"]["rows"]]
-    assert names == ["zero_shot", "zero_shot_ensemble", "ipet_1", "ipet_2", "ipet_ensemble", "ipet"]
+    assert names == [*UNTRAINED, "ipet_1", "ipet_2", "ipet_ensemble", "ipet"]
     lines = (service.store.folder(run_id) / "rows" / "g1-p1-s13.jsonl").read_text().splitlines()
     assert Counter(json.loads(line)["label"] for line in lines) == {"pos": 5, "neg": 5}  # 10 in all, balanced
     service.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from workbench.runs.store import RunStore
 from workbench.runs.view import EventReader
 
 if TYPE_CHECKING:
+    from workbench.data.dataset import InputExample
     from workbench.models.pool import ModelPool
     from workbench.serving.predictor import Predictor
 
@@ -89,20 +91,44 @@ class Answers:
 
     def _make(self, run_id: str, base: bool) -> Predictor:
         from workbench.data.dataset import load_splits
-        from workbench.serving.predictor import Predictor
-        from workbench.serving.tuned import tune
 
         labels = self.labels(run_id)
         if base:
             recipe = self._store.recipe(run_id)
-            untuned = tune(self.pool.get(recipe.model), recipe, labels, method=False)
-            if untuned.needs_fit:
-                untuned.fit(load_splits(recipe.data).train.examples)
-            return Predictor(untuned.loaded, untuned, recipe, labels)
-        recipe, folder = self._store.answer_recipe(run_id), self.tuned_folder(run_id)
-        tuned = tune(self.pool.fresh(recipe.model), recipe, labels)
-        tuned.restore(folder)
-        return Predictor(tuned.loaded, tuned, recipe, labels)
+            return base_predictor(self.pool, recipe, labels, lambda: load_splits(recipe.data).train.examples)
+        return tuned_predictor(self.pool, self._store.answer_recipe(run_id), labels, self.tuned_folder(run_id))
+
+
+def base_predictor(pool: ModelPool, recipe: Recipe, labels: tuple[str, ...], rows: Callable[[], list[InputExample]]) -> Predictor:
+    """What answers with the recipe's prompt on its untouched model.
+
+    Args:
+        rows: training rows, read where the verbalizer takes something from them.
+    """
+    from workbench.serving.predictor import Predictor
+    from workbench.serving.tuned import tune
+
+    untuned = tune(pool.get(recipe.model), recipe, labels, method=False)
+    if untuned.needs_fit:
+        untuned.fit(rows())
+    return Predictor(untuned.loaded, untuned, recipe, labels)
+
+
+def tuned_predictor(pool: ModelPool, recipe: Recipe, labels: tuple[str, ...], folder: Path) -> Predictor:
+    """What answers with the weights that training left in `folder`, on a copy of the recipe's model.
+
+    Args:
+        labels: in the order of the training's probabilities.
+
+    Raises:
+        WorkbenchError: the weights are damaged or belong to another model.
+    """
+    from workbench.serving.predictor import Predictor
+    from workbench.serving.tuned import tune
+
+    tuned = tune(pool.fresh(recipe.model), recipe, labels)
+    tuned.restore(folder)
+    return Predictor(tuned.loaded, tuned, recipe, labels)
 
 
 def check_trainable(recipe: Recipe) -> None:

@@ -55,7 +55,7 @@ class Job:
         self._fresh: list[float] = []
         self._reported = 0.0
 
-    def run(self, work: Work) -> dict[str, Any]:
+    def work(self, function: Work) -> dict[str, Any]:
         """The job's result, kept in result.json; without its figures when it was stopped.
 
         Raises:
@@ -63,7 +63,7 @@ class Job:
         """
         try:
             with plain_memory_errors():
-                result = self._result_of(work)
+                result = self._result_of(function)
             self.emit("status", status=result["status"])
             return result
         except WorkbenchError as error:
@@ -117,12 +117,14 @@ class Job:
             then: called while the cell's `final/` holds the best weights.
             keep: leave `final/` there.
         """
-        from workbench.training.trainer import train_run
+        return self.run(name, recipe.replace({"job": None, "pet": None}), then, text=text, keep=keep)
 
-        plain = recipe.replace({"job": None, "pet": None})
+    def run(self, name: str, recipe: Recipe, then: Then | None = None, *, text: str = "", keep: bool = False) -> dict[str, Any]:
+        """A cell that does whatever a recipe asks for, a job within this job or a training; arguments and answer as `train`."""
+        from workbench.runs.jobs import run_job
 
         def make(folder: Path) -> dict[str, Any]:
-            result = train_run(plain, folder, self.control, self.pool, on_event=lambda event: self._heard(event, text or name))
+            result = run_job(recipe, folder, self.control, self.pool, on_event=lambda event: self._heard(event, text or name))
             if result["status"] != "finished":
                 raise JobStopped
             return then(folder, result) if then else result
@@ -161,13 +163,13 @@ class Job:
         if self._on_event is not None:
             self._on_event(event)
 
-    def _result_of(self, work: Work) -> dict[str, Any]:
+    def _result_of(self, function: Work) -> dict[str, Any]:
         with plain_disk_errors():
             if not (self.folder / "recipe.yaml").exists():
                 replace_file(self.folder / "recipe.yaml", self.recipe.to_yaml())
             self.emit("status", status="running")
         try:
-            answer = work(self)
+            answer = function(self)
         except JobStopped:
             return {"status": "stopped", "kind": self.recipe.kind, "seconds": round(self.seconds, 3)}
         result = {"status": "finished", "kind": self.recipe.kind, **answer, "seconds": round(self.seconds, 3)}
@@ -190,6 +192,8 @@ class Job:
     def _heard(self, event: dict[str, Any], text: str) -> None:
         if event.get("kind") == "train":
             self.say(f"{text}: step {event['step']}, loss {event['loss']:.4f}")
+        elif event.get("kind") == "progress":
+            self.say(f"{text}: {event['done']}/{event['total']} {event['text']}")
         elif event.get("kind") == "status" and event.get("status") in ("paused", "running"):
             self.emit("status", status=event["status"])
 

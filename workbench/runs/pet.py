@@ -11,6 +11,7 @@ validation rows measure and choose nothing, so the report's figures are those of
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from workbench.data.soft_labels import PREFIX, columns_of, write_labelled, write
 from workbench.errors import DataError
 from workbench.prompts.ensemble import (
     choose_teachers,
+    contextual_calibration,
     draw_pseudo_labelled,
     draw_without_labels,
     ensemble_scores,
@@ -34,14 +36,15 @@ from workbench.prompts.ensemble import (
     soft_labels,
 )
 from workbench.recipe import Recipe
+from workbench.runs.answers import base_predictor, tuned_predictor
 from workbench.runs.job import Job
 from workbench.runs.store import ANSWER, write_whole
-from workbench.serving.classifier import PromptClassifier
-from workbench.serving.tuned import tune
+from workbench.serving.predictor import Predictor
 from workbench.training.classification import SMALLEST_PROBABILITY
-from workbench.training.folder import link_files, write_folder
+from workbench.training.folder import copy_files, write_folder
 from workbench.training.metrics import classification_metrics
 
+CONTENT_FREE = ("", "N/A")
 COLUMNS = ["what", "template", "accuracy", "accuracy_std", "macro_f1", "loss", "models"]
 
 
@@ -53,6 +56,13 @@ class Member:
     seed: int
     pool: Tensor
     validation: Tensor
+    content_free: Tensor | None = None
+
+    def calibrated(self) -> Member:
+        """The same with the template's own preference for a label taken out."""
+        assert self.content_free is not None
+        fair = [contextual_calibration(scores, self.content_free) for scores in (self.pool, self.validation)]
+        return Member(self.pattern, self.seed, *fair)
 
 
 class Pet:
@@ -82,6 +92,8 @@ class Pet:
         self.job.note(f"{len(self.train)} labelled, {len(self.pool)} unlabelled and {len(self.validation)} validation rows.")
         untrained, weights = self._zero_shot()
         report: list[dict[str, Any]] = [self._mean_line("zero_shot", untrained), self._line("zero_shot_ensemble", untrained, weights)]
+        fair = [member.calibrated() for member in untrained]
+        report += [self._mean_line("calibrated", fair), self._line("calibrated_ensemble", fair, weights)]
         members, final = untrained, "zero-shot"
         if self.train:
             members = [self._member(0, pattern, seed, self.train) for pattern in range(len(self.templates)) for seed in self.seeds]
@@ -101,21 +113,24 @@ class Pet:
 
     def _zero_shot(self) -> tuple[list[Member], list[float]]:
         def make(folder: Path) -> dict[str, Any]:
-            loaded = self.job.pool.get(self.recipe.model)
             found = []
             for pattern in range(len(self.templates)):
                 self.job.halt()
                 self.job.say(f"template {pattern + 1}, untrained")
-                classifier = PromptClassifier(loaded, self._prompt(pattern), self.labels)
-                classifier.fit(self.train)
-                parts = {"train": self.train, "pool": self.pool, "validation": self.validation}
-                found.append({name: _scores(classifier, examples) for name, examples in parts.items()})
+                alone = self.recipe.replace({"prompt.templates": [self.templates[pattern]]})
+                untrained = base_predictor(self.job.pool, alone, self.labels, lambda: self.train)
+                empty = [InputExample(text, dict.fromkeys(self.recipe.data.columns, text), None) for text in CONTENT_FREE]
+                parts = {"train": self.train, "pool": self.pool, "validation": self.validation, "content_free": empty}
+                found.append({name: _scores(untrained, examples) for name, examples in parts.items()})
             return {"templates": found}
 
         found = self.job.cell("zero-shot", make, text="templates, untrained")["templates"]
         accuracies = [self._accuracy(scores["train"], self.train) if self.train else None for scores in found]
         members = [
-            Member(pattern, 0, torch.tensor(scores["pool"]), self._validation(scores["validation"])) for pattern, scores in enumerate(found)
+            Member(
+                pattern, 0, torch.tensor(scores["pool"]), self._validation(scores["validation"]), torch.tensor(scores["content_free"])
+            )
+            for pattern, scores in enumerate(found)
         ]
         return members, pattern_weights(accuracies, self.options.weighting)
 
@@ -127,8 +142,8 @@ class Pet:
         recipe = self._recipe(file, {"prompt": self._prompt(pattern).model_dump(), "training.epochs": epochs, "training.seed": seed})
 
         def look(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
-            classifier = self._tuned(recipe, folder / "final")
-            scores = {"pool": _scores(classifier, self.pool), "validation": _scores(classifier, self.validation)}
+            tuned = self._tuned(recipe, folder / "final")
+            scores = {"pool": _scores(tuned, self.pool), "validation": _scores(tuned, self.validation)}
             return scores | {"rows": len(examples), "steps": result["steps"]}
 
         about = f"template {pattern + 1}, seed {seed}" + (f", generation {generation}" if generation else "")
@@ -214,15 +229,13 @@ class Pet:
         write_labelled(file, examples)
         return file
 
-    def _tuned(self, recipe: Recipe, folder: Path) -> PromptClassifier:
-        tuned = tune(self.job.pool.fresh(recipe.model), recipe, self.labels)
-        tuned.restore(folder)
-        return tuned.classifier
+    def _tuned(self, recipe: Recipe, folder: Path) -> Predictor:
+        return tuned_predictor(self.job.pool, recipe, self.labels, folder)
 
     def _keep(self, name: str) -> None:
         """Leaves the distilled weights, and the recipe under which they answer, as the run's own."""
         source = self.job.cell_folder(name) / "final"
-        write_folder(self.job.folder / "final", lambda staging: link_files(source, staging))
+        write_folder(self.job.folder / "final", lambda staging: copy_files(source, staging))
         recipe = Recipe.model_validate(yaml.safe_load((self.job.cell_folder(name) / "recipe.yaml").read_text(encoding="utf-8")))
         answering = self.recipe.replace({"prompt": recipe.prompt.model_dump(), "method": recipe.method})
         write_whole(self.job.folder / ANSWER, answering.to_yaml())
@@ -274,9 +287,7 @@ class Pet:
         }
 
 
-def _scores(classifier: PromptClassifier, examples: list[InputExample]) -> list[list[float]]:
+def _scores(predictor: Predictor, examples: list[InputExample]) -> list[list[float]]:
     """Log-probabilities [N][C]; six decimals, so that a remembered cell is the same as a fresh one and not larger than it need be."""
-    if not examples:
-        return []
-    probabilities = classifier.predict(examples).double().clamp_min(SMALLEST_PROBABILITY)
-    return [[round(value, 6) for value in row] for row in probabilities.log().tolist()]
+    rows = predictor.probabilities([example.fields for example in examples])
+    return [[round(math.log(max(p, SMALLEST_PROBABILITY)), 6) for p in row] for row in rows]

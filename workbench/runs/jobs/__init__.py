@@ -15,13 +15,14 @@ page's queue, `train RECIPE` on the command line, the rebuilt index. The keys be
 run is made. A recipe with a `pet` part is a run of kind `pet`. Anything else is of kind `train`. Queue, events.jsonl, pause, stop,
 resume, interruption, deletion and idempotency keys are those of every run.
 
-**Working.** The function gets a `Job` (runs/job.py): recipe, options, folder, control, pool, and three ways to work.
+**Working.** The function gets a `Job` (runs/job.py): recipe, options, folder, control, pool, and these ways to work.
 
 - `job.cell(name, make)` returns what `make(folder)` returned (JSON), the first time by calling it in `cells/NAME/`, ever after from
   `cells/NAME/cell.json`, also after a stop, a kill or a resume. So everything a job does stands in cells whose content depends on
   the recipe alone; what is between them has to be cheap and is done again.
 - `job.train(name, recipe, then)` is a cell that trains a recipe by `train_run` with the job's control, so that pause and stop reach its
   steps; a killed training goes on from its checkpoints. `then(folder, result)` gives the cell's content while the weights are there.
+- `job.run(name, recipe, then)` is a cell that does what any recipe asks for, also another job.
 - `job.halt()` between the pieces of a long cell: waits while paused, ends the job when stop was asked for. `job.say(text)` for progress.
 
 **Answering.** The returned object becomes result.json with `status`, `kind`, `seconds` (of all cells) added. `metrics` (accuracy,
@@ -136,7 +137,7 @@ def run_job(recipe: Recipe, folder: Path, control: Control, pool: ModelPool, *, 
     finished = _finished(folder)
     if finished is not None:
         return finished
-    return Job(recipe, _options(entry, recipe), folder, control, pool, on_event).run(entry.work)
+    return Job(recipe, _options(entry, recipe), folder, control, pool, on_event).work(entry.work)
 
 
 def _entry(kind: str) -> _Kind:
