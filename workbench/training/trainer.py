@@ -284,7 +284,7 @@ class Trainer:
             with torch.no_grad(), autocast(self.device, self.stepper.dtype):
                 self.objective.loss(rows)
 
-        learnt = self.attached.learnt(read_rows)
+        learnt = self.tuned.attached.learnt(read_rows) if self.tuned.attached is not None else None
         if learnt is not None:
             self.emit("learnt", **learnt.to_json())
 
