@@ -1,0 +1,194 @@
+"""The cells of a board: which paradigm, method, number of examples and seed; and one cell from training to its figures."""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.data.dataset import InputExample
+from workbench.errors import WorkbenchError
+from workbench.paradigms.paradigm import Answerer, OnEvent, Task, find_paradigm, paradigm_names
+from workbench.paradigms.split import cell_data
+from workbench.recipe import Recipe
+from workbench.training.control import Control
+
+if TYPE_CHECKING:
+    from workbench.models.pool import ModelPool
+
+ALL = "all"
+RAPL = Path("/sys/class/powercap")
+SECONDS_BETWEEN_MEMORY_LOOKS = 0.05
+SMALL_BATCH, ROWS_FOR_SMALL_BATCHES = 8, 100
+WARM_UP_ROWS = 4
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model of a board. `shots` are rows per class, 0 for none, None for all."""
+
+    paradigm: str
+    method: str
+    shots: int | None
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """A name for a folder."""
+        shots = ALL if self.shots is None else self.shots
+        return re.sub(r"[^a-z0-9_.-]", "-", f"{self.paradigm}-{self.method}-{shots}-{self.seed}".lower())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a board compares.
+
+    Args:
+        shots: training rows per class, 0 for none, None for all that are left.
+        seeds: one board line each; they draw validation rows, training rows, initial weights and batches.
+        methods: paradigm -> its methods.
+        test, validation: rows held out, at most.
+        rows_seen: training rows that a language model goes through in one cell, at least one epoch and at most `most_epochs`.
+        evaluations: times that validation is looked at during such a training.
+    """
+
+    shots: tuple[int | None, ...]
+    seeds: tuple[int, ...]
+    methods: dict[str, tuple[str, ...]]
+    test: int
+    validation: int
+    rows_seen: int
+    most_epochs: int
+    evaluations: int
+
+    def cells(self) -> list[Cell]:
+        """Every cell, seed by seed, so that whole curves are there after the first; a method that nothing random enters runs once."""
+        found = []
+        for number, seed in enumerate(self.seeds):
+            for shots in self.shots:
+                for name in (name for name in paradigm_names() if name in self.methods):
+                    for method in self.methods[name]:
+                        repeats = number == 0 or find_paradigm(name).repeats(method)
+                        if repeats and shots in find_paradigm(name).shots(method, self.shots):
+                            found.append(Cell(name, method, shots, seed))
+        return found
+
+
+def task_of(cell: Cell, recipe: Recipe, plan: Plan, rows: Path, pool_rows: dict[str, Any]) -> Task:
+    """The task of a cell: the board's recipe over the cell's own rows, with as much training as the plan allows.
+
+    Args:
+        rows: folder with the pool and validation files of the cell's seed.
+        pool_rows: what `write_rows` said about them.
+    """
+    data = cell_data(recipe.data, rows, shots=cell.shots or None, seed=cell.seed, validation=pool_rows["validation"])
+    given = sum(min(size, cell.shots or size) for size in pool_rows["per_class"].values())
+    training = recipe.training
+    batch = min(training.batch_size, SMALL_BATCH) if given < ROWS_FOR_SMALL_BATCHES else training.batch_size
+    epochs = min(plan.most_epochs, max(1.0, plan.rows_seen / given))
+    steps = math.ceil(epochs * math.ceil(given / batch))
+    changes = {
+        "name": cell.name,
+        "data": data.model_dump(),
+        "training": training.model_copy(update={"epochs": epochs, "batch_size": batch, "seed": cell.seed}).model_dump(),
+        "job": None,
+    }
+    changes["training"]["evaluate_every"] = max(1, math.ceil(steps / plan.evaluations))
+    return Task(recipe.replace(changes), cell.method, zero_shot=cell.shots == 0)
+
+
+def run_cell(
+    cell: Cell, task: Task, test: Sequence[InputExample], folder: Path, control: Control, pool: ModelPool, on_event: OnEvent | None = None
+) -> dict[str, Any] | None:
+    """Trains a cell and measures it on the test rows; None when it was stopped, `refused` with a sentence when it cannot be done.
+
+    The test rows come in only once the model is trained, saved and opened again from its files: what is measured is what is kept.
+    """
+    kind = find_paradigm(cell.paradigm)
+    started, cpu, energy = time.perf_counter(), time.process_time(), energy_joules()
+    try:
+        with memory_watch() as memory:
+            figures = kind.fit(task, folder, control, pool, on_event)
+        if figures is None:
+            return None
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
+        used = None if energy is None else round((energy_joules() or 0.0) - energy, 3)
+        answers = ask(kind.open(task, folder, pool), test)
+    except WorkbenchError as error:
+        return {"cell": asdict(cell), "refused": {"message": error.message, "fix": error.fix}}
+    return {
+        "cell": asdict(cell),
+        "rows": 0 if task.zero_shot else len(task.splits.train),
+        "validation_rows": len(task.splits.validation),
+        "labels": list(task.splits.labels),
+        "notes": list(task.splits.notes),
+        "seconds": round(seconds, 3),
+        "cpu_seconds": round(cpu_seconds, 3),
+        "energy_joules": used,
+        "peak_memory_bytes": memory.peak,
+        **asdict(figures),
+        **answers,
+    }
+
+
+def ask(answerer: Answerer, test: Sequence[InputExample]) -> dict[str, Any]:
+    """The test rows' answers: the label said, its probability, and how long a row took, the first few rows left out of the time."""
+    fields = [example.fields for example in test]
+    answerer.probabilities(fields[:WARM_UP_ROWS])
+    started = time.perf_counter()
+    rows = answerer.probabilities(fields)
+    milliseconds = (time.perf_counter() - started) * 1000 / len(fields)
+    said = [max(range(len(row)), key=row.__getitem__) for row in rows]
+    return {
+        "predicted": [answerer.labels[number] for number in said],
+        "confidence": [round(row[number], 4) for row, number in zip(rows, said, strict=True)],
+        "milliseconds_per_row": round(milliseconds, 4),
+    }
+
+
+@dataclass
+class _Memory:
+    peak: int = 0
+
+
+@contextmanager
+def memory_watch() -> Iterator[_Memory]:
+    """The most memory that the process held while the block ran, libraries and all: bytes resident, looked at 20 times a second."""
+    import psutil
+
+    process, memory, done = psutil.Process(), _Memory(), threading.Event()
+
+    def look() -> None:
+        while True:
+            memory.peak = max(memory.peak, process.memory_info().rss)
+            if done.wait(SECONDS_BETWEEN_MEMORY_LOOKS):
+                return
+
+    watcher = threading.Thread(target=look, name="memory", daemon=True)
+    watcher.start()
+    try:
+        yield memory
+    finally:
+        done.set()
+        watcher.join()
+
+
+def energy_joules(root: Path = RAPL) -> float | None:
+    """What the processor packages have used since the machine started, by Intel's and AMD's RAPL counters; None where the machine
+    does not tell, as most containers do not. It counts everything that runs on the machine."""
+    total = 0.0
+    packages = [folder for folder in sorted(root.glob("intel-rapl:*")) if folder.name.count(":") == 1]
+    if not packages:
+        return None
+    for folder in packages:
+        try:
+            total += int((folder / "energy_uj").read_text()) / 1e6
+        except (OSError, ValueError):
+            return None
+    return total

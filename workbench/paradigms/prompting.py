@@ -1,0 +1,63 @@
+"""Pre-training, prompt, prediction: the recipe's template and label words, untouched or tuned.
+
+`zero_shot` asks the model as it came. `hard_prompt` tunes all its weights under the fixed template, which is PET's training of one
+pattern (Schick & Schuetze 2021). Every other name is a tuning method: lora, soft_prompt, p_tuning, ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.methods import method_names
+from workbench.paradigms.paradigm import Figures, OnEvent, Paradigm, Task, register
+from workbench.paradigms.tuned import TunedText, fit_recipe, method_options, validation_figures, weight_bytes
+from workbench.recipe import Recipe
+from workbench.training.control import Control
+
+if TYPE_CHECKING:
+    from workbench.models.pool import ModelPool
+
+ZERO_SHOT, HARD_PROMPT = "zero_shot", "hard_prompt"
+
+
+@register
+class Prompting(Paradigm):
+    """The task is put into the words that the model was trained on."""
+
+    name = "prompting"
+    methods = (ZERO_SHOT, HARD_PROMPT, "lora")
+
+    def knows(self, method: str) -> bool:
+        return method in self.known()
+
+    def known(self) -> list[str]:
+        return [ZERO_SHOT, HARD_PROMPT, *(name for name in method_names() if name != "full")]
+
+    def shots(self, method: str, shots: Sequence[int | None]) -> list[int | None]:
+        if method == ZERO_SHOT:
+            return [number for number in shots if number == 0]
+        return super().shots(method, shots)
+
+    def repeats(self, method: str) -> bool:
+        return method != ZERO_SHOT
+
+    def fit(self, task: Task, folder: Path, control: Control, pool: ModelPool, on_event: OnEvent | None = None) -> Figures | None:
+        if task.method != ZERO_SHOT:
+            return fit_recipe(prompt_recipe(task), folder, control, pool, on_event)
+        answerer = self.open(task, folder, pool)
+        parameters = list(answerer.predictor.loaded.model.parameters())
+        validation = validation_figures(answerer, task.splits.validation.examples)
+        return Figures(0, sum(p.numel() for p in parameters), weight_bytes(parameters), validation)
+
+    def open(self, task: Task, folder: Path, pool: ModelPool) -> TunedText:
+        if task.method != ZERO_SHOT:
+            return TunedText.open(prompt_recipe(task), folder, pool)
+        return TunedText.untouched(task.recipe, task.splits.labels, pool)
+
+
+def prompt_recipe(task: Task) -> Recipe:
+    """The recipe with the task's tuning method."""
+    method = {"name": "full"} if task.method == HARD_PROMPT else method_options(task.recipe, task.method)
+    return task.recipe.replace({"method": method})

@@ -1,0 +1,85 @@
+"""A board's run folder, read at any time: the report over the cells that are done, and the model behind each of them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import RunError, nearest
+from workbench.runs.jobs import check_job
+from workbench.runs.jobs.board import ROWS, plan_of, seed_folder, test_set
+
+if TYPE_CHECKING:
+    from workbench.models.pool import ModelPool
+    from workbench.paradigms import Answerer
+    from workbench.recipe import Recipe
+
+MODELS_KEPT = 8
+
+
+def read_board(recipe: Recipe, folder: Path) -> dict[str, Any] | None:
+    """The report over the finished cells of a board's run folder; None before the rows are set aside."""
+    from workbench.paradigms.board import board_report
+
+    rows = _content(folder, ROWS)
+    if rows is None:
+        return None
+    plan = plan_of(recipe, check_job(recipe))
+    outcomes = [outcome for cell in plan.cells() if (outcome := _content(folder, cell.name)) is not None]
+    return board_report(plan, test_set(rows), outcomes)
+
+
+class BoardModels:
+    """Opened cells of boards, the newest few kept. Owned by whoever shows boards; safe to use from several threads."""
+
+    def __init__(self, pool: ModelPool) -> None:
+        self.pool = pool
+        self._kept: OrderedDict[tuple[Path, str], Answerer] = OrderedDict()
+        self._guard = threading.RLock()
+
+    def open(self, recipe: Recipe, folder: Path, name: str) -> Answerer:
+        """The model of the cell called `name`.
+
+        Raises:
+            RunError: there is no such cell, it is not done, or its model was not kept.
+        """
+        with self._guard:
+            key = (folder, name)
+            if key not in self._kept:
+                self._kept[key] = open_cell(recipe, folder, name, self.pool)
+                while len(self._kept) > MODELS_KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+
+def open_cell(recipe: Recipe, folder: Path, name: str, pool: ModelPool) -> Answerer:
+    """As `BoardModels.open`, a model of one's own."""
+    from workbench.paradigms import find_paradigm
+    from workbench.paradigms.cells import task_of
+
+    plan = plan_of(recipe, check_job(recipe))
+    cells = {cell.name: cell for cell in plan.cells()}
+    rows, outcome = _content(folder, ROWS), _content(folder, name) if name in cells else None
+    if name not in cells:
+        raise RunError(f"The board has no cell '{name}'.", fix=nearest(name, cells))
+    if rows is None or outcome is None:
+        raise RunError(f"The cell '{name}' is not done yet.", fix="Wait for it, or let the board go on.")
+    if "refused" in outcome:
+        raise RunError(outcome["refused"]["message"], fix=outcome["refused"]["fix"])
+    cell, place = cells[name], folder / "cells" / name
+    if cell.shots != 0 and not (place / "final").is_dir():
+        raise RunError(f"The model of the cell '{name}' was not kept.", fix="Choose one of the first seed, or set keep_models to all.")
+    task = task_of(cell, recipe, plan, seed_folder(folder / "cells" / ROWS, cell.seed), rows["seeds"][str(cell.seed)])
+    return find_paradigm(cell.paradigm).open(task, place, pool)
+
+
+def _content(folder: Path, name: str) -> dict[str, Any] | None:
+    """What a finished cell holds."""
+    try:
+        return json.loads((folder / "cells" / name / "cell.json").read_text(encoding="utf-8"))["content"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
