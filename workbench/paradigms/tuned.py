@@ -37,10 +37,14 @@ class TunedText:
         Raises:
             WorkbenchError: the folder's weights are missing, damaged or those of another model.
         """
-        from workbench.serving.predictor import open_predictor
+        from workbench.methods import attach, check_method
+        from workbench.serving.predictor import Predictor
 
         plan = next(event for event in EventLog(folder / "events.jsonl").read() if event["kind"] == "plan")
-        return cls(open_predictor(pool.fresh(recipe.model), recipe, tuple(plan["labels"]), folder / "final"))
+        loaded = pool.fresh(recipe.model)
+        attached = attach(loaded, check_method(recipe.method), keep_original=False)
+        attached.restore(folder / "final")
+        return cls(Predictor(loaded, attached, recipe, tuple(plan["labels"])))
 
     @classmethod
     def untouched(cls, recipe: Recipe, labels: tuple[str, ...], pool: ModelPool) -> TunedText:
