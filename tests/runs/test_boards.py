@@ -147,7 +147,7 @@ def test_a_method_that_cannot_work_is_refused_and_the_others_go_on(recipe, tmp_p
     words = {"kind": "manual", "words": {"pos": ["unheard"], "neg": ["of"]}}
     wrong = recipe.replace({"prompt.verbalizer": words, "job": JOB | {"seeds": 1}})
     report = run_job(wrong, tmp_path, Control(), ModelPool())["board"]
-    assert {cell["paradigm"] for cell in report["refused"]} == {"prompting"} and "unheard" in report["refused"][0]["message"]
+    assert {cell["paradigm"] for cell in report["refused"]} == {"prompting"} and "does not know the word" in report["refused"][0]["message"]
     assert {line["paradigm"] for line in report["lines"]} == {"classical", "from_scratch"}
 
 
