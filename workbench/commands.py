@@ -13,7 +13,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import RunError
+from workbench.errors import RunError, SettingsError
 from workbench.recipe import ModelPart, load_recipe, preset_names, resolve_path
 from workbench.runs.service import RunService
 from workbench.runs.view import RunSummary, last
@@ -168,6 +168,18 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
     return answer
 
 
+def board(arguments: argparse.Namespace) -> dict[str, Any]:
+    """board RECIPE [--shots 0,8,all] [--seeds N]: queue, follow, answer with the table and the whole report."""
+    recipe = load_recipe(arguments.recipe, dict(arguments.assignments))
+    job: dict[str, Any] = dict(recipe.job) if recipe.kind == "board" else {"kind": "board"}
+    if arguments.shots is not None:
+        job["shots"] = [_shots(part) for part in arguments.shots.split(",")]
+    if arguments.seeds is not None:
+        job["seeds"] = arguments.seeds
+    with _service(arguments, writable=True) as service:
+        return _follow(service, service.submit(recipe.replace({"job": job})))
+
+
 def bench(arguments: argparse.Namespace) -> dict[str, Any]:
     """bench [--quick] [--only P2,P10] [--out DIR]: every comparison of `workbench.bench`, as a table, JSON and a picture."""
     from workbench.bench.report import measure_all
@@ -267,6 +279,14 @@ def _cell_text(value: Any) -> str:
 
 def _row(summary: RunSummary) -> dict[str, Any]:
     return {"run": summary.id, **{name: value for name, value in asdict(summary).items() if name != "id"}}
+
+
+def _shots(text: str) -> int | str:
+    """A number of examples as the board takes it; anything but `all` and whole numbers is refused."""
+    text = text.strip()
+    if text != "all" and not text.isdigit():
+        raise SettingsError(f"--shots {text} is not a number of examples.", fix="Give whole numbers and all, such as 0,8,32,all.")
+    return text if text == "all" else int(text)
 
 
 def _figures(metrics: dict[str, Any]) -> str:

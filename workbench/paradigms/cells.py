@@ -54,7 +54,7 @@ class Plan:
         seeds: one board line each; they draw validation rows, training rows, initial weights and batches.
         methods: paradigm -> its methods.
         test, validation: rows held out, at most.
-        rows_seen: training rows that a language model goes through in one cell, at least one epoch and at most `most_epochs`.
+        rows_seen: training rows that a language model goes through in one cell, within `least_epochs` and `most_epochs`.
         evaluations: times that validation is looked at during such a training.
     """
 
@@ -64,7 +64,8 @@ class Plan:
     test: int
     validation: int
     rows_seen: int
-    most_epochs: int
+    least_epochs: float
+    most_epochs: float
     evaluations: int
 
     def cells(self) -> list[Cell]:
@@ -91,7 +92,7 @@ def task_of(cell: Cell, recipe: Recipe, plan: Plan, rows: Path, pool_rows: dict[
     given = sum(min(size, cell.shots or size) for size in pool_rows["per_class"].values())
     training = recipe.training
     batch = min(training.batch_size, SMALL_BATCH) if given < ROWS_FOR_SMALL_BATCHES else training.batch_size
-    epochs = min(plan.most_epochs, max(1.0, plan.rows_seen / given))
+    epochs = min(plan.most_epochs, max(plan.least_epochs, plan.rows_seen / given))
     steps = math.ceil(epochs * math.ceil(given / batch))
     changes = {
         "name": cell.name,

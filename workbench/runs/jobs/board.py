@@ -26,8 +26,9 @@ class BoardOptions(JobOptions):
     paradigms: dict[str, list[str]] | None = Field(None, description="Paradigm -> methods; empty takes each paradigm's usual ones.")
     test: int = Field(400, ge=10, description="Rows held out to measure every cell on.")
     validation: int = Field(200, ge=0, description="Rows held out, per seed, to choose and to stop on.")
-    rows_seen: int = Field(1500, ge=1, description="Training rows a language model goes through per cell; an epoch at least.")
-    most_epochs: int = Field(20, ge=1, description="Epochs a language model trains at most, however few the rows.")
+    rows_seen: int = Field(1500, ge=1, description="Training rows a language model goes through per cell, as far as the epochs allow.")
+    least_epochs: float = Field(1.0, gt=0, description="Epochs a language model trains at least; under 1 it sees a part of the rows.")
+    most_epochs: float = Field(20.0, gt=0, description="Epochs a language model trains at most, however few the rows.")
     evaluations: int = Field(4, ge=1, description="Looks at the validation rows while a language model trains.")
     keep_models: Literal["all", "first_seed"] = Field("all", description="Which cells can be opened afterwards.")
 
@@ -81,9 +82,12 @@ def plan_of(recipe: Recipe, options: BoardOptions) -> Plan:
     shots = sorted({None if number == "all" else number for number in options.shots}, key=lambda number: (number is None, number or 0))
     seeds = tuple(recipe.training.seed + number for number in range(options.seeds))
     methods = {name: tuple(chosen) for name, chosen in methods_of(options).items()}
+    # fmt: off
     plan = Plan(
-        tuple(shots), seeds, methods, options.test, options.validation, options.rows_seen, options.most_epochs, options.evaluations
+        tuple(shots), seeds, methods, options.test, options.validation,
+        options.rows_seen, options.least_epochs, options.most_epochs, options.evaluations,
     )
+    # fmt: on
     if not plan.cells():
         raise RecipeError(
             "No method of this board can learn from these numbers of examples.", fix="Add 0 for zero-shot, or a number above."
