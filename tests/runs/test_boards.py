@@ -19,7 +19,8 @@ from workbench.runs.jobs import check_job, run_job
 from workbench.training.control import Control
 
 JOB = {
-    "kind": "board", "shots": [0, 4, "all"], "seeds": 2, "test": 12, "validation": 8, "rows_seen": 16, "least_epochs": 0.1, "most_epochs": 2, "evaluations": 1,
+    "kind": "board", "shots": [0, 4, "all"], "seeds": 2, "test": 12, "validation": 8,
+    "rows_seen": 16, "least_epochs": 0.1, "most_epochs": 2, "evaluations": 1,
     "paradigms": {"classical": ["naive_bayes", "linear_svm"], "from_scratch": ["textcnn"], "prompting": ["zero_shot", "bias"]},
 }  # fmt: skip
 
