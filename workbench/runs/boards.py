@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from workbench.models.pool import ModelPool
     from workbench.paradigms import Answerer
     from workbench.recipe import Recipe
+    from workbench.runs.service import RunService
 
 MODELS_KEPT = 8
 
@@ -32,24 +33,41 @@ def read_board(recipe: Recipe, folder: Path) -> dict[str, Any] | None:
     return board_report(plan, test_set(rows), outcomes)
 
 
+def board_of(service: RunService, run_id: str) -> dict[str, Any] | None:
+    """`read_board` of a run.
+
+    Raises:
+        RunError: there is no such run, or it is no board.
+    """
+    run = service.read(run_id, 1 << 30)
+    if run.kind != "board":
+        raise RunError(f"Run {run_id} is not a board.", fix="Choose a run of that kind.")
+    return read_board(run.recipe, service.store.folder(run_id))
+
+
+def open_model(service: RunService, models: BoardModels, run_id: str, name: str) -> Answerer:
+    """The model behind a cell of a run, kept open for the next question.
+
+    Raises:
+        RunError: there is no such run or cell, it is not done, or its model was not kept.
+    """
+    recipe = service.read(run_id, 1 << 30).recipe
+    return models.open(recipe, service.store.folder(run_id), name, service.pool)
+
+
 class BoardModels:
     """Opened cells of boards, the newest few kept. Owned by whoever shows boards; safe to use from several threads."""
 
-    def __init__(self, pool: ModelPool) -> None:
-        self.pool = pool
+    def __init__(self) -> None:
         self._kept: OrderedDict[tuple[Path, str], Answerer] = OrderedDict()
         self._guard = threading.RLock()
 
-    def open(self, recipe: Recipe, folder: Path, name: str) -> Answerer:
-        """The model of the cell called `name`.
-
-        Raises:
-            RunError: there is no such cell, it is not done, or its model was not kept.
-        """
+    def open(self, recipe: Recipe, folder: Path, name: str, pool: ModelPool) -> Answerer:
+        """As `open_cell`, or the one that was opened before."""
         with self._guard:
             key = (folder, name)
             if key not in self._kept:
-                self._kept[key] = open_cell(recipe, folder, name, self.pool)
+                self._kept[key] = open_cell(recipe, folder, name, pool)
                 while len(self._kept) > MODELS_KEPT:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
@@ -57,7 +75,11 @@ class BoardModels:
 
 
 def open_cell(recipe: Recipe, folder: Path, name: str, pool: ModelPool) -> Answerer:
-    """As `BoardModels.open`, a model of one's own."""
+    """The model of the cell called `name`.
+
+    Raises:
+        RunError: there is no such cell, it is not done, or its model was not kept.
+    """
     from workbench.paradigms import find_paradigm
     from workbench.paradigms.cells import task_of
 

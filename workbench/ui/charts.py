@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+import plotly.io as pio
+from plotly.offline import get_plotlyjs
 
 ACCENT, WARM, FAINT, INK, GRID = "#2f8f98", "#d9822b", "rgba(128,128,128,0.45)", "#8a867f", "rgba(128,128,128,0.18)"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Arial, 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
@@ -119,6 +122,90 @@ def smoothed(values: Sequence[float] | np.ndarray, weight: float = 0.85) -> np.n
         carried[block] = weight**BLOCK * carried[block - 1] + means[block - 1, -1]
     means += carried[:, None] * weight ** (places + 1)
     return means.ravel()[: len(given)] / (1 - weight ** np.arange(1, len(given) + 1, dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """One method's figure over the number of examples: value and standard deviation over seeds at each of `shots` ('0', '8', 'all')."""
+
+    name: str
+    shots: Sequence[str]
+    values: Sequence[float]
+    spreads: Sequence[float]
+    color: str
+    dash: str = "solid"
+
+
+def shot_places(shots: Sequence[str], everything: float) -> dict[str, float]:
+    """Where each number of examples stands on a logarithmic axis: 0 has a place of its own before the first, all comes last.
+
+    Args:
+        everything: rows per class that `all` amounts to.
+    """
+    numbers = [float(everything) if key == "all" else float(key) for key in shots]
+    positive = [number for number in numbers if number > 0]
+    first = math.log10(min(positive)) if positive else 0.0
+    return {key: math.log10(number) if number > 0 else first - 0.5 for key, number in zip(shots, numbers, strict=True)}
+
+
+def learning_curves(
+    lines: Sequence[LearningCurve], shots: Sequence[str], everything: float, *, x: str, chance: float, chance_name: str, all_name: str
+) -> go.Figure:
+    """Accuracy over examples per class with a band of one standard deviation over seeds."""
+    places = shot_places(shots, everything)
+    figure = go.Figure()
+    for line in lines:
+        xs = [places[key] for key in line.shots]
+        low = [value - spread for value, spread in zip(line.values, line.spreads, strict=True)]
+        high = [value + spread for value, spread in zip(line.values, line.spreads, strict=True)]
+        if any(line.spreads):
+            figure.add_scatter(
+                x=[*xs, *reversed(xs)], y=[*high, *reversed(low)], fill="toself", fillcolor=line.color, opacity=0.14, mode="none",
+                legendgroup=line.name, showlegend=False, hoverinfo="skip",
+            )  # fmt: skip
+        figure.add_scatter(
+            x=xs, y=list(line.values), name=line.name, mode="lines+markers", legendgroup=line.name,
+            line={"color": line.color, "width": 2.4, "dash": line.dash}, marker={"size": 7}, hovertemplate="%{y:.1%}",
+        )  # fmt: skip
+    _frame(figure, x)
+    figure.add_hline(y=chance, line={"color": FAINT, "dash": "dot", "width": 1.5}, annotation_text=chance_name, annotation_font_size=11)
+    names = [all_name if key == "all" else key for key in shots]
+    figure.update_xaxes(tickvals=[places[key] for key in shots], ticktext=names)
+    figure.update_yaxes(tickformat=".0%")
+    figure.update_layout(height=430, hovermode="x unified", legend={"y": -0.2, "yanchor": "top"}, margin={"b": 90})
+    return figure
+
+
+def intervals(
+    names: Sequence[str], values: Sequence[float], lows: Sequence[float], highs: Sequence[float], colors: Sequence[str]
+) -> go.Figure:
+    """One point per name with the bounds of its interval, the first on top."""
+    figure = go.Figure(
+        go.Scatter(
+            x=list(values), y=list(names), mode="markers", marker={"color": list(colors), "size": 10},
+            hovertemplate="%{x:.1%}<extra></extra>",
+            error_x={
+                "array": [high - value for value, high in zip(values, highs, strict=True)],
+                "arrayminus": [value - low for value, low in zip(values, lows, strict=True)],
+                "color": INK, "thickness": 1.5,
+            },
+        )
+    )  # fmt: skip
+    _frame(figure, "")
+    figure.update_xaxes(tickformat=".0%", title=None)
+    figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
+    figure.update_layout(height=max(170, 70 + 32 * len(names)))
+    return figure
+
+
+def library_script() -> str:
+    """plotly's JavaScript, for a page that stands by itself."""
+    return get_plotlyjs()
+
+
+def fragment(figure: go.Figure) -> str:
+    """A figure as HTML that needs `library_script` once before it and nothing from any network."""
+    return pio.to_html(figure, include_plotlyjs=False, full_html=False, config={"displaylogo": False})
 
 
 def _frame(figure: go.Figure, x: str) -> None:

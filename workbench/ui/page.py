@@ -10,11 +10,11 @@ from workbench.recipe import Recipe, load_recipe, parse_yaml, preset_names, reci
 from workbench.ui.frame import Frame, Part, summary_html
 from workbench.ui.markup import esc
 from workbench.ui.session import Watch, first_draft, portable, recipe_of, restored
-from workbench.ui.tabs import data, method, model, prompt, runs, train, try_it
+from workbench.ui.tabs import board, data, method, model, prompt, runs, train, try_it
 from workbench.ui.tabs.train import newest
 from workbench.ui.text import Words, languages
 
-TABS = (model, data, prompt, method, train, try_it, runs)
+TABS = (model, data, prompt, method, train, try_it, board, runs)
 
 # gradio translates its own words ("drop a file here") by the browser's language; the page has a language of its own.
 # It also drops the first edit after the server filled a text box, which a paste is in whole; leaving the box for a moment tells it.

@@ -1,0 +1,112 @@
+"""The board tab: its views over a real board of tiny models, its report, and its pictures."""
+
+import re
+import zipfile
+
+import pytest
+
+from tests.runs.test_boards import JOB
+from workbench.errors import RecipeError
+from workbench.paradigms import paradigm_names
+from workbench.runs.boards import BoardModels, board_of
+from workbench.ui import charts
+from workbench.ui.board_report import curves_picture, report_page, write_report, zip_report
+from workbench.ui.board_words import COLORS, disagreements_html, paradigms_html, significance_html, table_html, why_html
+from workbench.ui.session import Watch
+from workbench.ui.tabs import board
+from workbench.ui.text import Words
+
+T = Words("en")
+
+
+@pytest.fixture(scope="module")
+def run(service, tiny):
+    job = JOB | {"seeds": 2, "shots": [0, 4, "all"], "paradigms": {"classical": ["naive_bayes"], "prompting": ["zero_shot", "bias"]}}
+    run = service.submit(tiny.replace({"job": job}))
+    assert service.wait(run, 240).status == "finished"
+    return run
+
+
+def test_a_board_is_shown_as_it_stands(service, run):
+    shown = board.draw(service, run)
+    assert shown.done == shown.total == 10 and shown.report["done"] == 9 and shown.status == "finished"
+    assert board.view(service, shown.watch) is None and board.view(service, Watch(run)).id == run
+    assert "10" in board.status_html(shown, T) and dict(board.choices(service, T))
+    assert len(board.models_of(shown.report, T)) == 9
+    assert [name.partition("-")[0] for name in board.champions_of(shown.report, "all")] == ["classical", "prompting"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_number_and_every_paradigm_has_its_words(service, run, language):
+    t, report = Words(language), board_of(service, run)
+    html = table_html(report, "all", t)
+    assert html.count("<li>") == len(re.findall("<th ", html))
+    assert set(COLORS) == set(paradigm_names()) and paradigms_html(t).count("<section") == 4
+    assert board.detail_html(report, "all", t).count("pw-confusion") == 2
+    assert significance_html(report, "all", t).count("<p ") == 2
+
+
+def test_significance_is_told_in_words(service, run):
+    report = board_of(service, run)
+    pair = {"first": "classical", "second": "prompting", "only_first": 1, "only_second": 9, "difference": -0.2, "p": 0.001, "adjusted": 0.002}
+    told = significance_html(report | {"pairs": {"all": [pair]}}, "all", T)
+    assert "20.0 points" in told and "it is real" in told and told.index("Pre-training, prompt") < told.index("is better than")
+    assert "cannot be told from chance" in significance_html(report | {"pairs": {"all": [pair | {"adjusted": 0.4}]}}, "all", T)
+
+
+def test_disagreements_mark_who_is_right_and_escape_what_people_wrote(service, run):
+    report = board_of(service, run)
+    row = {"line": 3, "fields": {"text": "<b>{evil}</b>"}, "label": "pos", "answers": {"classical": "pos", "prompting": "neg"}}
+    html = disagreements_html(report | {"disagreements": {"all": [row]}}, "all", T)
+    assert html.count("pw-good") == 1 and html.count("pw-off") == 1 and "<b>{evil}" not in html and "&lt;b&gt;" in html
+
+
+def test_all_models_are_asked_at_once(service, run):
+    report = board_of(service, run)
+    names = board.champions_of(report, "all")
+    html = board.answers_html(service, BoardModels(), run, names, {"text": "the food was <lovely>"}, T)
+    assert html.count("<section") == 2 and html.count("pw-answer") == 2 and "<lovely>" not in html and "pw-reason" in html
+    assert "has no cell" in board.answers_html(service, BoardModels(), run, ["nothing"], {"text": "a"}, T)
+
+
+def test_the_controls_become_a_job():
+    job = board.job_of("0, 8\uff0call", 2, ["classical/naive_bayes", "prompting/lora"], "quick", T)
+    assert job["shots"] == [0, 8, "all"] and job["paradigms"] == {"classical": ["naive_bayes"], "prompting": ["lora"]} and job["seeds"] == 2
+    assert board.budget_of(job) == "quick" and board.budget_of({}) == "usual"
+    for shots, methods in (("eight", ["a/b"]), ("", ["a/b"]), ("8", [])):
+        with pytest.raises(RecipeError):
+            board.job_of(shots, 1, methods, "quick", T)
+    assert set(board.usual_methods()) <= {value for _, value in board.method_choices(T)}
+
+
+def test_the_report_stands_by_itself(service, run, tmp_path, tiny):
+    report = board_of(service, run)
+    page = report_page(report, tiny, T)
+    assert page.count("plotly.js v") == 1 and len(page) > 1_000_000
+    ours = page.replace(charts.library_script(), "")
+    assert len(ours) < 200_000 and not re.search(r'(src|href)="https?://', ours)
+    assert set(write_report(report, tiny, tmp_path / "out", T)) == {
+        "board.html", "board.csv", "cells.csv", "pairs.csv", "board.json", "curves.svg", "recipe.yaml",
+    }  # fmt: skip
+    assert (tmp_path / "out" / "board.csv").read_text().count("\n") == 1 + len(report["lines"])
+    assert (tmp_path / "out" / "cells.csv").read_text().count("\n") == 1 + report["done"]
+    with zipfile.ZipFile(zip_report(report, tiny, tmp_path / "board.zip", T)) as archive:
+        assert "board/board.html" in archive.namelist()
+
+
+def test_the_picture_holds_every_curve(service, run):
+    picture = curves_picture(board_of(service, run), T)
+    assert picture.startswith("<svg") and picture.count("<polyline") == 3 and "naive Bayes" in picture
+
+
+def test_nought_has_its_own_place_left_of_the_logarithms():
+    places = charts.shot_places(["0", "8", "80", "all"], 800)
+    assert places["80"] - places["8"] == pytest.approx(places["all"] - places["80"]) == pytest.approx(1)
+    assert places["0"] < places["8"]
+
+
+def test_reasons_are_coloured_where_they_stand():
+    from workbench.paradigms.paradigm import Reason, Why
+
+    html = why_html(Why("not <good>", [Reason(0, 3, -1.0), Reason(5, 9, 0.5)], [("good", 0.5)], "contribution"), T)
+    assert 'pw-against" style="--share:1.000" title="-1.000">not</mark> &lt;<mark' in html and ">good</mark>&gt;" in html

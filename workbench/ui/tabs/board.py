@@ -1,0 +1,376 @@
+"""Board: the same task by four paradigms, on the same rows; results appear as they come, and every model can be asked."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from workbench.errors import RecipeError, RunError, WorkbenchError
+from workbench.paradigms import find_paradigm, paradigm_names
+from workbench.recipe import Recipe
+from workbench.runs.boards import BoardModels, board_of, open_model
+from workbench.ui.board_report import confusions_html, curves_figure, intervals_figure, zip_report
+from workbench.ui.board_words import (
+    color,
+    disagreements_html,
+    line_name,
+    method_name,
+    notes_html,
+    paradigm_name,
+    paradigms_html,
+    shots_name,
+    significance_html,
+    table_html,
+    why_html,
+)
+from workbench.ui.frame import Frame, Part
+from workbench.ui.markup import bars, duration, esc, heading, problem, progress, sentence
+from workbench.ui.rows import dataset
+from workbench.ui.session import Watch, ready
+from workbench.ui.tabs.train import BUSY, buttons
+from workbench.ui.tabs.try_it import MOST_FIELDS, fields_of
+from workbench.ui.text import Words
+
+BUDGETS: dict[str, dict[str, Any]] = {
+    "quick": {"test": 200, "validation": 100, "rows_seen": 300, "least_epochs": 0.1, "most_epochs": 8, "evaluations": 1},
+    "usual": {"test": 400, "validation": 100, "rows_seen": 500, "least_epochs": 0.4, "most_epochs": 10, "evaluations": 2},
+    "full": {"test": 1000, "validation": 300, "rows_seen": 4000, "least_epochs": 3, "most_epochs": 20, "evaluations": 6},
+}
+USUAL_SHOTS = "0, 8, 32, 128, all"
+MOST_ASKED = 6
+
+
+@dataclass(frozen=True)
+class BoardView:
+    """A board as the tab draws it; `report` is None before the rows are set aside."""
+
+    id: str
+    name: str
+    status: str
+    done: int
+    total: int
+    seconds_left: float | None
+    doing: str
+    problem: tuple[str, str] | None
+    report: dict[str, Any] | None
+    recipe: Recipe
+    buttons: dict[str, bool]
+    watch: Watch = field(default_factory=Watch)
+
+
+def view(service: Any, watch: Watch) -> BoardView | None:
+    """The board in view, or None when nothing happened since it was drawn. Without one in view, the newest is taken."""
+    run_id = watch.run or newest(service)
+    if run_id is None:
+        return None
+    try:
+        new = service.read(run_id, max(watch.seen, 0))
+    except RunError:
+        return None
+    if run_id == watch.run and new.status == watch.mark and new.next == watch.seen:
+        return None
+    return draw(service, run_id)
+
+
+def draw(service: Any, run_id: str) -> BoardView:
+    """A board as it stands."""
+    run = service.read(run_id, 0)
+    doing = next((str(event.get("text", "")) for event in reversed(run.events) if event.get("kind") == "progress"), "")
+    return BoardView(
+        run.id, run.name, run.status, run.step, run.total_steps, run.seconds_left, doing,
+        (run.error.get("message", ""), run.error.get("fix", "")) if run.error else None,
+        board_of(service, run_id), run.recipe, buttons(run.status), Watch(run.id, run.next, run.status),
+    )  # fmt: skip
+
+
+def newest(service: Any) -> str | None:
+    """The board that is being worked on, else the newest one."""
+    boards = [run for run in service.runs() if run.kind == "board"]
+    active = next((run.id for run in boards if run.status in BUSY), None)
+    return active or (boards[0].id if boards else None)
+
+
+def choices(service: Any, t: Words) -> list[tuple[str, str]]:
+    """Every board, newest first."""
+    boards = [run for run in service.runs() if run.kind == "board"]
+    return [(f"{run.name} \u00b7 {t(f'status.{run.status}')} \u00b7 {run.id[-6:]}", run.id) for run in boards]
+
+
+def method_choices(t: Words) -> list[tuple[str, str]]:
+    """Every method of every paradigm as paradigm/method, the usual ones first."""
+    found = []
+    for name in paradigm_names():
+        kind = find_paradigm(name)
+        for method in [*kind.methods, *(other for other in kind.known() if other not in kind.methods)]:
+            found.append((f"{paradigm_name(name, t)} \u00b7 {method_name(method, t)}", f"{name}/{method}"))
+    return found
+
+
+def usual_methods() -> list[str]:
+    """What is chosen before anything is: every paradigm's own usual methods."""
+    return [f"{name}/{method}" for name in paradigm_names() for method in find_paradigm(name).methods]
+
+
+def job_of(shots: str, seeds: float, methods: list[str], budget: str, t: Words) -> dict[str, Any]:
+    """The recipe's `job` from the controls.
+
+    Raises:
+        RecipeError: a number of examples that is none, or no method.
+    """
+    numbers: list[int | str] = []
+    for part in (shots or "").replace("\uff0c", ",").split(","):
+        text = part.strip()
+        if text and text != "all" and not text.isdigit():
+            raise RecipeError(t("board.shots_wrong", text=text), fix=t("board.shots_fix", usual=USUAL_SHOTS))
+        numbers += [] if not text else ["all" if text == "all" else int(text)]
+    if not numbers or not methods:
+        raise RecipeError(t("board.nothing_chosen"), fix=t("board.nothing_chosen_fix"))
+    chosen: dict[str, list[str]] = {}
+    for entry in methods:
+        paradigm, _, method = entry.partition("/")
+        chosen.setdefault(paradigm, []).append(method)
+    return {"kind": "board", "shots": numbers, "seeds": int(seeds or 1), "paradigms": chosen, **BUDGETS[budget]}
+
+
+def status_html(shown: BoardView | None, t: Words) -> str:
+    """Status, progress and time left."""
+    if shown is None:
+        return sentence(t("board.empty"), "note")
+    left = t("train.left", time=duration(shown.seconds_left)) if shown.seconds_left is not None and shown.status == "running" else ""
+    cells = t("board.cells_done", done=shown.done, total=shown.total)
+    line = " \u00b7 ".join(part for part in (cells, left, shown.doing if shown.status == "running" else "") if part)
+    badge = f'<span class="pw-badge pw-status-{esc(shown.status)}">{esc(t(f"status.{shown.status}"))}</span>'
+    head = f'<div class="pw-runhead"><strong>{esc(shown.name)}</strong>{badge}<code>{esc(shown.id)}</code></div>'
+    trouble = problem(*shown.problem) if shown.problem else ""
+    return head + progress(shown.done / shown.total if shown.total else 0.0, line) + trouble
+
+
+def detail_html(report: dict[str, Any] | None, key: str | None, t: Words) -> str:
+    """Table, significance, confusion matrices and disagreements at one number of examples."""
+    if report is None or not key:
+        return ""
+    parts = (table_html, significance_html, confusions_html, disagreements_html)
+    return "".join(part(report, key, t) for part in parts) + notes_html(report, t)
+
+
+def models_of(report: dict[str, Any] | None, t: Words) -> list[tuple[str, str]]:
+    """Every cell that can be asked: paradigm, method, examples and seed."""
+    found = []
+    for line in report["lines"] if report else []:
+        for name in line["cells"]:
+            seed = t("board.seed", seed=name.rsplit("-", 1)[-1])
+            found.append((f"{line_name(line, t)} \u00b7 {shots_name(line['shots'], t)} \u00b7 {seed}", name))
+    return found
+
+
+def champions_of(report: dict[str, Any] | None, key: str | None) -> list[str]:
+    """The first seed's cell of every paradigm's champion at one number of examples."""
+    if report is None or not key:
+        return []
+    chosen = report["champions"].get(key, {})
+    return [line["cells"][0] for line in report["lines"] if line["shots"] == key and chosen.get(line["paradigm"]) == line["method"]]
+
+
+def answers_html(service: Any, models: BoardModels, run_id: str, names: list[str], fields: dict[str, str], t: Words) -> str:
+    """One card per model: its answer and which pieces of the text spoke for it."""
+    titles = {name: title for title, name in models_of(board_of(service, run_id), t)}
+    cards = []
+    for name in names[:MOST_ASKED]:
+        paradigm = name.partition("-")[0]
+        title = f'<h3 class="pw-heading">{esc(titles.get(name, name))}</h3>'
+        try:
+            answerer = open_model(service, models, run_id, name)
+            row = answerer.probabilities([fields])[0]
+            label = answerer.labels[max(range(len(row)), key=row.__getitem__)]
+            shares = bars(sorted(zip(answerer.labels, row, strict=True), key=lambda pair: -pair[1])[:5], winner=label)
+            body = f'<p class="pw-answer">{esc(label)}</p>{shares}{why_html(answerer.why(fields, label), t)}'
+        except WorkbenchError as error:
+            body = problem(error.message, error.fix)
+        cards.append(f'<section class="pw-card" style="border-top: 3px solid {color(paradigm)}">{title}{body}</section>')
+    return f'<div class="pw-duel">{"".join(cards)}</div>'
+
+
+def build(frame: Frame) -> Part:
+    """Lays out the tab and wires it."""
+    t = frame.t
+    with gr.Tab(t("board.tab"), id="board") as tab:
+        gr.HTML(sentence(t("board.lead")))
+        with gr.Accordion(t("board.four"), open=False):
+            gr.HTML(paradigms_html(t))
+        with gr.Row():
+            with gr.Column(scale=1, min_width=270):
+                budget = gr.Radio(_budgets(t), value="quick", label=t("board.budget"), info=t("board.budget_help"), elem_id="board-budget")
+                shots = gr.Textbox("0, 8, 32", label=t("board.shots"), info=t("board.shots_help"), max_lines=1, elem_id="board-shots")
+                seeds = gr.Number(1, label=t("board.seeds"), info=t("board.seeds_help"), minimum=1, precision=0, elem_id="board-seeds")
+                methods = gr.Dropdown(
+                    method_choices(t), value=usual_methods(), label=t("board.methods_label"), info=t("board.methods_help"),
+                    multiselect=True, elem_id="board-methods",
+                )  # fmt: skip
+                start = gr.Button(t("board.start"), variant="primary", elem_id="board-start")
+                with gr.Row():
+                    pause = gr.Button(t("train.pause"), interactive=False, elem_id="board-pause", min_width=70)
+                    resume = gr.Button(t("train.resume"), interactive=False, elem_id="board-resume", min_width=70)
+                    stop = gr.Button(t("train.stop"), interactive=False, elem_id="board-stop", min_width=70)
+                chosen = gr.Dropdown([], label=t("board.chosen"), info=t("board.chosen_help"), elem_id="board-chosen")
+            with gr.Column(scale=3, min_width=420):
+                status = gr.HTML(sentence(t("board.empty"), "note"), elem_id="board-status")
+                curves = gr.Plot(show_label=False, container=False, elem_id="board-curves")
+                detail_key = gr.Radio([], label=t("board.detail"), visible=False, elem_id="board-detail-shots")
+                points = gr.Plot(show_label=False, container=False, elem_id="board-intervals")
+        detail = gr.HTML(elem_id="board-detail")
+        asking = _ask_area(t)
+        with gr.Row():
+            export = gr.Button(t("board.export"), size="sm", elem_id="board-export")
+            download = gr.File(label=t("board.download"), visible=False, elem_id="board-download")
+        timer, watch, done = gr.Timer(1.0), gr.State(Watch()), gr.State(-1)
+    drawn = [watch, done, status, curves, detail_key, points, detail, asking.models, start, pause, resume, stop, chosen]
+    wiring = _Wiring(frame, drawn)
+    frame.on(timer.tick, wiring.poll, [frame.shown_tab, watch, done, detail_key], drawn, "board_poll", queue=True, concurrency_limit=None)
+    frame.on(start.click, wiring.begin, [frame.draft, watch, shots, seeds, methods, budget], drawn, "board_start", concurrency_limit=1)
+    for button, name in ((pause, "pause"), (resume, "resume"), (stop, "stop")):
+        frame.on(button.click, wiring.act(name), [watch, detail_key], drawn, f"board_{name}")
+    frame.on(chosen.input, wiring.choose, [chosen], drawn, "board_choose")
+    frame.on(detail_key.input, wiring.detail, [watch, detail_key], [points, detail, asking.models], "board_detail")
+    taken = frame.on(asking.example.click, wiring.example, [watch, asking.turn], [asking.turn, *asking.boxes], "board_example")
+    asked = ((asking.ask.click, "ask"), (asking.boxes[0].submit, "submit"), (taken.then, "example_answer"))
+    for event, name in asked:
+        given = [watch, asking.models, *asking.boxes]
+        frame.on(event, wiring.ask, given, [asking.answers], f"board_{name}", show_progress="minimal")
+    frame.on(export.click, wiring.export, [watch], [download], "board_export", show_progress="minimal")
+
+    def fill(recipe: Recipe) -> list[Any]:
+        job = recipe.job if recipe.kind == "board" else None
+        if job is None:
+            return [gr.skip()] * 4
+        names = [f"{name}/{method}" for name, listed in (job.get("paradigms") or {}).items() for method in listed]
+        numbers = ", ".join(str(number) for number in job.get("shots", USUAL_SHOTS.split(", ")))
+        return [numbers, job.get("seeds", 3), names or usual_methods(), budget_of(job)]
+
+    return Part("board", tab, [shots, seeds, methods, budget], fill, (wiring.look, [watch, detail_key], drawn))
+
+
+def budget_of(job: dict[str, Any]) -> str:
+    """The budget of a job, by the rows that it lets a language model see."""
+    rows = job.get("rows_seen", BUDGETS["usual"]["rows_seen"])
+    return next((name for name, options in BUDGETS.items() if rows <= options["rows_seen"]), "full")
+
+
+@dataclass
+class _Asking:
+    models: gr.Dropdown
+    boxes: list[gr.Textbox]
+    ask: gr.Button
+    example: gr.Button
+    answers: gr.HTML
+    turn: gr.State
+
+
+def _ask_area(t: Words) -> _Asking:
+    gr.HTML(heading(t("board.ask_title")) + sentence(t("board.ask_help")))
+    models = gr.Dropdown([], label=t("board.models"), multiselect=True, max_choices=MOST_ASKED, elem_id="board-models")
+    with gr.Row():
+        boxes = [
+            gr.Textbox(label=t("try.text"), placeholder=t("try.placeholder"), visible=i == 0, elem_id=f"board-text-{i}", scale=3)
+            for i in range(MOST_FIELDS)
+        ]
+        ask = gr.Button(t("try.ask"), variant="primary", elem_id="board-ask", min_width=90)
+        example = gr.Button(t("try.example"), elem_id="board-example", min_width=140)
+    return _Asking(models, boxes, ask, example, gr.HTML(elem_id="board-answers"), gr.State(0))
+
+
+class _Wiring:
+    """The tab's handlers over one service."""
+
+    def __init__(self, frame: Frame, drawn: list[Any]) -> None:
+        self.service, self.t, self.size = frame.service, frame.t, len(drawn)
+        self.models = BoardModels()
+
+    def updates(self, shown: BoardView, done: int, key: str | None) -> list[Any]:
+        """Everything that a view changes; what hangs on finished cells alone is drawn only when there are new ones."""
+        t, report = self.t, shown.report
+        count = report["done"] if report else 0
+        presses = [gr.update(interactive=shown.buttons[name]) for name in ("start", "pause", "resume", "stop")]
+        chosen = gr.update(choices=choices(self.service, t), value=shown.id)
+        if report is None or not report["lines"]:
+            empty = [None, gr.update(choices=[], visible=False), None, "", gr.update(choices=[], value=[])]
+            return [shown.watch, count, status_html(shown, t), *empty, *presses, chosen]
+        if count == done:
+            return [shown.watch, count, status_html(shown, t), *[gr.skip()] * 5, *presses, chosen]
+        known = [name for name in report["shots"] if any(line["shots"] == name for line in report["lines"])]
+        key = key if key in known else known[-1]
+        radio = gr.update(choices=[(shots_name(name, t), name) for name in known], value=key, visible=True)
+        return [shown.watch, count, status_html(shown, t), curves_figure(report, t), radio, *self._detail(report, key), *presses, chosen]
+
+    def poll(self, tab: str, watch: Watch, done: int, key: str | None) -> Any:
+        shown = view(self.service, watch) if tab == "board" else None
+        return gr.skip() if shown is None else self.updates(shown, done, key)
+
+    def look(self, watch: Watch, key: str | None) -> Any:
+        """The tab comes into view."""
+        run_id = watch.run if watch.run in {run.id for run in self.service.runs()} else newest(self.service)
+        return [gr.skip()] * self.size if run_id is None else self.updates(draw(self.service, run_id), -1, key)
+
+    def begin(self, draft: dict[str, Any], watch: Watch, shots: str, seeds: float, methods: list[str], budget: str) -> Any:
+        current = watch.run or newest(self.service)
+        if current and self.service.read(current, 1 << 30).status in BUSY:
+            raise RunError(self.t("board.busy"), fix=self.t("train.busy_fix"))
+        recipe = ready(draft).replace({"job": job_of(shots, seeds, methods, budget, self.t)})
+        return self.updates(draw(self.service, self.service.submit(recipe)), -1, None)
+
+    def act(self, name: str) -> Any:
+        def press(watch: Watch, key: str | None) -> Any:
+            run_id = self._board(watch)
+            getattr(self.service, name)(run_id)
+            return self.updates(draw(self.service, run_id), -1, key)
+
+        return press
+
+    def choose(self, run_id: str | None) -> Any:
+        return [gr.skip()] * self.size if not run_id else self.updates(draw(self.service, run_id), -1, None)
+
+    def detail(self, watch: Watch, key: str) -> list[Any]:
+        return self._detail(board_of(self.service, self._board(watch)), key)
+
+    def ask(self, watch: Watch, names: list[str], *texts: str) -> str:
+        run_id = self._board(watch)
+        fields = fields_of(self.service.read(run_id, 1 << 30).recipe)
+        given = {name: (text or "").strip() for name, text in zip(fields, texts, strict=False)}
+        if not any(given.values()) or not names:
+            raise RunError(self.t("board.no_question"), fix=self.t("board.no_question_fix"))
+        return answers_html(self.service, self.models, run_id, names, given, self.t)
+
+    def example(self, watch: Watch, turn: int) -> list[Any]:
+        recipe = self.service.read(self._board(watch), 1 << 30).recipe
+        examples = dataset(recipe).examples
+        picked = examples[(turn * 997 + 31) % len(examples)]
+        names = fields_of(recipe)
+        return [turn + 1, *(picked.fields.get(names[i], "") if i < len(names) else "" for i in range(MOST_FIELDS))]
+
+    def export(self, watch: Watch) -> Any:
+        run_id = self._board(watch)
+        report = board_of(self.service, run_id)
+        if report is None or not report["lines"]:
+            raise RunError(self.t("board.nothing_yet"), fix=self.t("board.nothing_yet_fix"))
+        folder = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()) / "boards"
+        file = zip_report(report, self.service.read(run_id, 1 << 30).recipe, folder / f"board-{run_id}.zip", self.t)
+        return gr.update(value=str(file), visible=True)
+
+    def _detail(self, report: dict[str, Any] | None, key: str) -> list[Any]:
+        if report is None:
+            return [None, "", gr.skip()]
+        models = gr.update(choices=models_of(report, self.t), value=champions_of(report, key)[:MOST_ASKED])
+        return [intervals_figure(report, key, self.t), detail_html(report, key, self.t), models]
+
+    def _board(self, watch: Watch) -> str:
+        if not watch.run:
+            raise RunError(self.t("board.none"), fix=self.t("board.empty"))
+        return watch.run
+
+
+def _budgets(t: Words) -> list[tuple[str, str]]:
+    return [(t(f"board.budgets.{name}"), name) for name in BUDGETS]
