@@ -21,8 +21,9 @@ from workbench.models.cloze import cloze_logits, hidden_at
 from workbench.prompts.encoding import Encoding, PromptEncoder
 from workbench.prompts.template import parse_template
 from workbench.prompts.verbalizers import Verbalizer, build_verbalizer, check_verbalizer
-from workbench.prompts.verbalizers.verbalizer import Context, Position
+from workbench.prompts.verbalizers.verbalizer import Context, Diagnosis, Position
 from workbench.prompts.verbalizers.words import WordVerbalizer
+from workbench.serving.calibration import Calibration, contentless, mean_log, skew
 
 if TYPE_CHECKING:
     from workbench.data.dataset import InputExample
@@ -53,6 +54,7 @@ class TemplateReading:
 
     def __init__(self, classifier: PromptClassifier, batch: Sequence[EncodedExample], template: int) -> None:
         self._classifier, self._batch, self._template = classifier, batch, template
+        self._hidden: dict[tuple[Position, bool], Tensor] = {}
 
     def logits(
         self, context: Context, token_ids: Sequence[int] | None, *, normalize: bool = False
@@ -66,10 +68,20 @@ class TemplateReading:
 
     def hidden(self, position: Position, *, transformed: bool) -> Tensor:
         """As `Reading.hidden`."""
-        encodings = self._encodings(1)
-        input_ids, attention_mask, _ = self._classifier.tensors(encodings)
-        positions = torch.tensor([[_place(encoding, position)] for encoding in encodings], device=input_ids.device)
-        return hidden_at(self._classifier.loaded, input_ids, attention_mask, positions, transformed=transformed).float()
+        if (position, transformed) not in self._hidden:
+            encodings = self._encodings(1)
+            input_ids, attention_mask, _ = self._classifier.tensors(encodings)
+            positions = torch.tensor([[_place(encoding, position)] for encoding in encodings], device=input_ids.device)
+            hidden = hidden_at(self._classifier.loaded, input_ids, attention_mask, positions, transformed=transformed)
+            self._hidden[position, transformed] = hidden.float()
+        return self._hidden[position, transformed]
+
+    def text_tokens(self) -> list[list[int]]:
+        """As `Reading.text_tokens`."""
+        return [
+            [token for span in encoding.spans if span.field is not None for token in encoding.input_ids[span.start : span.end]]
+            for encoding in self._encodings(self._classifier.verbalizers[self._template].contexts[0])
+        ]
 
     def _encodings(self, context: Context) -> list[Encoding]:
         place = self._classifier.plan.index((self._template, context))
@@ -116,6 +128,7 @@ class PromptClassifier:
             _encode(self.encoders[index], [dict.fromkeys(templates[index].fields, "")], context, [None])
         pad = loaded.tokenizer.pad_token_id
         self._pad_id: int = pad if pad is not None else loaded.tokenizer.eos_token_id or 0
+        self._calibration = Calibration(self)
 
     @property
     def verbalizer(self) -> Verbalizer:
@@ -163,14 +176,58 @@ class PromptClassifier:
         return tuple(example.probabilities.get(label, 0.0) for label in self.labels)
 
     def log_probabilities(self, batch: Sequence[EncodedExample]) -> Tensor:
-        """Class log-probabilities [B, C], differentiable; of several templates the log of the mean probability."""
-        by_template = []
-        for index, verbalizer in enumerate(self.verbalizers):
-            scores = verbalizer.scores(TemplateReading(self, batch, index)).float()
-            by_template.append(torch.log_softmax(scores, dim=-1))
-        if len(by_template) == 1:
-            return by_template[0]
-        return torch.logsumexp(torch.stack(by_template), dim=0) - math.log(len(by_template))
+        """Class log-probabilities [B, C], differentiable, not calibrated; of several templates the log of the mean probability."""
+        return _mean(self.template_log_probabilities(batch))
+
+    def template_log_probabilities(
+        self, batch: Sequence[EncodedExample], readings: Sequence[TemplateReading] | None = None
+    ) -> list[Tensor]:
+        """Class log-probabilities [B, C] of each template, not calibrated; from readings where there are some already."""
+        given = readings or self.read(batch)
+        pairs = zip(self.verbalizers, given, strict=True)
+        return [torch.log_softmax(verbalizer.scores(reading).float(), dim=-1) for verbalizer, reading in pairs]
+
+    def read(self, batch: Sequence[EncodedExample]) -> list[TemplateReading]:
+        """The readings of a batch, one per template; nothing is computed before a verbalizer asks."""
+        if torch.is_grad_enabled():
+            self.weights_changed()
+        return [TemplateReading(self, batch, template) for template in range(len(self.verbalizers))]
+
+    def weights_changed(self) -> None:
+        """Says that the model is not what it was, so that calibration is computed again."""
+        self._calibration.forget()
+
+    @property
+    def has_auxiliary_loss(self) -> bool:
+        """Whether the verbalizer trains on more than the log-likelihood of the classes."""
+        return type(self.verbalizer).auxiliary_loss is not Verbalizer.auxiliary_loss
+
+    def loss_terms(self, batch: Sequence[EncodedExample]) -> tuple[Tensor, Tensor]:
+        """Class log-probabilities [B, C] of a labelled batch, and the verbalizer's own mean term, a scalar, from the same readings.
+
+        A row with class probabilities instead of a label counts as one of its likeliest class.
+        """
+        readings = self.read(batch)
+        labels = torch.tensor([_class_of(example) for example in batch], device=self.loaded.device)
+        log_probabilities = _mean(self.template_log_probabilities(batch, readings))
+        terms = [v.auxiliary_loss(reading, labels) for v, reading in zip(self.verbalizers, readings, strict=True)]
+        given = [term for term in terms if term is not None]
+        return log_probabilities, torch.stack(given).mean() if given else log_probabilities.new_zeros(())
+
+    def prior(self) -> dict[str, float]:
+        """Label -> probability on content-free input, the mean over templates and inputs, before any calibration."""
+        with self._evaluating():
+            rows = contentless(self, self.verbalizer.options.content_free)
+        probabilities = mean_log(torch.cat(rows)).exp().tolist()
+        return dict(zip(self.labels, probabilities, strict=True))
+
+    def diagnose(self) -> list[Diagnosis]:
+        """What a person should know about the verbalizer on this model, the prior's skew included; not for one that has to be fitted."""
+        found = self.verbalizer.diagnose()
+        if any(diagnosis.code == "untrained" for diagnosis in found) or self.verbalizer.options.calibration != "none":
+            return found
+        skewed = skew(self.prior())
+        return [*found, *([skewed] if skewed else [])]
 
     def fit(self, examples: Sequence[InputExample], *, batch_size: int = 32) -> None:
         """Lets each verbalizer take what it needs from labelled examples, if it needs any; the model is read as it stands.
@@ -195,12 +252,20 @@ class PromptClassifier:
                     yield TemplateReading(self, batch, template), labels
 
     def predict(self, examples: Sequence[InputExample], *, batch_size: int = 32) -> Tensor:
-        """Class probabilities [N, C] on the CPU, in the order given; evaluated without gradients in batches of similar length."""
+        """Class probabilities [N, C] on the CPU, in the order given, calibrated if the verbalizer says so; evaluated without gradients in
+        batches of similar length."""
         result = torch.zeros(len(examples), len(self.labels), dtype=torch.float32)
         with self._evaluating():
+            offsets = self._calibration.offsets() if examples else None
             for indices, batch in self._batches(examples, batch_size):
-                result[indices] = self.log_probabilities(batch).exp().float().cpu()
+                log_probabilities = self._calibrated(batch, offsets) if offsets else self.log_probabilities(batch)
+                result[indices] = log_probabilities.exp().float().cpu()
         return result
+
+    def _calibrated(self, batch: Sequence[EncodedExample], offsets: list[Tensor]) -> Tensor:
+        """Class log-probabilities [B, C] less what each template says without a text, normalised again."""
+        pairs = zip(self.template_log_probabilities(batch), offsets, strict=True)
+        return _mean([torch.log_softmax(scores - offset, dim=-1) for scores, offset in pairs])
 
     def label_word_probabilities(self, examples: Sequence[InputExample], *, batch_size: int = 32) -> list[dict[str, float]]:
         """For each example, each label word's probability over the whole vocabulary; the mean over templates. Empty without words."""
@@ -269,6 +334,19 @@ def model_max_length(loaded: LoadedModel) -> int:
     if any(name in config.model_type for name in ("roberta", "camembert", "xlm")):
         positions -= (config.pad_token_id or 0) + 1
     return int(min(positions, loaded.tokenizer.model_max_length))
+
+
+def _mean(by_template: list[Tensor]) -> Tensor:
+    """Log of the mean probability over templates: of log-probabilities [B, C]."""
+    if len(by_template) == 1:
+        return by_template[0]
+    return torch.logsumexp(torch.stack(by_template), dim=0) - math.log(len(by_template))
+
+
+def _class_of(example: EncodedExample) -> int:
+    if example.label is not None or example.target is None:
+        return int(example.label or 0)
+    return max(range(len(example.target)), key=example.target.__getitem__)
 
 
 def _place(encoding: Encoding, position: Position) -> int:

@@ -49,7 +49,11 @@ class ClassificationObjective(Objective):
 
     def loss(self, rows: list[int]) -> torch.Tensor:
         examples = [self._encoded[row] for row in rows]
-        loss = class_loss(self.classifier.log_probabilities(examples), examples, self.training.temperature)
+        if self.classifier.has_auxiliary_loss:
+            log_probabilities, more = self.classifier.loss_terms(examples)
+            loss = class_loss(log_probabilities, examples, self.training.temperature) + len(rows) * more
+        else:
+            loss = class_loss(self.classifier.log_probabilities(examples), examples, self.training.temperature)
         if self._words is None:
             return loss
         # L = (1 - alpha) L_CE + alpha L_MLM (Schick & Schuetze 2021, equation 3), both means over rows, summed here.
@@ -71,6 +75,7 @@ class ClassificationObjective(Objective):
 
     def evaluate(self, batch_size: int) -> dict[str, Any]:
         examples = self.splits.validation.examples
+        self.classifier.weights_changed()
         probabilities = self.classifier.predict(examples, batch_size=batch_size)
         labels = [self.labels.index(str(example.label)) for example in examples]
         return classification_metrics(probabilities.clamp_min(SMALLEST_PROBABILITY).log(), labels, self.labels)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from workbench.errors import VerbalizerError
 from workbench.prompts.verbalizers import register_verbalizer
-from workbench.prompts.verbalizers.verbalizer import Position, Reading, TrainableOptions, Verbalizer
+from workbench.prompts.verbalizers.verbalizer import Diagnosis, Position, Reading, TrainableOptions, Verbalizer
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
@@ -76,8 +76,8 @@ class HeadVerbalizer(Verbalizer):
         assert self.module is not None
         return self.module(reading.hidden(self.options.position, transformed=False))
 
-    def diagnose(self) -> list[str]:
-        return ["A classification head knows nothing before it is trained: until then its answers are chance."]
+    def diagnose(self) -> list[Diagnosis]:
+        return [Diagnosis("untrained", "A classification head knows nothing before it is trained: until then its answers are chance.")]
 
 
 def hidden_width(loaded: LoadedModel) -> int:

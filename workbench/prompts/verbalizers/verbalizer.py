@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
@@ -23,6 +24,22 @@ if TYPE_CHECKING:
 Context = int | tuple[int, ...]
 Position = Literal["auto", "mask", "first", "last"]
 Reads = Literal["words", "transformed", "hidden"]
+CONTENT_FREE = ["N/A", "[MASK]", ""]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Something about a verbalizer that works, but perhaps not as one thinks.
+
+    Args:
+        code: what it is, for the page's own words: pieces, pooled, same, first_token, lengths, untrained, skew.
+        message: a plain English sentence.
+        values: what the sentence names, by name.
+    """
+
+    code: str
+    message: str
+    values: dict[str, str] = field(default_factory=dict)
 
 
 class Reading(Protocol):
@@ -35,11 +52,25 @@ class Reading(Protocol):
     def hidden(self, position: Position, *, transformed: bool) -> Tensor:
         """Hidden states [B, H] at a position, in float32; `transformed` are those that the vocabulary product takes, [B, E]."""
 
+    def text_tokens(self) -> list[list[int]]:
+        """For each prompt, the tokens that came from fields."""
+
 
 class VerbalizerOptions(Options):
-    """Options of every kind; a kind's own class narrows `kind` to its name."""
+    """Options of every kind; a kind's own class narrows `kind` to its name.
+
+    Calibration takes off what the model would say without a text: `contextual` divides by the class probabilities of content-free
+    inputs (Zhao et al. 2021, section 4), `pmi` by those of the template with empty fields, which for words is
+    log P(word | prompt) - log P(word | domain prompt) (Holtzman et al. 2021, equation 4). Predictions use it; the loss does not.
+    """
 
     kind: str
+    calibration: Literal["none", "contextual", "pmi"] = Field(
+        "none", description="Take off what the model prefers before it has read anything: by content-free inputs, or by empty fields."
+    )
+    content_free: list[str] = Field(
+        CONTENT_FREE, min_length=1, max_length=64, description="Inputs that say nothing, for contextual calibration and for the prior."
+    )
 
     @property
     def needs_mask(self) -> bool:
@@ -102,6 +133,9 @@ class Verbalizer:
         """Scores of the classes, [B, C]; their log_softmax is the class log-probabilities."""
         raise NotImplementedError
 
+    def auxiliary_loss(self, reading: Reading, labels: Tensor) -> Tensor | None:
+        """A term that is added to the mean negative log-likelihood of a batch, or None; labels [B]."""
+
     def state(self) -> dict[str, Tensor]:
         """What was trained or taken from rows, by name; empty when the options say everything."""
         return {} if self.module is None else dict(self.module.state_dict())
@@ -111,6 +145,6 @@ class Verbalizer:
         if self.module is not None:
             self.module.load_state_dict(state)
 
-    def diagnose(self) -> list[str]:
-        """Warnings about options that work, but not as one might think; plain sentences."""
+    def diagnose(self) -> list[Diagnosis]:
+        """What works, but not as one might think; empty when there is nothing to say."""
         return []

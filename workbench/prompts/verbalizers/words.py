@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,14 @@ from torch import Tensor
 from workbench.errors import VerbalizerError, nearest
 from workbench.prompts.tokenization import PlainTokenizer, plain_tokenizer
 from workbench.prompts.verbalizers.verbalizer import Context, Reading, Verbalizer
+
+Pooling = Literal["joint", "first", "max", "mean"]
+POOLS: dict[str, Callable[[Tensor], Tensor]] = {
+    "first": lambda logits: logits[:, 0],
+    "max": lambda logits: logits.amax(dim=1),
+    "mean": lambda logits: logits.mean(dim=1),
+}
+"""What one number becomes of the logits [B, tokens] of a word's tokens at one mask."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +44,19 @@ class LabelWord:
 class WordVerbalizer(Verbalizer):
     """Classes as the weighted means of their words' scores; words of several tokens get several masks, scored jointly.
 
-    A causal model reads later tokens of a word behind its earlier ones instead of at masks of their own. Subclasses set `words`
-    before anything else is asked.
+    A causal model reads later tokens of a word behind its earlier ones instead of at masks of their own. With `pooling` every token of
+    a word is read at one mask instead, and its first, largest or mean logit counts. Subclasses set `words` before anything else is
+    asked.
     """
 
     words: list[LabelWord]
+    pooling: Pooling = "joint"
 
     @cached_property
     def mask_counts(self) -> tuple[int, ...]:
-        """Distinct numbers of tokens among the words, ascending: a prompt is encoded once for each."""
+        """Distinct numbers of masks that the words need, ascending: a prompt is encoded once for each."""
+        if self.pooling != "joint":
+            return (1,)
         return tuple(sorted({len(word.token_ids) for word in self.words}))
 
     @cached_property
@@ -71,7 +83,7 @@ class WordVerbalizer(Verbalizer):
 
     def context_of(self, word: LabelWord) -> Context:
         """The context in which `word` is read."""
-        count = len(word.token_ids)
+        count = len(word.token_ids) if self.pooling == "joint" else 1
         if count in self.contexts:
             return count
         return next(c for c in self.contexts if not isinstance(c, int) and c[: count - 1] == word.token_ids[:-1])
@@ -90,7 +102,8 @@ class WordVerbalizer(Verbalizer):
         return self.word_scores(*self.read(reading, normalize=True)).exp()
 
     def word_scores(self, logits: Mapping[Any, Tensor], normalizers: Mapping[Any, Tensor] | None) -> Tensor:
-        """Score of each word: the sum over its tokens of their logits at its masks, normalised when `normalizers` are given.
+        """Score of each word: the sum over its tokens of their logits at its masks, or what `pooling` makes of them at one mask;
+        normalised when `normalizers` are given.
 
         Args:
             logits: by context: [B, M, W], W in the order of `token_ids`.
@@ -104,6 +117,10 @@ class WordVerbalizer(Verbalizer):
         for word in self.words:
             context, count = self.context_of(word), len(word.token_ids)
             columns = torch.tensor([index[token] for token in word.token_ids], device=logits[context].device)
+            if self.pooling != "joint":
+                score = POOLS[self.pooling](logits[context][:, 0, columns])
+                scores.append(score if normalizers is None else score - normalizers[context][:, 0])
+                continue
             rows = torch.arange(count, device=columns.device)
             score = logits[context][:, rows, columns].sum(dim=1)
             scores.append(score if normalizers is None else score - normalizers[context][:, :count].sum(dim=1))
