@@ -92,9 +92,10 @@ def test_dropout_is_on_in_training_only():
 
 
 @pytest.mark.parametrize("method", method_names())
-@pytest.mark.parametrize("kind", ["head", "soft"])
+@pytest.mark.parametrize("kind", ["head", "soft", "prototypical"])
 def test_every_method_trains_beside_a_verbalizer_and_comes_back(kind, method, tmp_path):
-    whole = tuned("bert", {"kind": kind}, method=method)
+    template = "{text}" if kind == "head" else "{text} it was [MASK]"
+    whole = tuned("bert", {"kind": kind}, template, method=method)
     names = [name for name, _ in whole.parameters()]
     assert len(set(names)) == len(names) and sum(name.startswith("verbalizer.") for name in names) == 2
     loss = -whole.classifier.log_probabilities(whole.classifier.encode(EXAMPLES))[:, 0].sum()
@@ -105,7 +106,7 @@ def test_every_method_trains_beside_a_verbalizer_and_comes_back(kind, method, tm
             parameter.add_(torch.randn_like(parameter) * 0.1)
     expected = whole.classifier.predict(EXAMPLES)
     whole.save(tmp_path)
-    again = tuned("bert", {"kind": kind}, method=method)
+    again = tuned("bert", {"kind": kind}, template, method=method)
     assert not torch.equal(again.classifier.predict(EXAMPLES), expected)
     again.restore(tmp_path)
     assert torch.equal(again.classifier.predict(EXAMPLES), expected)

@@ -15,13 +15,16 @@ from workbench.training.trainer import Control, train_run
 CASES = {
     "soft-lora": ({"kind": "soft", "words": {"positive": ["great"], "negative": ["bad"]}}, "lora", "{text} it was [MASK] ."),
     "head-full": ({"kind": "head", "dropout": 0.3}, "full", "{text}"),
+    "prototypes-lora": ({"kind": "prototypical", "dimension": 8, "calibration": "contextual"}, "lora", "{text} it was [MASK] ."),
+    "means-bias": ({"kind": "prototypical", "prototypes": "means", "temperature": 0.1}, "bias", "{text} it was [MASK] ."),
+    "automatic-full": ({"kind": "automatic", "words_per_label": 2, "calibration": "pmi"}, "full", "{text} it was [MASK] ."),
     "head-probe": ({"kind": "head", "learning_rate": 0.02}, "head", "{text}"),
 }
 
 
 def changes(case: str) -> dict:
     verbalizer, method, template = CASES[case]
-    return {"prompt.verbalizer": verbalizer, "method": {"name": method}, "prompt.templates": [template], "training.epochs": 3}
+    return {"prompt.verbalizer": verbalizer, "method": {"name": method}, "prompt.templates": [template], "training.epochs": 2}
 
 
 def run(recipe, folder: Path, stop_at: int | None = None) -> dict:
@@ -35,7 +38,7 @@ def run(recipe, folder: Path, stop_at: int | None = None) -> dict:
 def test_stopped_and_resumed_ends_as_if_it_never_had(tmp_path: Path, case: str) -> None:
     recipe = make_recipe(tmp_path, changes(case))
     whole = run(recipe, tmp_path / "whole")
-    assert run(recipe, tmp_path / "cut", stop_at=5)["steps"] == 5
+    assert run(recipe, tmp_path / "cut", stop_at=3)["steps"] == 3
     assert run(recipe, tmp_path / "cut")["metrics"] == whole["metrics"]
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
     assert hashes(tmp_path / "cut" / "final") == hashes(tmp_path / "whole" / "final")

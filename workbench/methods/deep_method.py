@@ -151,5 +151,5 @@ def start_ids(tokenizer: Any, options: Options, prompt: Any | None) -> list[int]
 
 
 def _template_words(prompt: Any | None) -> list[str]:
-    templates = [parse_template(without_soft(source)) for source in (prompt.templates if prompt is not None else ())]
+    templates = [parse_template(without_soft(source), needs_mask=False) for source in (prompt.templates if prompt is not None else ())]
     return [piece.text for template in templates for piece in template.pieces if piece.kind == "text" and piece.field is None]

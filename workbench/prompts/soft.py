@@ -52,7 +52,7 @@ class SoftSlots:
         self._by_name: dict[str, SoftToken] = {}
         self._by_template: dict[str, dict[int, SoftToken]] = {}
         for source in dict.fromkeys(templates):
-            pieces = self.prepare(parse_template(source)).pieces
+            pieces = self.prepare(parse_template(source, needs_mask=False)).pieces
             soft = [(index, piece) for index, piece in enumerate(pieces) if piece.kind == "soft"]
             self._by_template[source] = {piece.position: self._take(piece, self._blank(pieces, index)) for index, piece in soft}
         if not templates:
@@ -106,7 +106,7 @@ class SoftSlots:
 
 def without_soft(source: str) -> str:
     """A template's source as an untuned model can read it: words that soft tokens start from stay, other soft tokens go."""
-    template = parse_template(source)
+    template = parse_template(source, needs_mask=False)
     for piece in reversed([piece for piece in template.pieces if piece.kind == "soft"]):
         before, behind = source[: piece.position], source[source.index("]", piece.position) + 1 :]
         if piece.soft_words is None and behind.startswith(" "):

@@ -110,7 +110,7 @@ def with_fields(source: str, names: dict[str, str]) -> str:
     Raises:
         TemplateError: as `parse_template`.
     """
-    for piece in reversed(parse_template(source).pieces):
+    for piece in reversed(parse_template(source, needs_mask=False).pieces):
         if piece.field in names:
             place = source.index(piece.field, piece.position)
             source = source[:place] + names[piece.field] + source[place + len(piece.field) :]

@@ -47,9 +47,18 @@ class PreviewRow:
 
 
 def preview(
-    loaded: LoadedModel, prompt: PromptPart, labels: tuple[str, ...], examples: Sequence[InputExample], *, k: int = 10
+    loaded: LoadedModel,
+    prompt: PromptPart,
+    labels: tuple[str, ...],
+    examples: Sequence[InputExample],
+    *,
+    k: int = 10,
+    fit_on: Sequence[InputExample] = (),
 ) -> list[PreviewRow]:
     """One row per example; the examples' labels are not needed and may be anything.
+
+    Args:
+        fit_on: labelled rows for a verbalizer that learns from them before any training.
 
     Raises:
         TemplateError, VerbalizerError: as `PromptClassifier`.
@@ -57,6 +66,7 @@ def preview(
     if not examples:
         return []
     classifier = PromptClassifier(loaded, untuned(prompt), labels)
+    classifier.fit(fit_on)
     unlabelled = [replace(example, label=None) for example in examples]
     probabilities = classifier.predict(unlabelled).tolist()
     words = classifier.label_word_probabilities(unlabelled)
@@ -77,7 +87,7 @@ def preview(
 
 def _shown_encoder(loaded: LoadedModel, prompt: PromptPart, classifier: PromptClassifier) -> PromptEncoder:
     """The encoder of the first template with its soft tokens, which the untuned model is asked without."""
-    template = parse_template(prompt.templates[0])
+    template = parse_template(prompt.templates[0], needs_mask=False)
     if all(piece.kind != "soft" for piece in template.pieces):
         return classifier.encoders[0]
     soft = SoftSlots(loaded.tokenizer, start=len(loaded.tokenizer), length=1, templates=prompt.templates[:1])
