@@ -85,3 +85,60 @@ def test_wrapped_by_peft_and_with_an_adapted_head() -> None:
     found = cloze_logits(loaded, ids, attention, positions, WORDS)[0]
     assert torch.allclose(found, expected, atol=1e-5)
     assert not torch.allclose(found, before, atol=1e-2)
+
+
+NARROW = ["bert", "roberta", "xlm-roberta", "electra", "llama", "mistral", "qwen2", "qwen3"]
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_the_last_layer_is_computed_at_the_asked_positions_only(name: str) -> None:
+    """Counted: what enters the last layer's feed-forward part; equal to the whole layer's answer to 1e-6, padded or not."""
+    loaded = loaded_model(name)
+    seen: list[torch.Size] = []
+    layer = loaded.family.layers(loaded.model)[-1]
+    layer.get_submodule(loaded.family.feed_forward[0]).register_forward_pre_hook(lambda module, given: seen.append(given[0].shape))
+    ids, attention, positions = batch()
+    for mask in (attention, torch.ones_like(attention)):
+        with torch.no_grad():
+            narrow = cloze_logits(loaded, ids, mask, positions, WORDS)[0]
+            full = loaded.model(input_ids=ids, attention_mask=mask).logits
+        expected = torch.stack([full[row, positions[row]] for row in range(3)])[..., WORDS]
+        assert (narrow - expected).abs().max() < 1e-6 * max(1.0, float(expected.abs().max()))
+    assert [shape[1] for shape in seen] == [2, 9, 2, 9]
+
+
+def test_a_layer_that_somebody_listens_to_or_that_is_recomputed_stays_whole() -> None:
+    loaded = loaded_model("bert")
+    layer, seen = loaded.family.layers(loaded.model)[-1], []
+    expected = cloze_logits(loaded, *batch(), WORDS)[0]
+    handle = layer.register_forward_hook(lambda module, given, output: seen.append(output.shape))
+    assert torch.allclose(cloze_logits(loaded, *batch(), WORDS)[0], expected, atol=1e-6) and seen == [torch.Size([3, 9, 32])]
+    handle.remove()
+    loaded.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    loaded.model.train()
+    for module in loaded.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    scores = cloze_logits(loaded, *batch(), WORDS)[0]
+    scores.sum().backward()
+    assert torch.allclose(scores, expected, atol=1e-5)
+
+
+def test_copies_and_other_threads_of_a_narrowed_model_answer_whole() -> None:
+    import copy
+    import threading
+
+    from workbench.models.last_layer import encoder_layer_at, looking_at
+
+    loaded = loaded_model("bert")
+    ids, attention, positions = batch()
+    layer = loaded.family.layers(loaded.model)[-1]
+    shapes: list[torch.Size] = []
+    with torch.no_grad(), looking_at(layer, positions, encoder_layer_at):
+        other = threading.Thread(target=lambda: shapes.append(loaded.model.bert(ids, attention).last_hidden_state.shape))
+        other.start()
+        other.join()
+        assert loaded.model.bert(ids, attention).last_hidden_state.shape == (3, 2, 32)
+    twin = copy.deepcopy(loaded.model)
+    assert shapes == [(3, 9, 32)] and twin.bert(ids, attention).last_hidden_state.shape == (3, 9, 32)
+    assert type(layer).__name__ == "BertLayer"

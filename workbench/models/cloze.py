@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from workbench.models.last_layer import at, can_narrow, looking_at
+
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
 
@@ -47,7 +49,7 @@ def cloze_logits(
     else:
         options = _call_options(loaded)
         full = loaded.model(input_ids=input_ids, attention_mask=attention_mask, **options).logits
-        full = _gather(full, mask_positions).flatten(0, 1)
+        full = at(full, mask_positions).flatten(0, 1)
         logits = full if token_ids is None else full[:, token_ids]
     batch, masks = mask_positions.shape
     total = torch.logsumexp(full.float(), dim=-1).view(batch, masks) if normalizer and full is not None else None
@@ -62,10 +64,21 @@ def hidden_at(
     input_ids, attention_mask = input_ids.to(loaded.device), attention_mask.to(loaded.device)
     if transformed and not loaded.family.rows_only:
         return _into_product(loaded, input_ids, attention_mask, positions)
-    backbone: Any = loaded.family.backbone(loaded.model)
-    states = backbone(input_ids=input_ids, attention_mask=attention_mask, **_call_options(loaded)).last_hidden_state
-    gathered = _gather(states, positions).flatten(0, 1)
+    gathered = _last_states(loaded, input_ids, attention_mask, positions).flatten(0, 1)
     return loaded.family.transform_hidden(loaded.model, gathered) if transformed else gathered
+
+
+def _last_states(
+    loaded: LoadedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor
+) -> torch.Tensor:
+    """The backbone's output at `positions`, [B, M, H]; where the family says how, its last layer computes nothing for any other."""
+    family, options = loaded.family, _call_options(loaded)
+    backbone: Any = family.backbone(loaded.model)
+    layer = family.layers(loaded.model)[-1]
+    if family.layer_at is None or not can_narrow(layer) or loaded.model.config._attn_implementation == "eager":
+        return at(backbone(input_ids=input_ids, attention_mask=attention_mask, **options).last_hidden_state, positions)
+    with looking_at(layer, positions, family.layer_at):
+        return backbone(input_ids=input_ids, attention_mask=attention_mask, **options).last_hidden_state
 
 
 def _into_product(
@@ -78,18 +91,12 @@ def _into_product(
         loaded.model(input_ids=input_ids, attention_mask=attention_mask, **_call_options(loaded))
     finally:
         hook.remove()
-    return _gather(caught[-1], positions).flatten(0, 1)
+    return at(caught[-1], positions).flatten(0, 1)
 
 
 def _call_options(loaded: LoadedModel) -> dict[str, Any]:
     # A key/value cache is only ever needed to generate; here it would keep every layer's keys alive.
     return {"use_cache": False} if loaded.kind == "causal" else {}
-
-
-def _gather(states: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """[B, T, H] and [B, M] to [B, M, H]."""
-    rows = torch.arange(states.shape[0], device=states.device).unsqueeze(1)
-    return states[rows, positions.to(states.device)]
 
 
 def _vocabulary_product(

@@ -9,6 +9,7 @@ from torch import nn
 
 from workbench.models.families import register_family
 from workbench.models.families.family import Family, bare_model
+from workbench.models.last_layer import NarrowForward, encoder_layer_at
 
 
 @register_family
@@ -28,6 +29,7 @@ class BertFamily(Family):
     value: str = "attention.self.value"
     output: str = "attention.output.dense"
     feed_forward: tuple[str, ...] = ("intermediate.dense", "output.dense")
+    layer_at: NarrowForward | None = encoder_layer_at
     features: tuple[str, ...] = ("bidirectional attention", "learned positions", "LayerNorm after each block", "MLM head")
 
     def transform_hidden(self, model: nn.Module, hidden: torch.Tensor) -> torch.Tensor:

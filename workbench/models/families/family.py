@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from workbench.models.last_layer import NarrowForward
+
 
 @dataclass(frozen=True)
 class Family:
@@ -26,6 +28,7 @@ class Family:
         feed_forward: the linear maps of the feed-forward part, in order of use.
         features: words for the model card; those that depend on the configuration are found by the card.
         rows_only: the vocabulary product may be computed for chosen rows at chosen positions.
+        layer_at: computes the last layer at chosen positions only (models/last_layer.py); None where it has to be computed whole.
     """
 
     name: str = ""
@@ -45,6 +48,7 @@ class Family:
     feed_forward: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     rows_only: bool = True
+    layer_at: NarrowForward | None = None
 
     def backbone(self, model: nn.Module) -> nn.Module:
         """The model without its head: token ids to hidden states [B, T, H]."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from workbench.models.families import register_family
 from workbench.models.families.family import Family
+from workbench.models.last_layer import NarrowForward, decoder_layer_at
 
 
 @dataclass(frozen=True)
@@ -33,3 +34,4 @@ class LlamaFamily(DecoderFamily):
     name: str = "llama"
     title: str = "Llama"
     model_types: tuple[str, ...] = ("llama", "mistral")
+    layer_at: NarrowForward | None = decoder_layer_at

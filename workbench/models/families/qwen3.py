@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from workbench.models.families import register_family
 from workbench.models.families.llama import DecoderFamily
+from workbench.models.last_layer import NarrowForward, decoder_layer_at
 
 
 @register_family
@@ -14,4 +15,5 @@ class Qwen3Family(DecoderFamily):
     name: str = "qwen3"
     title: str = "Qwen3"
     model_types: tuple[str, ...] = ("qwen3",)
+    layer_at: NarrowForward | None = decoder_layer_at
     features: tuple[str, ...] = ("causal attention", "RoPE", "RMSNorm", "SwiGLU", "normalised queries and keys")
