@@ -16,7 +16,7 @@ from typing import Any
 from workbench.errors import RunError, SettingsError
 from workbench.recipe import ModelPart, load_recipe, preset_names, resolve_path
 from workbench.runs.service import RunService
-from workbench.runs.view import RunSummary, last
+from workbench.runs.view import RunSummary
 
 METRICS = ("accuracy", "macro_f1", "loss")
 RESULT_KEYS = (
@@ -129,7 +129,7 @@ def show(arguments: argparse.Namespace) -> dict[str, Any]:
         run_id = service.resolve(arguments.run)
         view = service.read(run_id)
         result, folder = service.result(run_id), service.store.folder(run_id)
-    learnt = last(view.events, "learnt")
+    learnt = view.log.last("learnt")
     _say(view.recipe.to_yaml().rstrip())
     _say(f"{run_id}: {view.status}, step {view.step} of {view.total_steps}. {_figures(view.metrics)}")
     return {

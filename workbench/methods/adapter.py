@@ -135,6 +135,18 @@ class Adapter(Attached):
         self.adapters[name] = adapter
         self._handles += [first.register_forward_pre_hook(keep), last.register_forward_hook(add)]
 
+    def places(self) -> frozenset[str]:
+        behind_both = {"adapter_attention", "adapter_feed_forward"}
+        where = {"houlsby": behind_both, "pfeiffer": {"adapter_layer"}, "parallel": {"adapter_feed_forward"}}
+        return frozenset(where[self.options.kind])
+
+    def formula(self) -> tuple[str, int] | None:
+        width = hidden_size(self.loaded.model)
+        inner = max(1, width // self.options.reduction)
+        layers, per_layer = len(self.loaded.family.layers(self.loaded.model)), 2 if self.options.kind == "houlsby" else 1
+        text = f"{layers}\u00b7{per_layer}\u00b7(2\u00b7{inner}\u00b7{width} + {width} + {inner})"
+        return text, adapter_parameters(width, inner, layers, per_layer=per_layer)
+
     def learnt(self, read_rows: Callable[[], object]) -> Learnt:
         parts = dict(self.adapters.named_children())
         for part in parts.values():

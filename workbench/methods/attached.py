@@ -188,6 +188,18 @@ class Attached:
         self._release()
         return self.loaded.model
 
+    def places(self) -> frozenset[str]:
+        """Where in a model the trained parameters sit, for the drawing.
+
+        Of: prompt, embeddings, prefix, attention, feed_forward, biases, head for parts that train; adapter_attention,
+        adapter_feed_forward, adapter_layer, low_rank_attention, low_rank_feed_forward for what is added beside frozen ones.
+        """
+        return frozenset()
+
+    def formula(self) -> tuple[str, int] | None:
+        """The number of trained parameters by the paper's closed formula, with the numbers put in, and its value; None without one."""
+        return None
+
     def learnt(self, read_rows: Callable[[], object]) -> Learnt | None:
         """What was learnt, for a person to look at; None where there is nothing small enough to show.
 

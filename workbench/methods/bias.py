@@ -24,6 +24,9 @@ class Bias(Attached):
     description = "Trains the bias vectors of the body and nothing else: a few kilobytes that often come close to full fine-tuning."
     rates = (2e-3, 1e-3, 5e-4)
 
+    def places(self) -> frozenset[str]:
+        return frozenset({"biases"})
+
     def _select(self) -> list[tuple[str, nn.Parameter]]:
         backbone = self.loaded.family.backbone(self.loaded.model)
         inside = {id(parameter) for name, parameter in backbone.named_parameters() if name.rsplit(".", 1)[-1] == "bias"}

@@ -72,6 +72,18 @@ class DeepMethod(Attached):
             for name, tensor in own.items():
                 tensor.copy_(state[name])
 
+    def places(self) -> frozenset[str]:
+        return frozenset({"prefix"})
+
+    def formula(self) -> tuple[str, int] | None:
+        layers, _, heads, length, size = self.deep.shape
+        output = f"2\u00b7{layers}\u00b7{heads * size}"
+        if not isinstance(self._prompt, PairEncoder):
+            return f"{length}\u00b7{output}", prefix_parameters(length, layers, heads * size)
+        width, inner = hidden_size(self.loaded.model), self.options.inner
+        text = f"{length}\u00b7{width} + ({width} + 1)\u00b7{inner} + ({inner} + 1)\u00b7{output}"
+        return text, prefix_parameters(length, layers, heads * size, width=width, inner=inner)
+
     def learnt(self, read_rows: Callable[[], object]) -> Learnt:
         self.deep.watched = []
         try:

@@ -24,6 +24,9 @@ class Full(Attached):
     description = "Trains every weight. Strongest with many examples and a small model; saves a whole model."
     rates = (1e-4, 3e-5, 1e-5)
 
+    def places(self) -> frozenset[str]:
+        return frozenset({"embeddings", "attention", "feed_forward", "biases", "head"})
+
     def _select(self) -> list[tuple[str, nn.Parameter]]:
         if self.loaded.quantization != "none":
             raise MethodError(

@@ -27,6 +27,9 @@ class Head(Attached):
     description = "Trains only the layers between the last hidden state and the words. Very fast, very small; learns the least."
     rates = (1e-3, 5e-4, 2e-4)
 
+    def places(self) -> frozenset[str]:
+        return frozenset({"head"})
+
     def _select(self) -> list[tuple[str, nn.Parameter]]:
         if self.reads == "hidden":
             return []

@@ -174,6 +174,19 @@ class Lora(Attached):
         """By matrix: its name, the Frobenius norm of its update, and that norm's share of the matrix's own."""
         return update_norms(self._peft)
 
+    def places(self) -> frozenset[str]:
+        names, forward = self._config.target_modules, self.loaded.family.feed_forward
+        inside = [any(part == name or part.endswith("." + name) for part in forward) for name in names]
+        beside = {"low_rank_feed_forward" if fits else "low_rank_attention" for fits in inside}
+        return frozenset(beside)
+
+    def formula(self) -> tuple[str, int] | None:
+        shapes = [(layer.out_features, layer.in_features) for layer in adapted_layers(self._peft).values()]
+        total = sum(out + into for out, into in shapes)
+        magnitudes = f" + {sum(out for out, _ in shapes)}" if self.options.dora else ""
+        text = f"{self.options.r}\u00b7{total}{magnitudes}"
+        return text, lora_parameters(self.options.r, shapes, dora=self.options.dora)
+
     def learnt(self, read_rows: Callable[[], object]) -> Learnt:
         return learnt_norms(self.norms())
 

@@ -82,6 +82,19 @@ class PTuning(SoftMethod):
     rates = (1e-2, 2e-3, 1e-3)
     peft_type = "P_TUNING"
 
+    def places(self) -> frozenset[str]:
+        model = {"embeddings", "attention", "feed_forward", "biases", "head"} if self.options.backbone == "trained" else set()
+        return frozenset({"prompt", *model})
+
+    def formula(self) -> tuple[str, int] | None:
+        if self.options.backbone == "trained" or not isinstance(self.embedding.prompt, PromptEncoder):
+            return super().formula() if self.options.backbone == "frozen" else None
+        (count, width), lstm = self.embedding.prompt.raw.shape, self.options.encoder == "lstm"
+        half = width // 2
+        recurrent = f" + 4\u00b7(4\u00b7{half}\u00b7({width} + {half}) + 8\u00b7{half})" if lstm else ""
+        text = f"{count}\u00b7{width}{recurrent} + 2\u00b7({width}\u00b2 + {width})"
+        return text, encoder_parameters(count, width, lstm=lstm)
+
     def _backbone(self) -> list[tuple[str, nn.Parameter]]:
         if self.options.backbone == "frozen":
             return []

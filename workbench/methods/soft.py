@@ -115,6 +115,13 @@ class SoftMethod(Attached):
         with torch.no_grad():
             return self.embedding.prompt().detach().clone()
 
+    def places(self) -> frozenset[str]:
+        return frozenset({"prompt"})
+
+    def formula(self) -> tuple[str, int] | None:
+        count, width = self.soft.count if self.soft else 0, self.embedding.weight.shape[1]
+        return f"{count} \u00d7 {width}", count * width
+
     def learnt(self, read_rows: Callable[[], object]) -> Learnt:
         return nearest_words(self.vectors(), self.embedding.weight, self.loaded.tokenizer)
 

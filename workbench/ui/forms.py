@@ -22,7 +22,8 @@ def control(field: OptionField, method: str, t: Words) -> gr.components.Componen
     info = t.get(f"{key}.help", field.description) or None
     value = shown(field, field.default)
     if field.kind == "choice":
-        return gr.Dropdown(list(field.choices), value=value, label=label, info=info)
+        choices = [(t.get(f"{key}.choices.{choice}", choice), choice) for choice in field.choices]
+        return gr.Dropdown(choices, value=value, label=label, info=info)
     if field.kind == "bool":
         return gr.Checkbox(value=value, label=label, info=info)
     if field.kind in ("int", "float"):

@@ -10,11 +10,14 @@ import gradio as gr
 
 from workbench.errors import WorkbenchError
 from workbench.methods import TunedRow, check_method, method_info, method_names
+from workbench.methods.manifest import layer_count
+from workbench.models.memory import MemoryEstimate, estimate_bytes
 from workbench.recipe import Recipe
 from workbench.serving.tuned import tune
 from workbench.ui import forms
 from workbench.ui.frame import Frame, Part
-from workbench.ui.markup import amount, esc, facts, heading, problem, sentence, table
+from workbench.ui.markup import amount, esc, facts, heading, problem, sentence, size, table
+from workbench.ui.method_drawing import drawing
 from workbench.ui.rows import dataset
 from workbench.ui.session import ready
 from workbench.ui.text import Words
@@ -28,6 +31,11 @@ class MethodView:
     total: int
     learning_rate: float
     rows: list[TunedRow]
+    places: frozenset[str] = frozenset()
+    layers: int = 0
+    formula: tuple[str, int] | None = None
+    memory: MemoryEstimate | None = None
+    batch: tuple[int, int] = (0, 0)
 
 
 def view(service: Any, recipe: Recipe) -> MethodView:
@@ -38,13 +46,28 @@ def view(service: Any, recipe: Recipe) -> MethodView:
     """
     import torch
 
+    from workbench.models.card import model_card
+
     check_method(recipe.method)
     labels = dataset(recipe).labels
     loaded = service.pool.get(recipe.model)
     with torch.device("meta"):
         empty = type(loaded.model)(copy.deepcopy(loaded.model.config))
         tuned = tune(replace(loaded, model=empty, quantization="none", device=torch.device("meta")), recipe, labels)
-    return MethodView(tuned.trainable_parameters, tuned.total_parameters, tuned.learning_rate, tuned.explain())
+    training, length, attached = recipe.training, recipe.prompt.max_length, tuned.attached
+    memory = estimate_bytes(
+        model_card(loaded),
+        trainable_parameters=tuned.trainable_parameters,
+        quantization=recipe.model.quantization,
+        batch_size=training.batch_size,
+        length=length,
+        gradient_checkpointing=training.gradient_checkpointing,
+    )
+    return MethodView(
+        tuned.trainable_parameters, tuned.total_parameters, tuned.learning_rate, tuned.explain(),
+        places=attached.places() if attached else frozenset(), layers=layer_count(loaded.model),
+        formula=attached.formula() if attached else None, memory=memory, batch=(training.batch_size, length),
+    )
 
 
 def view_html(shown: MethodView, t: Words) -> str:
@@ -55,7 +78,10 @@ def view_html(shown: MethodView, t: Words) -> str:
         (t("method.total"), f"{shown.total:,}"),
         (t("method.share"), f"{share:.2%}" if share >= 0.0001 else f"{share:.4%}"),
         (t("method.rate"), f"{shown.learning_rate:g}"),
+        *([(t("method.memory"), size(shown.memory.total))] if shown.memory else []),
     ])
+    formula = f'{t("method.formula")}: {shown.formula[0]} = {shown.formula[1]:,}' if shown.formula else ""
+    notes = "".join(sentence(line) for line in (formula, _memory_line(shown, t)) if line)
     bar = (
         f'<div class="pw-scale" role="img" aria-label="{esc(t("method.bar", share=f"{share:.2%}"))}">'
         f'<div class="pw-scale-fill" style="width:{max(share * 100, 0.4):.2f}%"></div></div>'
@@ -63,7 +89,16 @@ def view_html(shown: MethodView, t: Words) -> str:
     trained = [row for row in shown.rows if row.trainable]
     rows = [(row.part, " \u00d7 ".join(map(str, row.shape)), str(row.count), amount(_size(row))) for row in trained]
     parts = table([t("method.part"), t("method.shape"), t("method.copies"), t("method.parameters")], rows, numeric=frozenset({2, 3}))
-    return tiles + bar + heading(t("method.what_trains")) + parts
+    picture = heading(t("method.where")) + drawing(shown.places, shown.layers, t) if shown.places else ""
+    return tiles + bar + notes + picture + heading(t("method.what_trains")) + parts
+
+
+def _memory_line(shown: MethodView, t: Words) -> str:
+    if shown.memory is None:
+        return ""
+    kinds = ("weights", "gradients", "optimizer", "activations")
+    amounts = {kind: size(getattr(shown.memory, kind)) for kind in kinds}
+    return f'{t("method.memory")}: {t("method.memory_help", rows=shown.batch[0], length=shown.batch[1], **amounts)}'
 
 
 def build(frame: Frame) -> Part:

@@ -12,6 +12,7 @@ from workbench.recipe import Recipe
 from workbench.ui import charts
 from workbench.ui.frame import Frame, Part
 from workbench.ui.job_report import kind_name, report_html
+from workbench.ui.learnt import learnt_html
 from workbench.ui.markup import confusion, duration, esc, facts, heading, percent, problem, progress, sentence, size
 from workbench.ui.session import Watch, ready
 from workbench.ui.text import Words
@@ -44,6 +45,7 @@ class TrainView:
     kind: str = "train"
     doing: str = ""
     result: dict[str, Any] = field(default_factory=dict)
+    learnt: dict[str, Any] = field(default_factory=dict)
 
 
 def view(service: Any, watch: Watch) -> TrainView | None:
@@ -75,6 +77,7 @@ def draw(service: Any, run_id: str) -> TrainView:
         problem=(run.error.get("message", ""), run.error.get("fix", "")) if run.error else None,
         buttons=buttons(run.status), watch=Watch(run.id, seen, run.status), kind=run.kind,
         doing=str(log.last("progress").get("text", "")), result={} if run.kind == "train" else service.result(run.id),
+        learnt=log.last("learnt"),
     )
 
 
@@ -154,7 +157,8 @@ def confusion_html(shown: TrainView, t: Words) -> str:
     last = shown.evaluations[-1]
     labels = [str(label) for label in last.get("labels") or shown.labels]
     title = heading(t("train.confusion", step=last["step"]))
-    return title + confusion(last["confusion"], labels, t("train.actual"), t("train.predicted")) + notes
+    matrix = confusion(last["confusion"], labels, t("train.actual"), t("train.predicted"))
+    return title + matrix + notes + learnt_html(shown.learnt, t)
 
 
 def build(frame: Frame) -> Part:
