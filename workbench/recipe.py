@@ -213,6 +213,11 @@ def find_recipe(path: str | Path) -> Path:
     if preset.is_file() and len(candidate.parts) == 1:
         return preset
     known = [p.stem for p in preset.parent.glob("*.yaml")]
+    if not known:
+        raise RecipeError(
+            f"There is no recipe '{path}', and no presets: the folder presets/recipes is missing or empty.",
+            fix="Restore the folder presets of this project, or give the path of a recipe file.",
+        )
     raise RecipeError(f"There is no recipe '{path}'.", fix=nearest(candidate.stem, known))
 
 
