@@ -15,10 +15,10 @@ from typing import Any
 
 from workbench.errors import RunError, SettingsError
 from workbench.recipe import ModelPart, load_recipe, preset_names, resolve_path
+from workbench.runs.record import FIGURES, figures
 from workbench.runs.service import RunService
 from workbench.runs.view import RunSummary
 
-METRICS = ("accuracy", "macro_f1", "loss")
 RESULT_KEYS = (
     "status",
     "metrics",
@@ -243,7 +243,7 @@ def _answer(service: RunService, run_id: str) -> dict[str, Any]:
     answer["status"] = view.status
     for line in table_lines(answer.get("table")):
         _say(line)
-    answer["metrics"] = {name: (result.get("metrics") or view.metrics).get(name) for name in METRICS}
+    answer["metrics"] = figures(result.get("metrics") or view.metrics)
     _say(f"Run {run_id} {view.status}. {_figures(answer['metrics'])}")
     return answer
 
@@ -290,7 +290,7 @@ def _shots(text: str) -> int | str:
 
 
 def _figures(metrics: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {metrics[name]:.4f}" for name in METRICS if isinstance(metrics.get(name), float))
+    return ", ".join(f"{name} {metrics[name]:.4f}" for name in FIGURES if isinstance(metrics.get(name), float))
 
 
 def _data(path: str) -> str:

@@ -69,6 +69,11 @@ class PromptPart(Part):
         default_factory=lambda: {"kind": "manual", "words": {"positive": ["great", "good"], "negative": ["terrible", "bad"]}}
     )
     max_length: int = Field(128, ge=8, le=131072, description="Tokens per encoded prompt, special tokens included.")
+    chat: Literal["auto", "chat", "plain"] = Field(
+        "auto", description="Generation: the model's own chat template, or plain text; auto takes the template when there is one."
+    )
+    system: str = Field("", description="Generation: what a chat template's system message says; empty for none.")
+    max_new_tokens: int = Field(64, ge=1, le=4096, description="Generation: tokens of an answer at most.")
 
 
 class EarlyStopping(Part):

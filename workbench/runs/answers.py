@@ -16,6 +16,7 @@ from workbench.runs.view import EventReader
 if TYPE_CHECKING:
     from workbench.data.dataset import InputExample
     from workbench.models.pool import ModelPool
+    from workbench.serving.generator import Generator
     from workbench.serving.predictor import Predictor
 
 PREDICTORS_KEPT = 3
@@ -28,7 +29,7 @@ class Answers:
         self._store = store
         self._events = events
         self._pool: ModelPool | None = None
-        self._kept: OrderedDict[tuple[str, bool], Predictor] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, bool], Predictor | Generator] = OrderedDict()
         self._guard = threading.RLock()
 
     @property
@@ -72,8 +73,29 @@ class Answers:
         """What answers for a run: its tuned model, or the untouched one it started from.
 
         Raises:
-            RunError: there is no such run, or nothing has been tuned yet.
+            RunError: there is no such run, it writes text, or nothing has been tuned yet.
         """
+        from workbench.serving.predictor import Predictor
+
+        answering = self._answering(run_id, base)
+        if not isinstance(answering, Predictor):
+            raise RunError(f"Run {run_id} writes text and has no classes to predict.", fix="Talk to it in Try it.")
+        return answering
+
+    def generator(self, run_id: str, *, base: bool = False) -> Generator:
+        """What writes for a generation run: its tuned model, or the untouched one it started from.
+
+        Raises:
+            RunError: there is no such run, it chooses between classes, or nothing has been tuned yet.
+        """
+        from workbench.serving.generator import Generator
+
+        answering = self._answering(run_id, base)
+        if not isinstance(answering, Generator):
+            raise RunError(f"Run {run_id} chooses between classes and writes no text.", fix="Choose a run with task: generation.")
+        return answering
+
+    def _answering(self, run_id: str, base: bool) -> Predictor | Generator:
         self._store.record(run_id)
         with self._guard:
             if (run_id, base) not in self._kept:
@@ -89,14 +111,28 @@ class Answers:
             for base in (True, False):
                 self._kept.pop((run_id, base), None)
 
-    def _make(self, run_id: str, base: bool) -> Predictor:
+    def _make(self, run_id: str, base: bool) -> Predictor | Generator:
+        recipe = self._store.recipe(run_id) if base else self._store.answer_recipe(run_id)
+        if recipe.task == "generation":
+            return self._generator(run_id, recipe, base)
         from workbench.data.dataset import load_splits
 
         labels = self.labels(run_id)
         if base:
-            recipe = self._store.recipe(run_id)
             return base_predictor(self.pool, recipe, labels, lambda: load_splits(recipe.data).train.examples)
-        return tuned_predictor(self.pool, self._store.answer_recipe(run_id), labels, self.tuned_folder(run_id))
+        return tuned_predictor(self.pool, recipe, labels, self.tuned_folder(run_id))
+
+    def _generator(self, run_id: str, recipe: Recipe, base: bool) -> Generator:
+        from workbench.methods import attach, check_method
+        from workbench.serving.generator import Generator
+
+        if base:
+            return Generator(self.pool.get(recipe.model), None, recipe)
+        folder = self.tuned_folder(run_id)
+        loaded = self.pool.fresh(recipe.model)
+        attached = attach(loaded, check_method(recipe.method), keep_original=False, prompt=recipe.prompt)
+        attached.restore(folder)
+        return Generator(loaded, attached, recipe)
 
 
 def base_predictor(pool: ModelPool, recipe: Recipe, labels: tuple[str, ...], rows: Callable[[], list[InputExample]]) -> Predictor:
@@ -137,6 +173,7 @@ def check_trainable(recipe: Recipe) -> None:
     Raises:
         WorkbenchError: naming the first mistake.
     """
+    from workbench.data.conversations import load_conversations
     from workbench.data.dataset import load_splits
     from workbench.methods import check_method
     from workbench.prompts.template import parse_template
@@ -148,4 +185,7 @@ def check_trainable(recipe: Recipe) -> None:
     for template in recipe.prompt.templates:
         parse_template(template, needs_mask=options.needs_mask)
     check_job(recipe)
-    load_splits(recipe.data)
+    if recipe.task == "generation":
+        load_conversations(recipe.data)
+    else:
+        load_splits(recipe.data)

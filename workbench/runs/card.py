@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workbench.recipe import Recipe
+from workbench.runs.record import FIGURES
 
 
 def model_card_text(recipe: Recipe, about: dict[str, Any], result: dict[str, Any]) -> str:
@@ -16,7 +17,7 @@ def model_card_text(recipe: Recipe, about: dict[str, Any], result: dict[str, Any
         result: the run's figures; missing ones are left out.
     """
     metrics = result.get("metrics") or {}
-    figures = [f"| {name} | {metrics[name]:.4f} |" for name in ("accuracy", "macro_f1", "loss") if isinstance(metrics.get(name), float)]
+    figures = [f"| {name} | {metrics[name]:.4f} |" for name in FIGURES if isinstance(metrics.get(name), float)]
     table = ["## Measured on the validation rows", "", "| metric | value |", "|---|---|", *figures, ""] if figures else []
     templates = [f"- `{template}`" for template in recipe.prompt.templates]
     base = "in `model/`" if about["base_model"] == "included" else f"`{about['base_model']}`, to be downloaded or present"

@@ -10,6 +10,14 @@ from typing import Any
 
 from workbench.access import OWNER
 
+# Single figures of an evaluation, in the order in which people read them; which of them a run has depends on its task.
+FIGURES = ("accuracy", "macro_f1", "loss", "perplexity", "bleu", "rouge_l")
+
+
+def figures(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The single figures among `metrics`, in order."""
+    return {name: metrics[name] for name in FIGURES if name in metrics}
+
 
 @dataclass(frozen=True)
 class RunRecord:

@@ -26,11 +26,13 @@ from workbench.runs.answers import Answers, check_trainable
 from workbench.runs.demo import check_demo, refuse_second_run
 from workbench.runs.faults import log_bug
 from workbench.runs.lab import Lab
+from workbench.runs.record import figures
 from workbench.runs.store import ACTIVE, RunStore, read_json
 from workbench.runs.view import EventReader, RunSummary, RunView, summary_of
 
 if TYPE_CHECKING:
     from workbench.models.pool import ModelPool
+    from workbench.serving.generator import Generator
     from workbench.serving.predictor import Predictor
     from workbench.training.control import Control
 
@@ -76,6 +78,10 @@ class RunService:
     def predictor(self, run_id: str, *, base: bool = False) -> Predictor:
         """What answers for a run: its tuned model, or the untouched one it started from; RunError when nothing is tuned yet."""
         return self._answers.predictor(run_id, base=base)
+
+    def generator(self, run_id: str, *, base: bool = False) -> Generator:
+        """What writes for a generation run: its tuned model, or the untouched one it started from; RunError for other runs."""
+        return self._answers.generator(run_id, base=base)
 
     def labels(self, run_id: str) -> tuple[str, ...]:
         """The labels in the order of the run's probabilities."""
@@ -285,7 +291,7 @@ class RunService:
         metrics = result.get("metrics") or {}
         return {
             "status": result.get("status", "finished"),
-            "metrics": {name: metrics.get(name) for name in ("accuracy", "macro_f1", "loss")},
+            "metrics": figures(metrics),
             "step": view.step,
             "total_steps": view.total_steps,
         }
@@ -300,7 +306,7 @@ class RunService:
         if kind == "plan":
             self.store.update(run_id, durable=False, total_steps=int(event.get("total_steps", 0)))
         elif kind == "evaluation":
-            self.store.update(run_id, durable=False, metrics={name: event.get(name) for name in ("accuracy", "macro_f1", "loss")})
+            self.store.update(run_id, durable=False, metrics=figures(event))
         elif kind == "train" and time.monotonic() - self._last_index_write > SECONDS_BETWEEN_INDEX_WRITES:
             self._last_index_write = time.monotonic()
             self.store.update(run_id, durable=False, step=int(event.get("step", 0)))

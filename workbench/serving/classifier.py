@@ -18,6 +18,7 @@ from torch import Tensor
 
 from workbench.errors import DataError, nearest
 from workbench.models.cloze import cloze_logits, hidden_at
+from workbench.models.mode import evaluating
 from workbench.prompts.encoding import Encoding, PromptEncoder
 from workbench.prompts.template import parse_template
 from workbench.prompts.verbalizers import Verbalizer, build_verbalizer, check_verbalizer
@@ -315,15 +316,8 @@ class PromptClassifier:
     def _evaluating(self) -> Iterator[None]:
         """Without gradients and dropout; afterwards the model and the verbalizers are in the mode they were in."""
         roots = [self.loaded.model, *(v.module for v in self.distinct_verbalizers if v.module is not None)]
-        modules = [module for root in roots for module in root.modules() if module.training]
-        for root in roots:
-            root.eval()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            for module in modules:
-                module.training = True
+        with evaluating(*roots), torch.no_grad():
+            yield
 
 
 def model_max_length(loaded: LoadedModel) -> int:

@@ -1,8 +1,10 @@
-"""Training: one loop over classes' log-probabilities, made so that a run which was killed ends like one that never was.
+"""Training: one loop over an objective's loss, made so that a run which was killed ends like one that never was.
 
     trainer.py     the loop: setup, step, evaluate, checkpoint, finish
     stepper.py     one optimizer step
-    objective.py   what it minimises; classification.py for classes and soft labels, masked_words.py beside them
+    objective.py   what a task brings: rows, loss, figures
+    classification.py   classes and soft labels; masked_words.py beside them
+    generation.py  answers; text_metrics.py for BLEU and ROUGE
     plan.py        how many steps, evaluations and checkpoints a recipe comes to
     progress.py    what a run has to remember to go on
     batching.py    similar-length batches as a pure function of seed and epoch

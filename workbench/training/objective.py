@@ -76,6 +76,10 @@ def make_objective(recipe: Recipe) -> Objective:
     Raises:
         DataError, TrainingError: unreadable data, or no rows to train on.
     """
+    if recipe.task == "generation":
+        from workbench.training.generation import GenerationObjective
+
+        return GenerationObjective(recipe)
     from workbench.training.classification import ClassificationObjective
 
     return ClassificationObjective(recipe)

@@ -145,9 +145,17 @@ def _as_text(name: str, line: int, key: str, value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if _is_conversation(value):
+        return json.dumps(value, ensure_ascii=False)
     raise DataError(
         f"{name}, line {line}: the field '{shorten(key)}' is {_kind(value)}, not a text.", fix="Write its parts as fields of the row."
     )
+
+
+def _is_conversation(value: Any) -> bool:
+    """Whether a list holds messages as ShareGPT (from, value) or chat services (role, content) write them; it stays one field, as JSON."""
+    pairs = ({"from", "value"}, {"role", "content"})
+    return isinstance(value, list) and bool(value) and all(isinstance(m, dict) and any(p <= m.keys() for p in pairs) for m in value)
 
 
 def _kind(value: Any) -> str:

@@ -1,0 +1,70 @@
+"""Instruction data in the layouts that people have."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from workbench.data.conversations import Turn, conversations, guess_columns, load_conversations
+from workbench.data.readers import read_table
+from workbench.errors import DataError
+from workbench.recipe import DataPart
+
+SHAREGPT = [
+    {"from": "system", "value": "be kind"},
+    {"from": "human", "value": "hi"},
+    {"from": "gpt", "value": "hello"},
+    {"from": "human", "value": "你好"},
+    {"from": "gpt", "value": "您好"},
+    {"from": "human", "value": "nobody answers this"},
+]
+
+
+def write(folder: Path, name: str, rows: list[dict]) -> Path:
+    file = folder / name
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    file.write_text("\n".join(lines) if name.endswith("jsonl") else "[" + ",".join(lines) + "]", encoding="utf-8")
+    return file
+
+
+def test_alpaca(tmp_path: Path) -> None:
+    rows = [{"instruction": "add", "input": "1 2", "output": "3"}, {"instruction": "say", "input": "", "output": " "}]
+    file = write(tmp_path, "a.json", rows)
+    table = read_table(file)
+    assert guess_columns(table) == {"instruction": "instruction", "input": "input", "response": "output"}
+    first, second = conversations(table, {})
+    assert first.fields == {"instruction": "add", "input": "1 2"} and first.turns == (Turn("assistant", "3"),)
+    assert second.turns == ()
+
+
+@pytest.mark.parametrize("column", ["conversations", "messages"])
+def test_lists_of_messages(tmp_path: Path, column: str) -> None:
+    rows = SHAREGPT
+    if column == "messages":
+        rows = [{"role": {"human": "user", "gpt": "assistant"}.get(m["from"], m["from"]), "content": m["value"]} for m in SHAREGPT]
+    (row,) = conversations(read_table(write(tmp_path, "s.jsonl", [{column: rows}])), {"messages": column})
+    assert row.system == "be kind" and row.fields == {"message": "hi"}
+    assert [turn.text for turn in row.turns] == ["hello", "你好", "您好"]
+
+
+def test_split_and_notes(tmp_path: Path) -> None:
+    rows = [{"question": f"q{i}", "answer": f"a{i}"} for i in range(20)] + [{"question": "q", "answer": ""}]
+    data = DataPart(train=str(write(tmp_path, "q.jsonl", rows)), columns={}, split={"validation": 5, "shots": 8})
+    splits = load_conversations(data)
+    assert len(splits.validation) == 5 and len(splits.train) == 8 and "1 row without" in splits.notes[0]
+    assert not {row.content for row in splits.train} & {row.content for row in splits.validation}
+
+
+def test_mistakes_name_the_place(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, "a.jsonl", [{"text": "x", "label": "y"}]))
+    with pytest.raises(DataError, match="answers"):
+        conversations(table, {"text": "text"})
+    with pytest.raises(DataError, match="no column 'outputs'"):
+        conversations(table, {"text": "text", "response": "outputs"})
+    table = read_table(write(tmp_path, "b.jsonl", [{"messages": [{"role": "judge", "content": "x"}]}]))
+    with pytest.raises(DataError, match="line 1.*judge"):
+        conversations(table, {"messages": "messages"})
+    with pytest.raises(DataError, match="list of messages"):
+        conversations(read_table(write(tmp_path, "c.jsonl", [{"messages": "plain text"}])), {"messages": "messages"})
