@@ -88,6 +88,16 @@ def inspect(arguments: argparse.Namespace) -> dict[str, Any]:
     return content
 
 
+def convert(arguments: argparse.Namespace) -> dict[str, Any]:
+    """convert MODEL --to DIR: a Baichuan 7B checkpoint, in its own layout, as a Llama folder."""
+    from workbench.models.convert import convert_model
+
+    path = resolve_path(arguments.model, Path.cwd())
+    answer = convert_model(path, Path(arguments.to), lambda stage, share: _say(f"{stage} {share:.0%}" if share is not None else stage))
+    _say(f"Converted to {answer['to']}: {answer['parameters']:,} parameters in {answer['shards']} files.")
+    return answer
+
+
 def methods(arguments: argparse.Namespace) -> dict[str, Any]:
     """methods: names, titles, descriptions and option fields."""
     from workbench.methods import method_info, method_names

@@ -12,8 +12,10 @@ from typing import Any
 from torch import nn
 
 from workbench.errors import ModelError
+from workbench.models.baichuan import is_baichuan, llama_config
 from workbench.models.families import Family, family_of
 from workbench.models.folder import check_config, read_config
+from workbench.models.gguf import gguf_config, is_gguf
 from workbench.models.loading import LoadedModel, locate
 from workbench.models.memory import weights_bytes
 from workbench.models.sizes import empty_model
@@ -118,10 +120,15 @@ def max_length(config: Any) -> int:
 
 
 def _read(source: str, revision: str | None) -> tuple[Any, str, str]:
-    from transformers import AutoConfig
+    from transformers import AutoConfig, LlamaConfig
 
     folder = locate(source, revision, config_only=True)
-    kind = check_config(folder, read_config(folder))
+    if is_gguf(folder):
+        return gguf_config(folder), "causal", folder.name
+    content = read_config(folder)
+    if is_baichuan(content):
+        return LlamaConfig(**llama_config(content)), "causal", folder.name
+    kind = check_config(folder, content)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, TypeError, LookupError, AttributeError):

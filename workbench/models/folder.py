@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import ModelError
+from workbench.models.baichuan import is_baichuan, llama_config
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
@@ -58,6 +59,12 @@ def check_config(folder: Path, config: dict[str, Any]) -> str:
     """
     from transformers import CONFIG_MAPPING
 
+    if is_baichuan(config):
+        llama_config(config)  # says why a 13B model cannot be converted either
+        raise ModelError(
+            f"{folder.name} is a Baichuan checkpoint in its own layout, which has to be converted once.",
+            fix="Convert it in the Model tab, or with: python -m workbench convert FOLDER --to DIR, and choose that folder.",
+        )
     if "auto_map" in config or "auto_map" in _tokenizer_config(folder):
         raise ModelError(
             f"{folder.name} wants to run Python code of its own (auto_map), which is never done here.",
@@ -155,13 +162,14 @@ def weight_bytes(folder: Path) -> int:
 
 
 def fingerprint(folder: Path) -> str:
-    """SHA-256 over config.json and, of each weight file, name, size, header and sixteen samples of 4 KiB.
+    """SHA-256 over config.json (or of a GGUF file alone) and, of each weight file, name, size, header and sixteen samples of 4 KiB.
 
     Reads under 100 KiB a file, so a 15 GB model is as quick as a small one. Headers alone would not do: every fine-tuned
     sibling has the same shapes and the same size.
     """
-    digest = hashlib.sha256((folder / "config.json").read_bytes())
-    for file in weight_files(folder):
+    single = folder.is_file()
+    digest = hashlib.sha256(b"gguf" if single else (folder / "config.json").read_bytes())
+    for file in [folder] if single else weight_files(folder):
         size = file.stat().st_size
         digest.update(f"{file.name}:{size}".encode())
         with file.open("rb") as stream:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import re
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 
 from workbench.errors import ModelError
+from workbench.models.transfer import Progress, Transfer
 
 # From a request to the first answer; a hub that is slower than this is not reachable for a person who waits.
 TIMEOUT_SECONDS = 10
+SPARE_BYTES = 256 * 1024**2  # left free on the disk
 _ELSEWHERE = "Choose an embedded model or a local folder, or try again with a connection."
 WANTED = ["*.safetensors", "model.safetensors.index.json", "*.json", "*.txt", "*.model"]
 UNWANTED = ["*/*", "consolidated*", "onnx*", "*.bin", "*.pt", "*.py"]
@@ -22,18 +25,21 @@ def is_hub_id(name: str) -> bool:
     return bool(_HUB_ID.fullmatch(name)) and ".." not in name and "--" not in name
 
 
-def fetch(
-    name: str, revision: str | None, progress: Callable[[str, float | None], None] | None = None, *, config_only: bool = False
-) -> Path:
-    """The folder of a hub model in the local cache, downloaded if it is not there yet; only config.json when `config_only`.
+def fetch(name: str, revision: str | None, progress: Progress | None = None, *, config_only: bool = False, unsafe: bool = False) -> Path:
+    """The folder of a hub model in the local cache, downloaded if it is not there yet.
 
     Python files are never fetched.
 
+    Args:
+        progress: told bytes and time left; what it raises ends the download, and what has arrived is kept.
+        config_only: only config.json.
+        unsafe: also `.bin` weights, for the conversion that opens them with weights_only.
+
     Raises:
-        ModelError: no such model or revision, no permission, not reachable.
+        ModelError: no such model or revision, no permission, not reachable, or no room on the disk.
     """
     import httpx
-    from huggingface_hub import constants, hf_hub_download, snapshot_download
+    from huggingface_hub import constants, hf_hub_download
 
     cached = _cached(name, revision)
     if constants.HF_HUB_OFFLINE:
@@ -48,17 +54,49 @@ def fetch(
         return cached
     try:
         # The small file first: whoever cannot have it fails at once, without a retry per weight file.
-        config = hf_hub_download(name, "config.json", revision=revision, etag_timeout=TIMEOUT_SECONDS)
-        if config_only:
-            return Path(config).parent
-        folder = snapshot_download(
-            name, revision=revision, allow_patterns=WANTED, ignore_patterns=UNWANTED, etag_timeout=TIMEOUT_SECONDS
-        )
+        config = hf_hub_download(name, "config.json", revision=revision, etag_timeout=TIMEOUT_SECONDS, endpoint=constants.ENDPOINT)
+        if not config_only:
+            _download(name, revision, progress, unsafe)
     except (httpx.HTTPError, OSError, ValueError, RuntimeError) as error:
         if cached is not None and _unreachable(error):
             return cached
         raise _sentence(name, revision, error) from None
-    return Path(folder)
+    return Path(config).parent
+
+
+def _download(name: str, revision: str | None, progress: Progress | None, unsafe: bool) -> None:
+    from huggingface_hub import HfApi, constants, hf_hub_download
+    from huggingface_hub.utils import filter_repo_objects
+
+    info = HfApi(endpoint=constants.ENDPOINT).model_info(name, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS)
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+    wanted, unwanted = (WANTED + ["*.bin"], [p for p in UNWANTED if p != "*.bin"]) if unsafe else (WANTED, UNWANTED)
+    if unsafe and any(file.endswith(".safetensors") for file in sizes):
+        wanted, unwanted = WANTED, UNWANTED
+    files = list(filter_repo_objects(sizes, allow_patterns=wanted, ignore_patterns=unwanted))
+    cache = Path(constants.HF_HUB_CACHE)
+    cache.mkdir(parents=True, exist_ok=True)
+    missing = sum(sizes[file] for file in files if _in_cache(name, file, revision) is None)
+    if shutil.disk_usage(cache).free < missing + SPARE_BYTES:
+        raise ModelError(
+            f"'{name}' takes {missing / 2**30:.1f} GiB, and the disk of the cache has less.",
+            fix="Free some space, or set HF_HOME to a larger disk before the start.",
+        )
+    transfer = Transfer(sum(sizes[file] for file in files), progress)
+    for file in files:
+        if _in_cache(name, file, revision):
+            transfer.add(sizes[file], fresh=False)
+            continue
+        hf_hub_download(
+            name, file, revision=revision, etag_timeout=TIMEOUT_SECONDS, endpoint=constants.ENDPOINT, tqdm_class=transfer.bar()
+        )
+
+
+def _in_cache(name: str, file: str, revision: str | None) -> str | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, file, revision=revision)
+    return found if isinstance(found, str) else None
 
 
 def _not_reachable(name: str) -> ModelError:
@@ -95,6 +133,8 @@ def _unreachable(error: Exception) -> bool:
 def _sentence(name: str, revision: str | None, error: Exception) -> ModelError:
     from huggingface_hub import errors
 
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return ModelError("The disk of the model cache is full.", fix="Free some space, or set HF_HOME to a larger disk before the start.")
     if isinstance(error, errors.GatedRepoError):
         return ModelError(
             f"The hub gives '{name}' only to people who accepted its terms.", fix="Accept them on the model's page and log in."

@@ -7,7 +7,6 @@ safetensors only. Half-precision checkpoints become float32 on a CPU, where half
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,13 @@ from workbench.access import check_hub, check_model_path
 from workbench.errors import ModelError, nearest
 from workbench.models.families import Family, family_of
 from workbench.models.folder import check_folder, fingerprint, read_config, weight_bytes
+from workbench.models.gguf import is_gguf, load_gguf
 from workbench.models.hub import fetch, is_hub_id
+from workbench.models.modelscope import MODELSCOPE, fetch_from_modelscope
 from workbench.models.quantization import keep_four_bit_exact, quantization_config, quiet_casts
 from workbench.models.sizes import refuse_swollen
+from workbench.models.transfer import Progress
 from workbench.recipe import PRESETS, ModelPart
-
-Progress = Callable[[str, float | None], None]
 
 BIG_BYTES = 2 * 1024**3
 
@@ -84,7 +84,7 @@ def find_model(path: str, revision: str | None = None) -> Path | str:
             raise ModelError(f"'{path}' is a file; a model is a folder.", fix="Name the folder that holds config.json and the weights.")
     except (OSError, ValueError, RuntimeError):
         raise ModelError("This is not a usable model path.", fix="Name a folder, a hub id or embedded:NAME.") from None
-    if is_hub_id(path):
+    if is_hub_id(path) or path.startswith(MODELSCOPE):
         check_hub()
         return path
     raise ModelError(f"There is no model folder '{path}'.", fix="Check the path; a hub id looks like bert-base-uncased or owner/name.")
@@ -97,6 +97,8 @@ def locate(path: str, revision: str | None = None, progress: Progress | None = N
         ModelError: not found, not reachable.
     """
     place = find_model(path, revision)
+    if isinstance(place, str) and place.startswith(MODELSCOPE):
+        return fetch_from_modelscope(place.removeprefix(MODELSCOPE), revision, progress)
     return place if isinstance(place, Path) else fetch(place, revision, progress, config_only=config_only)
 
 
@@ -114,6 +116,11 @@ def load_model(part: ModelPart, *, progress: Progress | None = None) -> LoadedMo
     folder = locate(part.path, part.revision, report)
     report("check", 0.1)
     device = find_device(part.device)
+    if is_gguf(folder):
+        report("weights", 0.3)
+        model, tokenizer = load_gguf(folder, part, weight_dtype(part.dtype, device, folder.stat().st_size), device)
+        report("ready", 1.0)
+        return LoadedModel(model, tokenizer, family_of(model, "causal"), "causal", folder.name, fingerprint(folder), device)
     config = read_config(folder)
     kind = check_folder(folder, config)
     report("tokenizer", 0.2)

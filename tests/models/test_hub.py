@@ -1,0 +1,115 @@
+"""The hub's real client against a server on loopback: downloads, progress, cancelling, and every way to fail."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.models.hub_server import COMMIT, HubServer
+from tests.models.tiny import save_model
+from workbench.errors import ModelError
+from workbench.models import hub
+from workbench.models.hub import fetch
+from workbench.models.loading import load_model, locate
+from workbench.models.transfer import CancelledError, Stage
+from workbench.recipe import ModelPart
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = save_model(tmp_path_factory.mktemp("hub") / "model", "qwen2")
+    (made / "pytorch_model.bin").write_bytes(b"never fetched")
+    (made / "modeling_own.py").write_text("raise SystemExit")
+    return made
+
+
+@pytest.fixture()
+def server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    from huggingface_hub import constants
+
+    with HubServer(folder) as running:
+        for name, value in (("ENDPOINT", running.address), ("HF_HUB_OFFLINE", False), ("HF_HUB_CACHE", str(tmp_path / "cache"))):
+            monkeypatch.setattr(constants, name, value)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", running.address + "/{repo_id}/resolve/{revision}/{filename}")
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        yield running
+
+
+def test_a_model_arrives_loads_and_answers_offline(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    told: list[tuple[str, float | None]] = []
+    loaded = load_model(ModelPart(path="owner/model", device="cpu"), progress=lambda stage, share: told.append((stage, share)))
+    assert loaded.family.name == "qwen2" and loaded.name == "owner/model"
+    downloads = [(stage, share) for stage, share in told if isinstance(stage, Stage)]
+    assert downloads[-1][1] == 1.0 and downloads[-1][0].done == downloads[-1][0].total > 90_000
+    assert not any("pytorch_model.bin" in line or ".py" in line for line in server.asked)
+    before = len(server.asked)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert load_model(ModelPart(path="owner/model", device="cpu")).fingerprint == loaded.fingerprint
+    assert len(server.asked) == before
+
+
+def test_a_revision_and_only_the_configuration(server: HubServer) -> None:
+    found = locate("owner/model", "v1", config_only=True)
+    assert found.name == COMMIT and [file.name for file in found.iterdir()] == ["config.json"]
+
+
+def test_cancelling_keeps_what_has_arrived(server: HubServer, folder: Path) -> None:
+    def cancel(stage: str, share: float | None) -> None:
+        if isinstance(stage, Stage) and stage.done:
+            raise CancelledError("owner/model")
+
+    with pytest.raises(CancelledError, match="cancelled"):
+        fetch("owner/model", None, cancel)
+    sent = server.sent
+    fetch("owner/model", None)
+    whole = sum(file.stat().st_size for file in folder.iterdir() if file.suffix in (".json", ".safetensors"))
+    assert (fetch("owner/model", None) / "model.safetensors").is_file() and server.sent <= sent + whole + 5000  # and the list of files
+
+
+@pytest.mark.parametrize(
+    ("name", "revision", "sentence"),
+    [("owner/nothing", None, "has no model"), ("owner/model", "v9", "no revision 'v9'")],
+)
+def test_not_found(server: HubServer, name: str, revision: str | None, sentence: str) -> None:
+    with pytest.raises(ModelError, match=sentence):
+        fetch(name, revision)
+
+
+def test_gated(server: HubServer) -> None:
+    server.gated = True
+    with pytest.raises(ModelError, match="accepted its terms"):
+        fetch("owner/model", None)
+
+
+def test_no_configuration(server: HubServer, tmp_path: Path) -> None:
+    server.folder = tmp_path
+    with pytest.raises(ModelError, match="holds no config.json"):
+        fetch("owner/model", None)
+
+
+def test_no_room_on_the_disk(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(ModelError, match="the disk of the cache has less"):
+        fetch("owner/model", None)
+    monkeypatch.undo()
+
+
+def test_the_disk_fills_up_on_the_way(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*values: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(hub, "_download", full)
+    with pytest.raises(ModelError, match="cache is full"):
+        fetch("owner/model", None)
+
+
+def test_modelscope_without_its_client() -> None:
+    with pytest.raises(ModelError, match="package modelscope"):
+        locate("modelscope:owner/model")

@@ -1,0 +1,26 @@
+"""Conversion as the page and the command line ask for it: find the checkpoint, say what it is, convert it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import ModelError
+from workbench.models.baichuan import convert_baichuan, is_baichuan
+from workbench.models.folder import read_config
+from workbench.models.hub import fetch
+from workbench.models.loading import find_model
+from workbench.models.transfer import Progress
+
+
+def convert_model(path: str, target: Path, progress: Progress | None = None, *, revision: str | None = None) -> dict[str, Any]:
+    """Converts a Baichuan 7B checkpoint, downloaded if it has to be, into a new folder; see `convert_baichuan`.
+
+    Raises:
+        ModelError: not found, or a model that needs no conversion.
+    """
+    place = find_model(path, revision)
+    folder = place if isinstance(place, Path) else fetch(place, revision, progress, unsafe=True)
+    if not is_baichuan(read_config(folder)):
+        raise ModelError(f"{folder.name} is not a Baichuan checkpoint.", fix="Other models are read as they are; choose it directly.")
+    return convert_baichuan(folder, target.expanduser(), progress)

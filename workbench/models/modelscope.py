@@ -1,0 +1,33 @@
+"""Models from ModelScope, when its client is installed: `modelscope:owner/name`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workbench.errors import ModelError
+from workbench.models.hub import UNWANTED, WANTED, is_hub_id
+from workbench.models.transfer import Progress
+
+MODELSCOPE = "modelscope:"
+
+
+def fetch_from_modelscope(name: str, revision: str | None, progress: Progress | None = None) -> Path:
+    """The folder of a ModelScope model in that client's cache, downloaded if it is not there yet.
+
+    Raises:
+        ModelError: the client is not installed, or it says no.
+    """
+    if not is_hub_id(name):
+        raise ModelError(f"'{name}' is no ModelScope id.", fix="Write modelscope:owner/name.")
+    try:
+        from modelscope import snapshot_download
+    except ImportError:
+        raise ModelError("ModelScope models need the package modelscope.", fix="Install it with pip install modelscope.") from None
+    if progress:
+        progress("download", None)
+    try:
+        folder = snapshot_download(name, revision=revision, allow_file_pattern=WANTED, ignore_file_pattern=UNWANTED)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
+        raise ModelError(f"ModelScope does not give '{name}' ({reason}).", fix="Check the id and the connection.") from None
+    return Path(folder)
