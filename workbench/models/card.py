@@ -73,7 +73,7 @@ def model_card(source: str | LoadedModel, quantization: str = "none", *, revisio
     if isinstance(source, LoadedModel):
         config, kind, name, quantization = source.model.config, source.kind, source.name, source.quantization
     else:
-        config, kind, name = _read(source, revision)
+        config, kind, name = configuration(source, revision)
     model = empty_model(config, kind)
     family = family_of(model, kind)
     linear, rows = _quantizable(model)
@@ -119,7 +119,12 @@ def max_length(config: Any) -> int:
     return positions
 
 
-def _read(source: str, revision: str | None) -> tuple[Any, str, str]:
+def configuration(source: str, revision: str | None = None) -> tuple[Any, str, str]:
+    """The transformers configuration of a model that is not loaded, its kind and its name; of a Baichuan layout that of the Llama it is.
+
+    Raises:
+        ModelError: not found, not a language model, own code.
+    """
     from transformers import AutoConfig, LlamaConfig
 
     folder = locate(source, revision, config_only=True)
