@@ -21,7 +21,8 @@ from workbench.training.control import Control
 JOB = {
     "kind": "board", "shots": [0, 4, "all"], "seeds": 2, "test": 12, "validation": 8,
     "rows_seen": 16, "least_epochs": 0.1, "most_epochs": 2, "evaluations": 1,
-    "paradigms": {"classical": ["naive_bayes", "linear_svm"], "from_scratch": ["textcnn"], "prompting": ["zero_shot", "bias"]},
+    "paradigms": {"classical": ["naive_bayes", "linear_svm"], "from_scratch": ["textcnn"], "fine_tuning": ["frozen"],
+                  "prompting": ["zero_shot", "bias"]},
 }  # fmt: skip
 
 
@@ -41,9 +42,9 @@ def test_a_board_has_a_line_for_every_method_and_number_of_examples(recipe, boar
     report = result["board"]
     assert {(line["method"], line["shots"]): len(line["cells"]) for line in report["lines"]} == {
         ("zero_shot", "0"): 1,
-        **{(method, shots): 2 for method in ("naive_bayes", "linear_svm", "textcnn", "bias") for shots in ("4", "all")},
+        **{(method, shots): 2 for method in ("naive_bayes", "linear_svm", "textcnn", "frozen", "bias") for shots in ("4", "all")},
     }
-    assert report["refused"] == [] and report["done"] == report["total"] == 17 and report["test_rows"] == 12
+    assert report["refused"] == [] and report["done"] == report["total"] == 21 and report["test_rows"] == 12
     for line in report["lines"]:
         assert line["accuracy"]["low"] <= line["accuracy"]["value"] <= line["accuracy"]["high"]
         assert np.array(line["confusion"]).sum() == 12 * len(line["cells"]) and line["milliseconds_per_row"] > 0
@@ -117,7 +118,7 @@ def test_what_is_trained_does_not_depend_on_what_the_test_rows_say(recipe, tmp_p
         run_job(recipe.replace({"job": JOB | {"seeds": 1}}), folder, Control(), ModelPool())
         files = sorted((folder / "cells").glob("*/final/*.safetensors"))
         weights.append({str(file.relative_to(folder)): file.read_bytes() for file in files})
-    assert weights[0] == weights[1] and len(weights[0]) == 8
+    assert weights[0] == weights[1] and len(weights[0]) >= 10
 
 
 def _with_other_test_rows(data, test):
@@ -149,7 +150,22 @@ def test_a_method_that_cannot_work_is_refused_and_the_others_go_on(recipe, tmp_p
     wrong = recipe.replace({"prompt.verbalizer": words, "job": JOB | {"seeds": 1}})
     report = run_job(wrong, tmp_path, Control(), ModelPool())["board"]
     assert {cell["paradigm"] for cell in report["refused"]} == {"prompting"} and "does not know the word" in report["refused"][0]["message"]
-    assert {line["paradigm"] for line in report["lines"]} == {"classical", "from_scratch"}
+    assert {line["paradigm"] for line in report["lines"]} == {"classical", "from_scratch", "fine_tuning"}
+
+
+def test_pet_is_a_method_of_prompting(recipe, tmp_path):
+    """Two templates with one seed, distilled into one model; the teachers go, the model stays and answers."""
+    changes = {
+        "prompt.templates": ["{text} it was [MASK] .", "[MASK] . {text}"],
+        "pet": {"seeds": 1, "unlabeled": 8, "distill_epochs": 1},
+        "job": JOB | {"seeds": 1, "shots": [4], "paradigms": {"prompting": ["pet"]}},
+    }
+    asked = recipe.replace(changes)
+    report = run_job(asked, tmp_path, Control(), ModelPool())["board"]
+    assert report["refused"] == [] and [line["method"] for line in report["lines"]] == ["pet"]
+    (name,) = report["lines"][0]["cells"]
+    assert not (tmp_path / "cells" / name / "cells").exists()
+    assert len(open_cell(asked, tmp_path, name, ModelPool()).probabilities([{"text": "the food was nice"}])[0]) == 2
 
 
 def odd(folder, labels):

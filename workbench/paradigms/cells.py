@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.data.dataset import InputExample
 from workbench.errors import WorkbenchError
-from workbench.paradigms.paradigm import Answerer, OnEvent, Task, find_paradigm, paradigm_names
+from workbench.paradigms.paradigm import Answerer, OnEvent, Task, Work, find_paradigm, paradigm_names, train_recipe
 from workbench.paradigms.split import cell_data
 from workbench.recipe import Recipe
 from workbench.training.control import Control
@@ -81,12 +81,13 @@ class Plan:
         return found
 
 
-def task_of(cell: Cell, recipe: Recipe, plan: Plan, rows: Path, pool_rows: dict[str, Any]) -> Task:
+def task_of(cell: Cell, recipe: Recipe, plan: Plan, rows: Path, pool_rows: dict[str, Any], work: Work = train_recipe) -> Task:
     """The task of a cell: the board's recipe over the cell's own rows, with as much training as the plan allows.
 
     Args:
         rows: folder with the pool and validation files of the cell's seed.
         pool_rows: what `write_rows` said about them.
+        work: what trains a language model's recipe.
     """
     data = cell_data(recipe.data, rows, shots=cell.shots or None, seed=cell.seed, validation=pool_rows["validation"])
     given = sum(min(size, cell.shots or size) for size in pool_rows["per_class"].values())
@@ -101,7 +102,7 @@ def task_of(cell: Cell, recipe: Recipe, plan: Plan, rows: Path, pool_rows: dict[
         "job": None,
     }
     changes["training"]["evaluate_every"] = max(1, math.ceil(steps / plan.evaluations))
-    return Task(recipe.replace(changes), cell.method, zero_shot=cell.shots == 0)
+    return Task(recipe.replace(changes), cell.method, zero_shot=cell.shots == 0, work=work)
 
 
 def run_cell(

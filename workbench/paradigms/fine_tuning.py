@@ -36,10 +36,10 @@ class FineTuning(Paradigm):
         return [*self.methods, *(name for name in method_names() if name not in (*self.methods, "head"))]
 
     def fit(self, task: Task, folder: Path, control: Control, pool: ModelPool, on_event: OnEvent | None = None) -> Figures | None:
-        return fit_recipe(head_recipe(task.recipe, task.method), folder, control, pool, on_event)
+        return fit_recipe(task, head_recipe(task.recipe, task.method), folder, control, pool, on_event)
 
     def open(self, task: Task, folder: Path, pool: ModelPool) -> TunedText:
-        return TunedText.open(head_recipe(task.recipe, task.method), folder, pool)
+        return TunedText.open(head_recipe(task.recipe, task.method), task.splits.labels, folder, pool)
 
 
 def head_recipe(recipe: Recipe, method: str) -> Recipe:

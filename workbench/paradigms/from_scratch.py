@@ -25,6 +25,7 @@ from workbench.training.control import Control
 from workbench.training.events import EventLog
 from workbench.training.folder import write_folder
 from workbench.training.metrics import classification_metrics
+from workbench.training.optim import build_optimizer
 from workbench.training.plan import make_schedule
 from workbench.training.progress import Progress
 from workbench.training.stepper import refuse_non_finite, seed_everything
@@ -174,9 +175,8 @@ class _Loop:
         training = self.recipe.training
         self.batches = BatchPlan([len(ids) for ids, _ in self.train], batch_size=training.batch_size, seed=training.seed)
         self.schedule = make_schedule(training, self.batches.steps_per_epoch)
-        self.optimizer = torch.optim.AdamW(
-            network.network.parameters(), lr=network.network.rate, weight_decay=training.weight_decay, fused=True
-        )
+        named = list(network.network.named_parameters())
+        self.optimizer = build_optimizer(named, learning_rate=network.network.rate, weight_decay=training.weight_decay)
         self.best: dict[str, Tensor] = {}
 
     def run(self, control: Control) -> bool:

@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from workbench.training.control import Control
 
 OnEvent = Callable[[dict[str, Any]], None]
+Work = Callable[..., dict[str, Any]]
 _PARADIGMS: dict[str, type[Paradigm]] = {}
+
+
+def train_recipe(*arguments: Any, **options: Any) -> dict[str, Any]:
+    """`train_run`, imported when it is needed."""
+    from workbench.training.trainer import train_run
+
+    return train_run(*arguments, **options)
 
 
 @dataclass(frozen=True)
@@ -33,11 +41,13 @@ class Task:
         recipe: model, prompt and training as the board's recipe has them; its data part is this cell's, shots and seed included.
         method: one of the paradigm's methods.
         zero_shot: no training rows may be used; `recipe.data` still names them for the labels.
+        work: what trains a language model's recipe in a folder: `train_run`, or what also does the jobs a recipe may ask for.
     """
 
     recipe: Recipe
     method: str
     zero_shot: bool = False
+    work: Work = train_recipe
 
     @cached_property
     def splits(self) -> Splits:
@@ -147,7 +157,7 @@ class Paradigm(ABC):
 
     @abstractmethod
     def open(self, task: Task, folder: Path, pool: ModelPool) -> Answerer:
-        """The trained model of a folder. `task.splits` is not read."""
+        """The trained model of a folder."""
 
 
 def register(cls: type[Paradigm]) -> type[Paradigm]:

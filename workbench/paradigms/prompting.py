@@ -1,11 +1,13 @@
 """Pre-training, prompt, prediction: the recipe's template and label words, untouched or tuned.
 
 `zero_shot` asks the model as it came. `hard_prompt` tunes all its weights under the fixed template, which is PET's training of one
-pattern (Schick & Schuetze 2021). Every other name is a tuning method: lora, soft_prompt, p_tuning, ...
+pattern (Schick & Schuetze 2021); `pet` is the whole of it: every template with several seeds, an ensemble that labels unlabelled rows,
+one model distilled from them. Every other name is a tuning method: lora, soft_prompt, p_tuning, ...
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +15,13 @@ from typing import TYPE_CHECKING
 from workbench.methods import method_names
 from workbench.paradigms.paradigm import Figures, OnEvent, Paradigm, Task, register
 from workbench.paradigms.tuned import TunedText, fit_recipe, method_options, validation_figures, weight_bytes
-from workbench.recipe import Recipe
+from workbench.recipe import PetPart, Recipe
 from workbench.training.control import Control
 
 if TYPE_CHECKING:
     from workbench.models.pool import ModelPool
 
-ZERO_SHOT, HARD_PROMPT = "zero_shot", "hard_prompt"
+ZERO_SHOT, HARD_PROMPT, PET = "zero_shot", "hard_prompt", "pet"
 
 
 @register
@@ -33,7 +35,7 @@ class Prompting(Paradigm):
         return method in self.known()
 
     def known(self) -> list[str]:
-        return [ZERO_SHOT, HARD_PROMPT, *(name for name in method_names() if name != "full")]
+        return [ZERO_SHOT, HARD_PROMPT, PET, *(name for name in method_names() if name != "full")]
 
     def shots(self, method: str, shots: Sequence[int | None]) -> list[int | None]:
         if method == ZERO_SHOT:
@@ -45,7 +47,11 @@ class Prompting(Paradigm):
 
     def fit(self, task: Task, folder: Path, control: Control, pool: ModelPool, on_event: OnEvent | None = None) -> Figures | None:
         if task.method != ZERO_SHOT:
-            return fit_recipe(prompt_recipe(task), folder, control, pool, on_event)
+            figures = fit_recipe(task, prompt_recipe(task), folder, control, pool, on_event)
+            if figures is not None:
+                # PET's teachers, a model each, have done their work.
+                shutil.rmtree(folder / "cells", ignore_errors=True)
+            return figures
         answerer = self.open(task, folder, pool)
         parameters = list(answerer.predictor.loaded.model.parameters())
         validation = validation_figures(answerer, task.splits.validation.examples)
@@ -53,11 +59,14 @@ class Prompting(Paradigm):
 
     def open(self, task: Task, folder: Path, pool: ModelPool) -> TunedText:
         if task.method != ZERO_SHOT:
-            return TunedText.open(prompt_recipe(task), folder, pool)
+            return TunedText.open(prompt_recipe(task), task.splits.labels, folder, pool)
         return TunedText.untouched(task.recipe, task.splits.labels, pool)
 
 
 def prompt_recipe(task: Task) -> Recipe:
     """The recipe with the task's tuning method."""
+    if task.method == PET:
+        pet = task.recipe.pet or PetPart()
+        return task.recipe.replace({"method": {"name": "full"}, "pet": pet.model_dump()})
     method = {"name": "full"} if task.method == HARD_PROMPT else method_options(task.recipe, task.method)
-    return task.recipe.replace({"method": method})
+    return task.recipe.replace({"method": method, "pet": None})

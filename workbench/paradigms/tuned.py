@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from workbench.data.dataset import InputExample
-from workbench.paradigms.paradigm import Figures, OnEvent, Why
+from workbench.errors import MethodError
+from workbench.paradigms.paradigm import Figures, OnEvent, Task, Why
 from workbench.paradigms.why import occlusion
-from workbench.recipe import Recipe
+from workbench.recipe import Recipe, recipe_from
 from workbench.training.control import Control
-from workbench.training.events import EventLog
 from workbench.training.metrics import classification_metrics
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from workbench.models.pool import ModelPool
     from workbench.serving.predictor import Predictor
 
+ANSWER = "answer.yaml"
 SMALLEST_PROBABILITY = 1e-30
 
 
@@ -31,27 +34,36 @@ class TunedText:
         self.labels = predictor.labels
 
     @classmethod
-    def open(cls, recipe: Recipe, folder: Path, pool: ModelPool) -> TunedText:
+    def open(cls, recipe: Recipe, labels: tuple[str, ...], folder: Path, pool: ModelPool) -> TunedText:
         """The model that `fit_recipe` left in a folder.
 
         Raises:
             WorkbenchError: the folder's weights are missing, damaged or those of another model.
         """
-        from workbench.methods import attach, check_method
         from workbench.serving.predictor import Predictor
+        from workbench.serving.tuned import tune
 
-        plan = next(event for event in EventLog(folder / "events.jsonl").read() if event["kind"] == "plan")
-        loaded = pool.fresh(recipe.model)
-        attached = attach(loaded, check_method(recipe.method), keep_original=False)
-        attached.restore(folder / "final")
-        return cls(Predictor(loaded, attached, recipe, tuple(plan["labels"])))
+        answer = folder / ANSWER
+        if answer.is_file():
+            recipe = recipe_from(yaml.safe_load(answer.read_text(encoding="utf-8")), source=ANSWER)
+        tuned = tune(pool.fresh(recipe.model), recipe, labels)
+        tuned.restore(folder / "final")
+        return cls(Predictor(tuned.loaded, tuned, recipe, labels))
 
     @classmethod
     def untouched(cls, recipe: Recipe, labels: tuple[str, ...], pool: ModelPool) -> TunedText:
-        """The model as it came, under the recipe's prompt."""
-        from workbench.serving.predictor import Predictor
+        """The model as it came, under the recipe's prompt.
 
-        return cls(Predictor(pool.get(recipe.model), None, recipe, labels))
+        Raises:
+            MethodError: the verbalizer takes something from training rows, and zero-shot has none.
+        """
+        from workbench.serving.predictor import Predictor
+        from workbench.serving.tuned import tune
+
+        tuned = tune(pool.get(recipe.model), recipe, labels, method=False)
+        if tuned.needs_fit:
+            raise MethodError("This verbalizer needs training rows, and zero-shot has none.", fix="Write label words by hand.")
+        return cls(Predictor(tuned.loaded, tuned, recipe, labels))
 
     def probabilities(self, fields: Sequence[dict[str, str]], *, batch_size: int = 32) -> list[list[float]]:
         return self.predictor.probabilities(fields, batch_size=batch_size)
@@ -60,17 +72,22 @@ class TunedText:
         return occlusion(self, fields, label)
 
 
-def fit_recipe(recipe: Recipe, folder: Path, control: Control, pool: ModelPool, on_event: OnEvent | None) -> Figures | None:
-    """Trains a recipe in the folder, or goes on where it was; None when it was stopped."""
-    from workbench.training.trainer import train_run
-
-    result = train_run(recipe.replace({"job": None}), folder, control, pool, on_event=on_event)
+def fit_recipe(
+    task: Task, recipe: Recipe, folder: Path, control: Control, pool: ModelPool, on_event: OnEvent | None
+) -> Figures | None:
+    """Does a recipe's work in the folder, or goes on where it was; None when it was stopped."""
+    result = task.work(recipe, folder, control, pool, on_event=on_event)
     if result["status"] != "finished":
         return None
-    kept = result["metrics"] if result["metrics"].get("accuracy") is not None else None
-    settings = {"steps": result["steps"], "best_step": result["best_step"], "method": recipe.method.get("name")}
-    total = result["total_parameters"]
-    return Figures(result["trainable_parameters"], total, _bits_per_parameter(recipe) * total // 8, kept, settings)
+    metrics = result.get("metrics") or {}
+    kept = {name: metrics[name] for name in ("accuracy", "macro_f1", "loss")} if metrics.get("accuracy") is not None else None
+    settings = {name: result[name] for name in ("steps", "best_step") if name in result} | {"method": recipe.method.get("name")}
+    if "total_parameters" in result:
+        trainable, total = result["trainable_parameters"], result["total_parameters"]
+    else:
+        tuned = TunedText.open(recipe, task.splits.labels, folder, pool).predictor.tuned
+        trainable, total = tuned.trainable_parameters, tuned.total_parameters
+    return Figures(trainable, total, _bits_per_parameter(recipe) * total // 8, kept, settings)
 
 
 def method_options(recipe: Recipe, method: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from workbench.recipe import Recipe
-from workbench.runs.jobs import JobOptions, register_job
+from workbench.runs.jobs import JobOptions, register_job, run_job
 
 if TYPE_CHECKING:
     from workbench.paradigms.board import TestSet
@@ -134,7 +134,7 @@ def _run(job: Job, plan: Plan, cell: Cell, rows: dict[str, Any], test: TestSet, 
     from workbench.paradigms.cells import run_cell, task_of
     from workbench.runs.job import JobStopped
 
-    task = task_of(cell, job.recipe, plan, seed_folder(job.cell_folder(ROWS), cell.seed), rows["seeds"][str(cell.seed)])
+    task = task_of(cell, job.recipe, plan, seed_folder(job.cell_folder(ROWS), cell.seed), rows["seeds"][str(cell.seed)], run_job)
     examples = [InputExample(**row) for row in test.rows]
     outcome = run_cell(cell, task, examples, folder, job.control, job.pool, lambda event: _heard(job, cell, event))
     if outcome is None:
