@@ -99,9 +99,15 @@ def convert(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def methods(arguments: argparse.Namespace) -> dict[str, Any]:
-    """methods: names, titles, descriptions and option fields."""
+    """methods [--matrix]: names, titles, descriptions and option fields; or what runs on which kind of model, shown by running it."""
     from workbench.methods import method_info, method_names
 
+    if arguments.matrix:
+        from workbench.bench.method_matrix import run_matrix, table
+
+        cells = run_matrix(_say)
+        _say(table(cells))
+        return {"cells": [_plain(cell) for cell in cells], "table": table(cells)}
     infos = [_plain(method_info(name)) for name in method_names()]
     for info in infos:
         _say(f"{info['name']:<14} {info['description']}")
