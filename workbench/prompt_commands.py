@@ -13,7 +13,7 @@ from workbench.errors import WorkbenchError
 from workbench.recipe import load_recipe, resolve_path
 
 if TYPE_CHECKING:
-    from workbench.data.dataset import InputExample
+    from workbench.data.dataset import InputExample, Splits
     from workbench.prompts.cards import Card
     from workbench.recipe import Recipe
     from workbench.serving.scoring import CardScorer
@@ -23,6 +23,7 @@ MOST_SHOWN = 3
 
 def score(arguments: argparse.Namespace) -> dict[str, Any]:
     """score RECIPE [--data FILE] [--library NAME]: each template on the untuned model, ranked, and all together when there are several."""
+    from workbench.data.dataset import load_splits
     from workbench.models.loading import load_model
     from workbench.prompts.cards import ranked
     from workbench.prompts.library import library_entry
@@ -30,12 +31,13 @@ def score(arguments: argparse.Namespace) -> dict[str, Any]:
     from workbench.serving.scoring import CardScorer
 
     recipe = load_recipe(arguments.recipe, dict(arguments.assignments))
-    examples, labels = _rows(recipe, arguments.data)
+    splits = load_splits(recipe.data)
+    examples, labels = _rows(recipe, splits, arguments.data), splits.labels
     fields = [field for field in recipe.data.columns if field != "label"]
     cards = _own_cards(recipe)
     for name in arguments.library:
         cards += library_entry(name).cards(fields, labels)
-    scorer = CardScorer(load_model(recipe.model), recipe.prompt, labels, examples)
+    scorer = CardScorer(load_model(recipe.model), recipe.prompt, labels, examples, training=splits.train.examples)
     scored = [scorer.score(card, len(examples)) for card in cards]
     refused = next((card for card in scored if card.problem and card.source == "recipe"), None)
     if refused is not None:
@@ -63,16 +65,14 @@ def _own_cards(recipe: Recipe) -> list[Card]:
     return [Card(template, None, source="recipe") for template in recipe.prompt.templates]
 
 
-def _rows(recipe: Recipe, data: str | None) -> tuple[list[InputExample], tuple[str, ...]]:
-    from workbench.data.dataset import load_splits
+def _rows(recipe: Recipe, splits: Splits, data: str | None) -> list[InputExample]:
     from workbench.runs.files import labelled_examples
 
-    splits = load_splits(recipe.data)
     if data:
-        return labelled_examples(resolve_path(data, Path.cwd()), recipe, splits.labels), splits.labels
+        return labelled_examples(resolve_path(data, Path.cwd()), recipe, splits.labels)
     if not splits.validation.examples:
         raise WorkbenchError("There are no rows to score.", fix="Give a labelled file with --data, or set data.split.validation.")
-    return splits.validation.examples, splits.labels
+    return splits.validation.examples
 
 
 def _measured(card: Card) -> str:

@@ -4,9 +4,11 @@ from transformers import BertConfig, BertForMaskedLM
 
 from tests.prompts.tiny_tokenizers import wordpiece
 from workbench.data.dataset import InputExample
+from workbench.models.attention import attention_at
 from workbench.models.families import family_of
 from workbench.models.loading import LoadedModel
 from workbench.recipe import PromptPart
+from workbench.serving.classifier import PromptClassifier
 from workbench.serving.preview import preview
 
 PROMPT = PromptPart(
@@ -32,8 +34,59 @@ def test_a_row_shows_tokens_roles_cuts_and_probabilities(bert):
     assert [row.removed_tokens for row in rows] == [0, 5]
     assert rows[0].example is examples[0]
     for row in rows:
-        assert len(row.top) == 4 and row.top == sorted(row.top, key=lambda pair: -pair[1])
+        (top,) = row.top
+        assert len(top) == 4 and top == sorted(top, key=lambda pair: -pair[1])
         assert sum(row.class_probabilities.values()) == pytest.approx(1)
         assert {label: set(words) for label, words in row.label_words.items()} == {"no": {"bad"}, "yes": {"great", "good"}}
         assert all(0 < p < 1 for words in row.label_words.values() for p in words.values())
     assert preview(bert, PROMPT, ("no", "yes"), []) == []
+
+
+def test_one_pass_says_what_the_classifier_says(bert):
+    examples = [InputExample("0", {"text": "the movie was great"}, None), InputExample("1", {"text": "bad " * 9}, None)]
+    classifier = PromptClassifier(bert, PROMPT, ("no", "yes"))
+    rows = preview(bert, PROMPT, ("no", "yes"), examples, k=4)
+    expected, words = classifier.predict(examples).tolist(), classifier.label_word_probabilities(examples)
+    for row, classes, found in zip(rows, expected, words, strict=True):
+        assert list(row.class_probabilities.values()) == pytest.approx(classes, abs=1e-6)
+        assert {w: p for of in row.label_words.values() for w, p in of.items()} == pytest.approx(found, abs=1e-7)
+        assert row.mass == pytest.approx(sum(found.values()), abs=1e-7)
+        ((first, probability), *_) = row.top[0]
+        ((same, same_probability), *_) = classifier.top_predictions(row.example.fields, 4)[0]
+        assert (first, probability) == (same, pytest.approx(same_probability, abs=1e-6))
+
+
+def test_words_of_several_tokens_show_a_top_for_each_mask(bert):
+    prompt = PROMPT.model_copy(update={"verbalizer": {"kind": "manual", "words": {"yes": ["满意"], "no": ["不满"]}}, "max_length": 20})
+    (row,) = preview(bert, prompt, ("no", "yes"), [InputExample("0", {"text": "good"}, None)], k=3)
+    assert [len(top) for top in row.top] == [3, 3] and sum(t.role == "mask" for t in row.tokens) == 2
+
+
+@pytest.mark.parametrize(("cut", "kept"), [("tail", [True, True, True, False, False]), ("head", [False, False, True, True, True]),
+                                           ("middle", [True, True, False, False, True])])  # fmt: skip
+def test_what_is_cut_stands_where_it_was(bert, cut, kept):
+    prompt = PROMPT.model_copy(update={"templates": [f"{{text|{cut}}} [MASK]"], "max_length": 6})
+    (row,) = preview(bert, prompt, ("no", "yes"), [InputExample("0", {"text": "the movie was really great"}, None)])
+    text = [token for token in row.tokens if token.role == "text:text"]
+    assert [token.text for token in text] == ["the", "movie", "was", "really", "great"]
+    assert [not token.cut for token in text] == kept and row.removed_tokens == 2
+
+
+def test_attention_of_the_mask_is_a_distribution_and_changes_nothing(bert):
+    examples = [InputExample("0", {"text": "the movie was great"}, None), InputExample("1", {"text": "good"}, None)]
+    implementation = bert.model.config._attn_implementation
+    before = preview(bert, PROMPT, ("no", "yes"), examples)
+    looked = preview(bert, PROMPT, ("no", "yes"), examples, attention=True)
+    for row in looked:
+        assert sum(token.attention for token in row.tokens if not token.cut) == pytest.approx(1, abs=1e-5)
+    assert all(token.attention is None for row in before for token in row.tokens)
+    for row, other in zip(preview(bert, PROMPT, ("no", "yes"), examples), before, strict=True):
+        assert row.tokens == other.tokens and row.class_probabilities == pytest.approx(other.class_probabilities, abs=1e-6)
+    assert bert.model.config._attn_implementation == implementation, "the model is as it was"
+    inputs = torch.tensor([[2, 7, 8, 4, 3]])
+    weights = attention_at(bert, inputs, torch.ones_like(inputs), torch.tensor([[3]]))
+    eager = BertForMaskedLM(bert.model.config).eval()
+    eager.load_state_dict(bert.model.state_dict())
+    eager.set_attn_implementation("eager")
+    whole = eager(input_ids=inputs, output_attentions=True).attentions[-1]
+    assert torch.allclose(weights, whole.mean(1)[:, 3], atol=1e-6), "the mean over heads of the last layer, at the mask"

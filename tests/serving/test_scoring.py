@@ -86,7 +86,7 @@ def test_a_card_that_cannot_work_says_why_and_keeps_the_others_going(scorer):
         (4, 200, [(4, 25), (4, 50), (4, 100), (4, 200)]),
         (64, 100, [(64, 25), (32, 50), (16, 100)]),
         (3, 20, [(3, 20)]),
-        (20, 60, [(20, 25), (10, 50), (8, 60)]),
+        (20, 60, [(20, 25), (12, 50), (12, 60)]),
     ],
 )
 def test_halving_ends_on_all_rows(cards, rows, expected):
@@ -97,8 +97,8 @@ def test_halving_spends_its_rows_on_the_better_half(scorer, calls):
     cards = [Card(TEMPLATES[i % 4], {"kind": "manual", "words": {"pos": [a], "neg": [b]}}) for i, (a, b) in enumerate(WORD_PAIRS)]
     *_, last = compare(scorer, cards, 48)
     full = [card for card in last if card.rows == 48]
-    assert len(last) == len(cards) == 20 and len(full) == 10
-    assert sum(calls) == 20 * 25 + 10 * 23
+    assert len(last) == len(cards) == 20 and len(full) == 12
+    assert sum(calls) == 20 * 25 + 12 * 23
     bounds = [card.interval[0] for card in last]
     assert bounds == sorted(bounds, reverse=True)
 

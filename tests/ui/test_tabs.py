@@ -6,7 +6,8 @@ from workbench.errors import DataError, VerbalizerError, WorkbenchError
 from workbench.methods import method_names
 from workbench.recipe import Recipe
 from workbench.ui.session import Watch
-from workbench.ui.tabs import data, method, model, prompt, runs, train, try_it
+from workbench.ui.tabs import data, method, model, runs, train, try_it
+from workbench.ui.tabs.prompt import editor, live
 from workbench.ui.text import Words
 
 T = Words("en")
@@ -62,29 +63,29 @@ def test_an_upload_is_kept_under_its_content(tmp_path):
 
 
 def test_the_preview_shows_tokens_and_answers(tiny, service):
-    shown = prompt.view(service, tiny)
-    html = prompt.preview_html(shown, T)
-    assert len(shown.rows) == prompt.ROWS_SHOWN and html.count("pw-role-mask") == prompt.ROWS_SHOWN + 1
+    shown = live.view(service, tiny)
+    html = live.preview_html(shown, T)
+    assert len(shown.rows) == live.ROWS_SHOWN and html.count("pw-role-mask") == live.ROWS_SHOWN + 1
     assert all(sum(row.class_probabilities.values()) == pytest.approx(1, abs=1e-5) for row in shown.rows)
 
 
 def test_a_wrong_template_is_marked_where_it_is_wrong(tiny, service):
     templates = ["{text} it was [MASK] .", "{text} <i> [MASC]"]
     with pytest.raises(WorkbenchError) as error:
-        prompt.view(service, tiny.replace({"prompt.templates": templates}))
-    html = prompt.error_html(error.value, templates, T)
+        live.view(service, tiny.replace({"prompt.templates": templates}))
+    html = live.error_html(error.value, templates, T)
     assert "<mark>" in html and "<i>" not in html
 
 
 def test_label_words_go_into_the_table_and_back():
     words = {"good": ["great", "fine"], "bad": {"awful": 1.0, "poor": 0.5}}
     recipe = Recipe().replace({"prompt.verbalizer": {"kind": "manual", "words": words}})
-    rows = prompt.verbalizer_rows(recipe)
+    rows = editor.verbalizer_rows(recipe)
     assert rows == [["good", "great, fine"], ["bad", "awful, poor*0.5"]]
-    assert prompt.verbalizer_words(rows) == words
-    assert prompt.verbalizer_words([["好评", "好，棒、赞"]]) == {"好评": ["好", "棒", "赞"]}
+    assert editor.verbalizer_words(rows) == words
+    assert editor.verbalizer_words([["好评", "好，棒、赞"]]) == {"好评": ["好", "棒", "赞"]}
     with pytest.raises(VerbalizerError):
-        prompt.verbalizer_words([["good", "great*much"]])
+        editor.verbalizer_words([["good", "great*much"]])
 
 
 @pytest.mark.parametrize("name", method_names())

@@ -31,6 +31,15 @@ class Span:
     field: str | None = None
 
 
+@dataclass(frozen=True)
+class Removed:
+    """Tokens of a field that did not fit, and the place in the prompt where they would stand."""
+
+    at: int
+    field: str
+    ids: list[int]
+
+
 @dataclass
 class Encoding:
     """One prompt as a model reads it.
@@ -39,6 +48,7 @@ class Encoding:
         mask_positions: where a label word's tokens are read; for a causal model the tokens just before them. Empty when a template for
             a masked model has no [MASK].
         removed_tokens: tokens of the fields that did not fit.
+        removed: those tokens themselves, where asked for.
     """
 
     input_ids: list[int]
@@ -46,6 +56,7 @@ class Encoding:
     label: int | None = None
     spans: list[Span] = field(default_factory=list)
     removed_tokens: int = 0
+    removed: list[Removed] = field(default_factory=list)
 
 
 @dataclass
@@ -107,12 +118,14 @@ class PromptEncoder:
         masks: int = 1,
         labels: Sequence[int | None] | None = None,
         continuation: Sequence[int] = (),
+        keep_removed: bool = False,
     ) -> list[Encoding]:
         """Prompts of many rows, the fields tokenized together.
 
         Args:
             masks: mask tokens that [MASK] becomes. A causal prompt has none: it ends before the mask and leaves masks - 1 free.
             continuation: causal only: the first tokens of a label word, appended so that its later tokens can be read.
+            keep_removed: also say which tokens did not fit, to show them.
 
         Raises:
             TemplateError: when what may not be cut is longer than max_length.
@@ -126,8 +139,11 @@ class PromptEncoder:
         encodings = []
         for row, label in zip(laid_out, given, strict=True):
             parts = [self._part(piece, text, tokens, masks) for piece, text in row]
+            whole = [part.ids for part in parts]
             removed = self._cut(parts, reserved)
             encodings.append(self._assemble(parts, label, removed, list(continuation)))
+            if keep_removed and removed:
+                encodings[-1].removed = self._removed(parts, whole)
         return encodings
 
     def _lay_out(self, pieces: list[Piece]) -> list[tuple[Piece, str]]:
@@ -197,6 +213,18 @@ class PromptEncoder:
         for part, count in zip(shortenable, kept, strict=True):
             part.ids = _keep(part.ids, count, part.cut)
         return sum(lengths) - sum(kept)
+
+    def _removed(self, parts: list[_Part], whole: list[list[int]]) -> list[Removed]:
+        """What cutting took from each part; `whole` are the parts' tokens before."""
+        found = []
+        start = len(self._plain.prefix)
+        for part, ids in zip(parts, whole, strict=True):
+            count = len(part.ids)
+            if count < len(ids):
+                kept_first = {"head": 0, "middle": (count + 1) // 2}.get(part.cut, count)
+                found.append(Removed(start + kept_first, part.field or "", ids[kept_first : kept_first + len(ids) - count]))
+            start += count
+        return found
 
     def _assemble(self, parts: list[_Part], label: int | None, removed: int, continuation: list[int]) -> Encoding:
         ids: list[int] = []

@@ -94,7 +94,9 @@ class Lab:
             if key not in self._scorers:
                 splits = load_splits(recipe.data)
                 rows = splits.validation.examples or splits.train.examples
-                self._scorers[key] = CardScorer(self._pool().get(recipe.model), recipe.prompt, splits.labels, rows)
+                self._scorers[key] = CardScorer(
+                    self._pool().get(recipe.model), recipe.prompt, splits.labels, rows, training=splits.train.examples
+                )
                 while len(self._scorers) > SCORERS_KEPT:
                     self._scorers.popitem(last=False)
             self._scorers.move_to_end(key)

@@ -217,7 +217,7 @@ class PromptClassifier:
 
     def prior(self) -> dict[str, float]:
         """Label -> probability on content-free input, the mean over templates and inputs, before any calibration."""
-        with self._evaluating():
+        with self.evaluating():
             rows = contentless(self, self.verbalizer.options.content_free)
         probabilities = mean_log(torch.cat(rows)).exp().tolist()
         return dict(zip(self.labels, probabilities, strict=True))
@@ -239,7 +239,7 @@ class PromptClassifier:
         labelled = [example for example in examples if example.label is not None]
         for verbalizer in self.distinct_verbalizers:
             if verbalizer.needs_fit:
-                with self._evaluating():
+                with self.evaluating():
                     verbalizer.fit(self._readings(verbalizer, labelled, batch_size))
 
     def _readings(
@@ -256,7 +256,7 @@ class PromptClassifier:
         """Class probabilities [N, C] on the CPU, in the order given, calibrated if the verbalizer says so; evaluated without gradients in
         batches of similar length."""
         result = torch.zeros(len(examples), len(self.labels), dtype=torch.float32)
-        with self._evaluating():
+        with self.evaluating():
             offsets = self._calibration.offsets() if examples else None
             for indices, batch in self._batches(examples, batch_size):
                 log_probabilities = self._calibrated(batch, offsets) if offsets else self.log_probabilities(batch)
@@ -271,7 +271,7 @@ class PromptClassifier:
     def label_word_probabilities(self, examples: Sequence[InputExample], *, batch_size: int = 32) -> list[dict[str, float]]:
         """For each example, each label word's probability over the whole vocabulary; the mean over templates. Empty without words."""
         totals = torch.zeros(len(examples), len(self.verbalizer.words), dtype=torch.float32)
-        with self._evaluating():
+        with self.evaluating():
             for indices, batch in self._batches(examples, batch_size):
                 for template, verbalizer in enumerate(self.verbalizers):
                     if isinstance(verbalizer, WordVerbalizer):
@@ -284,7 +284,7 @@ class PromptClassifier:
         encoding = self.encoders[0].encode(fields, masks=1 if self.loaded.kind == "causal" else self.verbalizer.mask_counts[0])
         if not encoding.mask_positions:
             return []
-        with self._evaluating():
+        with self.evaluating():
             logits, _ = cloze_logits(self.loaded, *self.tensors([encoding]), None)
         probabilities, ids = torch.softmax(logits[0].float(), dim=-1).topk(min(k, logits.shape[-1]), dim=-1)
         decode = self.loaded.tokenizer.decode
@@ -313,7 +313,7 @@ class PromptClassifier:
             yield indices, [encoded[i] for i in indices]
 
     @contextmanager
-    def _evaluating(self) -> Iterator[None]:
+    def evaluating(self) -> Iterator[None]:
         """Without gradients and dropout; afterwards the model and the verbalizers are in the mode they were in."""
         roots = [self.loaded.model, *(v.module for v in self.distinct_verbalizers if v.module is not None)]
         with evaluating(*roots), torch.no_grad():

@@ -1,4 +1,7 @@
-"""What the model makes of a prompt, row by row: the tokens with their roles, the top predictions, the label words, the classes."""
+"""What the model makes of a prompt, row by row: tokens with their roles, what was cut, top predictions at each mask, label words, classes.
+
+Everything comes from one forward pass over the rows, so that it can follow a person's typing.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from workbench.models.attention import attention_at
 from workbench.prompts.encoding import Encoding, PromptEncoder
 from workbench.prompts.soft import SoftSlots
 from workbench.prompts.template import parse_template
-from workbench.serving.classifier import PromptClassifier
+from workbench.prompts.verbalizers.verbalizer import Context
+from workbench.prompts.verbalizers.words import WordVerbalizer
+from workbench.serving.classifier import EncodedExample, PromptClassifier, TemplateReading
 from workbench.serving.predictor import untuned
 
 if TYPE_CHECKING:
@@ -17,33 +25,48 @@ if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
     from workbench.recipe import PromptPart
 
+Top = list[tuple[str, float]]
+
 
 @dataclass(frozen=True)
 class PreviewToken:
-    """One token as text. Role: text:FIELD, template, mask, special or soft."""
+    """One token as text.
+
+    Args:
+        role: text:FIELD, template, mask, special or soft.
+        cut: it was left out of the prompt, which is too long.
+        attention: share of the mask's attention in the last layer, when asked for.
+    """
 
     text: str
     role: str
+    cut: bool = False
+    attention: float | None = None
 
 
 @dataclass(frozen=True)
 class PreviewRow:
-    """One example: tokens and top predictions under the first template, the probabilities over all templates.
+    """One example under the first template; the class probabilities are those of all templates together.
 
     Args:
-        tokens: the prompt as the model reads it; for a causal model the mask itself is not part of it.
+        tokens: the prompt as the model reads it, with what was cut in its place; for a causal model the mask itself is not part of it.
         removed_tokens: tokens of the fields that were cut to make room.
-        top: the most probable tokens at the first mask with their probabilities; empty where the template has no mask.
-        label_words: label -> word -> probability over the whole vocabulary; without words in a verbalizer that has none.
+        top: for each mask the most probable tokens with their probabilities.
+        label_words: label -> word -> probability over the whole vocabulary.
         class_probabilities: label -> probability.
     """
 
     example: InputExample
     tokens: list[PreviewToken]
     removed_tokens: int
-    top: list[tuple[str, float]]
+    top: list[Top]
     label_words: dict[str, dict[str, float]]
     class_probabilities: dict[str, float]
+
+    @property
+    def mass(self) -> float:
+        """How much of the mask's probability the label words hold together."""
+        return sum(probability for words in self.label_words.values() for probability in words.values())
 
 
 def preview(
@@ -53,11 +76,14 @@ def preview(
     examples: Sequence[InputExample],
     *,
     k: int = 10,
+    attention: bool = False,
     fit_on: Sequence[InputExample] = (),
 ) -> list[PreviewRow]:
     """One row per example; the examples' labels are not needed and may be anything.
 
     Args:
+        k: how many of the most probable tokens.
+        attention: also what the mask looks at.
         fit_on: labelled rows for a verbalizer that learns from them before any training.
 
     Raises:
@@ -68,21 +94,114 @@ def preview(
     classifier = PromptClassifier(loaded, untuned(prompt), labels)
     classifier.fit(fit_on)
     unlabelled = [replace(example, label=None) for example in examples]
-    probabilities = classifier.predict(unlabelled).tolist()
-    words = classifier.label_word_probabilities(unlabelled)
+    encoded = classifier.encode(unlabelled)
+    with classifier.evaluating():
+        reading = _WholeReading(classifier, encoded, 0)
+        looked = _look(classifier, reading, k)
+        weights = _attention(classifier, encoded) if attention else None
+    # One template without calibration is answered already; anything else takes the road of every prediction.
+    whole = len(prompt.templates) == 1 and classifier.verbalizer.options.calibration == "none"
+    probabilities = looked.classes if whole else classifier.predict(unlabelled).tolist()
     masks = 1 if loaded.kind == "causal" else classifier.verbalizer.mask_counts[0]
-    encodings = _shown_encoder(loaded, prompt, classifier).encode_many([example.fields for example in examples], masks=masks)
+    encodings = _shown_encoder(loaded, prompt, classifier).encode_many(
+        [example.fields for example in examples], masks=masks, keep_removed=True
+    )
+    shares = [
+        row[: len(encoding.input_ids)] if row and len(read.variants[0].input_ids) == len(encoding.input_ids) else None
+        for row, encoding, read in zip(weights or [[]] * len(encodings), encodings, encoded, strict=True)
+    ]
     return [
         PreviewRow(
             example=example,
-            tokens=preview_tokens(encoding, loaded.tokenizer),
+            tokens=preview_tokens(encoding, loaded.tokenizer, share),
             removed_tokens=encoding.removed_tokens,
-            top=next(iter(classifier.top_predictions(example.fields, k)), []),
-            label_words=_by_label(classifier, word_row),
+            top=top,
+            label_words=words,
             class_probabilities=dict(zip(labels, row, strict=True)),
         )
-        for example, encoding, word_row, row in zip(examples, encodings, words, probabilities, strict=True)
+        for example, encoding, share, top, words, row in zip(
+            examples, encodings, shares, looked.top, looked.words, probabilities, strict=True
+        )
     ]
+
+
+def preview_tokens(encoding: Encoding, tokenizer: Any, attention: Sequence[float] | None = None) -> list[PreviewToken]:
+    """The encoding's tokens as text, each with its role, and in their places those that were cut. Soft tokens, which have no text, are
+    shown as [SOFT]."""
+    tokens: list[PreviewToken] = []
+    removed = {piece.at: piece for piece in reversed(encoding.removed)}
+
+    def add_removed(place: int) -> None:
+        piece = removed.pop(place, None)
+        if piece is not None:
+            tokens.extend(PreviewToken(tokenizer.decode([token]), f"text:{piece.field}", cut=True) for token in piece.ids)
+
+    for span in encoding.spans:
+        role = f"text:{span.field}" if span.field is not None else span.role
+        for place in range(span.start, span.end):
+            add_removed(place)
+            text = "[SOFT]" if span.role == "soft" else tokenizer.decode([encoding.input_ids[place]])
+            tokens.append(PreviewToken(text, role, attention=attention[place] if attention is not None else None))
+    add_removed(len(encoding.input_ids))
+    return tokens
+
+
+@dataclass
+class _Looked:
+    """What one forward pass says about each row: the top at each mask, the label words, the classes."""
+
+    top: list[list[Top]]
+    words: list[dict[str, dict[str, float]]]
+    classes: list[list[float]]
+
+
+class _WholeReading(TemplateReading):
+    """A reading that asks the model once per context, for the whole vocabulary; label words, classes and the top are taken from that."""
+
+    def __init__(self, classifier: PromptClassifier, batch: Sequence[EncodedExample], template: int) -> None:
+        super().__init__(classifier, batch, template)
+        self._whole: dict[Context, torch.Tensor] = {}
+
+    def logits(
+        self, context: Context, token_ids: Sequence[int] | None, *, normalize: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """As `Reading.logits`."""
+        if context not in self._whole:
+            self._whole[context] = super().logits(context, None)[0]
+        whole = self._whole[context]
+        chosen = whole if token_ids is None else whole[:, :, list(token_ids)]
+        return chosen, torch.logsumexp(whole, dim=-1) if normalize else None
+
+
+def _look(classifier: PromptClassifier, reading: _WholeReading, k: int) -> _Looked:
+    """The first template's answers. For a verbalizer without label words the top is shown all the same."""
+    verbalizer = classifier.verbalizer
+    classes = torch.softmax(verbalizer.scores(reading).float(), dim=-1).tolist()
+    words: list[dict[str, dict[str, float]]] = [{label: {} for label in classifier.labels} for _ in classes]
+    if isinstance(verbalizer, WordVerbalizer):
+        for row, probabilities in enumerate(verbalizer.word_probabilities(reading).tolist()):
+            for word, probability in zip(verbalizer.words, probabilities, strict=True):
+                words[row][classifier.labels[word.label]][word.text] = probability
+    return _Looked(_top(classifier, reading, len(classes), k), words, classes)
+
+
+def _top(classifier: PromptClassifier, reading: _WholeReading, rows: int, k: int) -> list[list[Top]]:
+    """For each row and each mask of the first context the k most probable tokens."""
+    template = classifier.encoders[0].template
+    if all(piece.kind != "mask" for piece in template.pieces):
+        return [[] for _ in range(rows)]
+    logits, _ = reading.logits(classifier.verbalizer.contexts[0], None)
+    probabilities, ids = torch.softmax(logits, dim=-1).topk(min(k, logits.shape[-1]), dim=-1)
+    decode = classifier.loaded.tokenizer.decode
+    return [
+        [[(decode([token]), share) for token, share in zip(tokens, shares, strict=True)] for tokens, shares in zip(*row, strict=True)]
+        for row in zip(ids.tolist(), probabilities.tolist(), strict=True)
+    ]
+
+
+def _attention(classifier: PromptClassifier, encoded: Sequence[EncodedExample]) -> list[list[float]] | None:
+    weights = attention_at(classifier.loaded, *classifier.tensors([example.variants[0] for example in encoded]))
+    return None if weights is None else weights.tolist()
 
 
 def _shown_encoder(loaded: LoadedModel, prompt: PromptPart, classifier: PromptClassifier) -> PromptEncoder:
@@ -91,22 +210,4 @@ def _shown_encoder(loaded: LoadedModel, prompt: PromptPart, classifier: PromptCl
     if all(piece.kind != "soft" for piece in template.pieces):
         return classifier.encoders[0]
     soft = SoftSlots(loaded.tokenizer, start=len(loaded.tokenizer), length=1, templates=prompt.templates[:1])
-    causal = loaded.kind == "causal"
-    return PromptEncoder(template, loaded.tokenizer, max_length=classifier.max_length, causal=causal, soft=soft)
-
-
-def preview_tokens(encoding: Encoding, tokenizer: Any) -> list[PreviewToken]:
-    """The encoding's tokens as text, each with its role. Soft tokens, which have no text, are shown as [SOFT]."""
-    tokens = []
-    for span in encoding.spans:
-        role = f"text:{span.field}" if span.field is not None else span.role
-        for token in encoding.input_ids[span.start : span.end]:
-            tokens.append(PreviewToken("[SOFT]" if span.role == "soft" else tokenizer.decode([token]), role))
-    return tokens
-
-
-def _by_label(classifier: PromptClassifier, probabilities: dict[str, float]) -> dict[str, dict[str, float]]:
-    grouped: dict[str, dict[str, float]] = {label: {} for label in classifier.labels}
-    for word in classifier.verbalizer.words:
-        grouped[classifier.labels[word.label]][word.text] = probabilities[word.text]
-    return grouped
+    return PromptEncoder(template, loaded.tokenizer, max_length=classifier.max_length, causal=loaded.kind == "causal", soft=soft)

@@ -22,13 +22,14 @@ from workbench.errors import DataError, WorkbenchError
 from workbench.prompts.cards import Card, ranked
 from workbench.recipe import PromptPart
 from workbench.serving.classifier import PromptClassifier
+from workbench.serving.predictor import untuned
 
 if TYPE_CHECKING:
     from workbench.data.dataset import InputExample
     from workbench.models.loading import LoadedModel
 
-CARDS_KEPT = 128
-FEWEST_ROWS, FINALISTS = 25, 8
+CARDS_KEPT, CLASSIFIERS_KEPT = 128, 16
+FEWEST_ROWS, FINALISTS = 25, 12
 SMALLEST_PROBABILITY = 1e-30
 Stop = Callable[[], bool]
 
@@ -62,10 +63,18 @@ class CardScorer:
         prompt: max_length, and the label words of cards that bring none.
         labels: the classes in the order of the scores.
         examples: labelled rows, in the order in which more of them are taken.
+        training: labelled rows that verbalizers may take something from; the model itself learns nothing.
     """
 
     def __init__(
-        self, loaded: LoadedModel, prompt: PromptPart, labels: tuple[str, ...], examples: Sequence[InputExample], *, batch_size: int = 32
+        self,
+        loaded: LoadedModel,
+        prompt: PromptPart,
+        labels: tuple[str, ...],
+        examples: Sequence[InputExample],
+        *,
+        training: Sequence[InputExample] = (),
+        batch_size: int = 32,
     ) -> None:
         if not examples:
             raise DataError("There are no labelled rows to score on.", fix="Set data.split.validation, or give a validation file.")
@@ -73,7 +82,9 @@ class CardScorer:
         self.examples = list(examples)
         self.truth = torch.tensor([labels.index(str(example.label)) for example in self.examples])
         self._lengths = [sum(map(len, example.fields.values())) for example in self.examples]
+        self.training = list(training)
         self._kept: OrderedDict[str, Tensor] = OrderedDict()
+        self._classifiers: OrderedDict[str, PromptClassifier] = OrderedDict()
         self._guard = threading.Lock()
 
     def with_prompt(self, prompt: PromptPart) -> CardScorer:
@@ -108,17 +119,21 @@ class CardScorer:
             probabilities = self.probabilities(card, rows, stop)
         except WorkbenchError as error:
             return replace(card.unscored(), problem=f"{error.message} {error.fix}".strip())
-        truth = self.truth[: len(probabilities)]
-        right = probabilities.gather(1, truth.unsqueeze(1)).double().clamp_min(SMALLEST_PROBABILITY)
-        correct = int((probabilities.argmax(dim=1) == truth).sum())
-        return card.scored(correct=correct, rows=len(truth), loss=-float(right.log().mean()))
+        return self._measured(card, probabilities)
+
+    def together(self, cards: Sequence[Card], rows: int, stop: Stop | None = None) -> tuple[Card, list[list[int]]]:
+        """What the cards come to as an ensemble, the mean of their probabilities, and its confusion matrix; one card is itself.
+
+        Raises:
+            WorkbenchError: a card cannot be scored.
+            Dropped: `stop` said so.
+        """
+        probabilities = torch.stack([self.probabilities(card, rows, stop) for card in cards]).mean(dim=0)
+        return self._measured(cards[0], probabilities), self._cells(probabilities)
 
     def confusion(self, card: Card, rows: int, stop: Stop | None = None) -> list[list[int]]:
         """Counts by true class (rows) and answered class (columns)."""
-        answers = self.probabilities(card, rows, stop).argmax(dim=1)
-        count = len(self.labels)
-        cells = torch.bincount(self.truth[: len(answers)] * count + answers, minlength=count * count)
-        return cells.view(count, count).tolist()
+        return self._cells(self.probabilities(card, rows, stop))
 
     def disagreements(self, first: Card, second: Card, rows: int) -> list[Disagreement]:
         """Rows on which two cards answer differently, the ones where both are surest in front."""
@@ -136,8 +151,19 @@ class CardScorer:
         ]
         return sorted(found, key=lambda item: -item.margin)
 
+    def _measured(self, card: Card, probabilities: Tensor) -> Card:
+        truth = self.truth[: len(probabilities)]
+        right = probabilities.gather(1, truth.unsqueeze(1)).double().clamp_min(SMALLEST_PROBABILITY)
+        correct = int((probabilities.argmax(dim=1) == truth).sum())
+        return card.scored(correct=correct, rows=len(truth), loss=-float(right.log().mean()))
+
+    def _cells(self, probabilities: Tensor) -> list[list[int]]:
+        count, answers = len(self.labels), probabilities.argmax(dim=1)
+        cells = torch.bincount(self.truth[: len(answers)] * count + answers, minlength=count * count)
+        return cells.view(count, count).tolist()
+
     def _more(self, card: Card, start: int, end: int, stop: Stop | None) -> Tensor:
-        classifier = PromptClassifier(self.loaded, self._prompt(card), self.labels)
+        classifier = self._classifier(card)
         order = sorted(range(start, end), key=self._lengths.__getitem__)
         found = torch.zeros(end - start, len(self.labels))
         for begin in range(0, len(order), self.batch_size):
@@ -146,6 +172,20 @@ class CardScorer:
             batch = order[begin : begin + self.batch_size]
             found[[row - start for row in batch]] = classifier.predict([self.examples[row] for row in batch], batch_size=self.batch_size)
         return found
+
+    def _classifier(self, card: Card) -> PromptClassifier:
+        """A classifier of the card; the last few are kept, with what their verbalizers took from the training rows."""
+        name = self._name(card)
+        with self._guard:
+            known = self._classifiers.get(name)
+        if known is None:
+            known = PromptClassifier(self.loaded, untuned(self._prompt(card)), self.labels)
+            known.fit(self.training)
+            with self._guard:
+                self._classifiers[name] = known
+                while len(self._classifiers) > CLASSIFIERS_KEPT:
+                    self._classifiers.popitem(last=False)
+        return known
 
     def _prompt(self, card: Card) -> PromptPart:
         return self.prompt.model_copy(update={"templates": [card.template], "verbalizer": card.verbalizer or self.prompt.verbalizer})

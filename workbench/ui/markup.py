@@ -99,6 +99,11 @@ def percent(share: float) -> str:
     return f"{share * 100:.1f}%" if share < 0.9995 else "100%"
 
 
+def small(probability: float) -> str:
+    """A probability that may be tiny."""
+    return percent(probability) if probability >= 0.001 else f"{probability:.0e}".replace("e-0", "e-")
+
+
 def amount(number: float) -> str:
     """1234567 as 1.2M: three figures a person can hold in mind."""
     for limit, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "k")):

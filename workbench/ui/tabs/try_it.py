@@ -11,10 +11,9 @@ from workbench.errors import RunError
 from workbench.recipe import Recipe
 from workbench.serving.predictor import Prediction
 from workbench.ui.frame import Frame, Part
-from workbench.ui.markup import bars, esc, sentence
+from workbench.ui.markup import bars, esc, sentence, small
 from workbench.ui.rows import dataset
 from workbench.ui.session import Watch
-from workbench.ui.tabs.prompt import small
 from workbench.ui.text import Words
 
 MOST_FIELDS = 4

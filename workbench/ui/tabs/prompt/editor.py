@@ -1,0 +1,120 @@
+"""Templates, label words and the longest prompt: the recipe's prompt as controls, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from workbench.errors import VerbalizerError
+from workbench.recipe import Recipe
+from workbench.ui.markup import sentence
+from workbench.ui.text import Words
+
+MOST_TEMPLATES = 6
+PIECES = ("[MASK]", "[SEP]", "[SOFT]")
+
+
+@dataclass
+class Editor:
+    """The controls of the recipe's prompt, in the order in which `fill` gives their values."""
+
+    boxes: list[gr.Textbox]
+    fields: gr.Button
+    pieces: list[gr.Button]
+    more: gr.Button
+    keep: gr.Button
+    words: gr.Dataframe
+    length: gr.Slider
+
+    @property
+    def controls(self) -> list[Any]:
+        """What shows the recipe."""
+        return [*self.boxes, self.words, self.length]
+
+
+def layout(t: Words) -> Editor:
+    """Lays the controls out, one under the other."""
+    boxes = [
+        gr.Textbox(
+            label=t("prompt.template") if i == 0 else t("prompt.template_more", number=i + 1),
+            info=t("prompt.template_help") if i == 0 else None,
+            lines=2, visible=i == 0, elem_id=f"template-{i}",
+        )
+        for i in range(MOST_TEMPLATES)
+    ]  # fmt: skip
+    with gr.Row():
+        fields = gr.Button("{text}", size="sm", min_width=60, elem_id="insert-fields")
+        pieces = [gr.Button(piece, size="sm", min_width=60) for piece in PIECES]
+    with gr.Row():
+        keep = gr.Button(t("prompt.keep"), size="sm", min_width=120, variant="primary", elem_id="keep-card")
+        more = gr.Button(t("prompt.add_template"), size="sm", min_width=120)
+    words = gr.Dataframe(
+        headers=[t("prompt.label"), t("prompt.words")], column_count=2, type="array", interactive=True, label=t("prompt.verbalizer"),
+        static_columns=[0], wrap=True, column_widths=["30%", "70%"], elem_id="verbalizer",
+    )  # fmt: skip
+    gr.HTML(sentence(t("prompt.verbalizer_help")))
+    length = gr.Slider(16, 512, step=8, label=t("prompt.max_length"), info=t("prompt.max_length_help"))
+    return Editor(boxes, fields, pieces, more, keep, words, length)
+
+
+def fill(recipe: Recipe) -> list[Any]:
+    """One update per control of `Editor.controls`."""
+    templates = recipe.prompt.templates
+    boxes = [gr.update(value=templates[i] if i < len(templates) else "", visible=i < len(templates)) for i in range(MOST_TEMPLATES)]
+    return [*boxes, verbalizer_rows(recipe), gr.update(value=recipe.prompt.max_length, maximum=max(512, recipe.prompt.max_length))]
+
+
+def set_templates(recipe: Recipe, *values: str) -> dict[str, Any]:
+    """What the boxes hold, as an assignment. The draft may hold more templates than there are boxes; those stay."""
+    kept = [value for value in values if value and value.strip()] + recipe.prompt.templates[MOST_TEMPLATES:]
+    return {"prompt.templates": kept or [""]}
+
+
+def set_words(recipe: Recipe, rows: list[list[Any]]) -> dict[str, Any]:
+    """The table of label words, as an assignment."""
+    return {"prompt.verbalizer": {**recipe.prompt.verbalizer, "words": verbalizer_words(rows)}}
+
+
+def field_pieces(recipe: Recipe) -> str:
+    """The fields of the data as a template writes them: {text}, or {text_a} {text_b}."""
+    return " ".join(f"{{{name}}}" for name in recipe.data.columns if name != "label")
+
+
+def verbalizer_rows(recipe: Recipe) -> list[list[str]]:
+    """The label words as a table of label and words; a weight other than 1 is written word*0.5."""
+    words = recipe.prompt.verbalizer.get("words") or {}
+    return [[str(label), ", ".join(_written(entry))] for label, entry in words.items()]
+
+
+def verbalizer_words(rows: list[list[Any]]) -> dict[str, Any]:
+    """The table back as `words` of a manual verbalizer.
+
+    Raises:
+        VerbalizerError: a weight that is not a number.
+    """
+    words: dict[str, Any] = {}
+    for label, text, *_ in rows:
+        parts = [part.strip() for part in str(text or "").replace("\uff0c", ",").replace("\u3001", ",").split(",") if part.strip()]
+        if not str(label or "").strip():
+            continue
+        weights = dict(_weighted(part, str(label)) for part in parts)
+        words[str(label)] = weights if any(weight != 1 for weight in weights.values()) else list(weights)
+    return words
+
+
+def _written(entry: Any) -> list[str]:
+    if isinstance(entry, dict):
+        return [str(word) if weight == 1 else f"{word}*{weight:g}" for word, weight in entry.items()]
+    return [str(word) for word in (entry if isinstance(entry, list) else [entry])]
+
+
+def _weighted(part: str, label: str) -> tuple[str, float]:
+    word, star, weight = part.rpartition("*")
+    if not star or not word:
+        return part, 1.0
+    try:
+        return word, float(weight)
+    except ValueError:
+        raise VerbalizerError(f"The weight '{weight}' of '{word}' under '{label}' is not a number.", fix="Write word*0.5.") from None

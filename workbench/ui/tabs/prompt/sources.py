@@ -1,0 +1,74 @@
+"""Where cards come from beside one's own hand: the library, and templates and label words of other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from workbench.data.dataset import Dataset
+from workbench.prompts.cards import Card
+from workbench.prompts.formats import Imported, notation, notation_names, read_prompt
+from workbench.prompts.library import library, library_entry
+from workbench.recipe import Recipe
+from workbench.ui.markup import esc, heading, sentence
+from workbench.ui.text import Words
+
+AUTO = "auto"
+TRUNCATIONS = ("tail", "head", "balanced")
+
+
+def entry_choices(t: Words) -> list[tuple[str, str]]:
+    """Entries of the library for a dropdown, those in the page's language first."""
+    entries = sorted(library(), key=lambda entry: entry.language != t.language)
+    return [(f"{t(f'library.task_{entry.task}')} \u00b7 {entry.title.get(t.language, entry.name)}", entry.name) for entry in entries]
+
+
+def notation_choices(t: Words) -> list[tuple[str, str]]:
+    """Notations for a dropdown, finding it out first."""
+    return [(t("import.auto"), AUTO), *((notation(name).title, name) for name in notation_names())]
+
+
+def library_cards(name: str, recipe: Recipe, data: Dataset) -> list[Card]:
+    """An entry's cards, fitted to the data.
+
+    Raises:
+        RecipeError: there is no such entry.
+    """
+    return library_entry(name).cards(fields_of(recipe), data.labels)
+
+
+def fields_of(recipe: Recipe) -> tuple[str, ...]:
+    """The fields that a template may ask for."""
+    return tuple(name for name in recipe.data.columns if name != "label")
+
+
+def read(text: str, name: str, truncation: str, recipe: Recipe, labels: Sequence[str]) -> Imported:
+    """What a person pasted, fitted to the data.
+
+    Raises:
+        TemplateError: it is not in that notation, or wrong in it.
+    """
+    return read_prompt(text, name=None if name == AUTO else name, truncation=truncation, fields=fields_of(recipe), labels=labels)
+
+
+def imported_cards(found: Imported, recipe: Recipe, labels: Sequence[str]) -> list[Card]:
+    """Every template with every set of label words that fits the data, or with the recipe's own; words alone go to its templates."""
+    verbalizers = [{"kind": "manual", "words": words} for words in found.verbalizers if set(words) == set(labels)]
+    templates = found.templates or (tuple(recipe.prompt.templates) if verbalizers else ())
+    source = f"import:{found.notation}"
+    return [Card(template, verbalizer, source=source) for template in templates for verbalizer in (verbalizers or [None])]
+
+
+def listed_words(words: dict[str, Any]) -> str:
+    """Label words in one line."""
+    return "   ".join(f"{label}: {', '.join(map(str, found))}" for label, found in words.items() if isinstance(found, list | dict))
+
+
+def imported_html(found: Imported, labels: Sequence[str], t: Words) -> str:
+    """What was read: the templates in our notation, the words, and the notes."""
+    lines = "".join(f'<pre class="pw-marked">{esc(source)}</pre>' for source in found.templates)
+    words = "".join(f'<p class="pw-sentence">{esc(listed_words(verbalizer))}</p>' for verbalizer in found.verbalizers)
+    title = t(f"import.name_{found.notation.replace('-', '_')}")
+    misfit = any(set(verbalizer) != set(labels) for verbalizer in found.verbalizers)
+    warning = sentence(t("import.misfit", labels=", ".join(labels)), "note") if misfit else ""
+    return heading(t("import.read_as", name=title)) + lines + words + warning + "".join(sentence(note, "quiet") for note in found.notes)

@@ -1,0 +1,265 @@
+"""The layout of the prompt lab, and which handler follows which event.
+
+Typing goes three ways at once: into the recipe, into the preview, and, once the preview has changed, into the score. Preview and score
+read the boxes themselves, so neither waits for the recipe; a newer keystroke makes a running score stop at its next batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from workbench.errors import WorkbenchError
+from workbench.prompts.cards import merged
+from workbench.recipe import Recipe
+from workbench.serving.scoring import Dropped
+from workbench.ui.frame import Frame, Part
+from workbench.ui.markup import heading, sentence
+from workbench.ui.rows import dataset
+from workbench.ui.session import ready, recipe_of
+from workbench.ui.tabs.prompt import cards, editor, live, sources
+from workbench.ui.text import Words
+
+
+@dataclass
+class Lab:
+    """The components of the tab beside the editor's."""
+
+    turn: gr.Button
+    attention: gr.Checkbox
+    preview: gr.HTML
+    score: gr.HTML
+    page: gr.State
+    compare: gr.Button
+    ensemble: gr.Button
+    list: gr.HTML
+    note: gr.HTML
+    entry: gr.Dropdown
+    add: gr.Button
+    pasted: gr.Textbox
+    notation: gr.Dropdown
+    truncation: gr.Dropdown
+    read: gr.Button
+    imported: gr.HTML
+
+
+def build(frame: Frame) -> Part:
+    """Lays out the tab and wires it."""
+    t = frame.t
+    with gr.Tab(t("prompt.tab"), id="prompt") as tab:
+        gr.HTML(sentence(t("prompt.lead")))
+        with gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                edit = editor.layout(t)
+                score = gr.HTML(elem_id="score")
+            with gr.Column(scale=3, min_width=400):
+                with gr.Row():
+                    turn = gr.Button(t("prompt.other_rows"), size="sm", min_width=140, scale=0)
+                    attention = gr.Checkbox(
+                        label=t("prompt.attention"), info=t("prompt.attention_help"), container=False, elem_id="attention"
+                    )
+                preview = gr.HTML(elem_id="preview")
+        lab = _layout(t, turn, attention, preview, score)
+    _wire_editor(frame, edit, lab)
+    _wire_sources(frame, edit, lab)
+    _wire_cards(frame, edit, lab)
+
+    def show(draft: dict[str, Any], page: int, attention: bool) -> list[Any]:
+        recipe = ready(draft)
+        return [_preview(frame, recipe, page, attention), cards.cards_html(frame.service.lab.cards(recipe), recipe, t)]
+
+    def fill(recipe: Recipe) -> list[Any]:
+        return [*editor.fill(recipe), editor.field_pieces(recipe)]
+
+    controls = [*edit.controls, edit.fields]
+    return Part("prompt", tab, controls, fill, (show, [frame.draft, lab.page, lab.attention], [lab.preview, lab.list]))
+
+
+def _layout(t: Words, turn: gr.Button, attention: gr.Checkbox, preview: gr.HTML, score: gr.HTML) -> Lab:
+    """The cards and where they come from, below the editor and the preview."""
+    gr.HTML(heading(t("cards.title")) + sentence(t("cards.lead")))
+    with gr.Row(elem_classes="pw-end"):
+        entry = gr.Dropdown(
+            sources.entry_choices(t), label=t("library.label"), info=t("library.help"), scale=3, min_width=240, elem_id="library"
+        )
+        add = gr.Button(t("library.add"), size="sm", scale=1, min_width=110, elem_id="library-add")
+    with gr.Accordion(t("import.title"), open=False, elem_id="import"):
+        pasted = gr.Textbox(label=t("import.text"), info=t("import.text_help"), lines=3, elem_id="import-text")
+        with gr.Row():
+            notation = gr.Dropdown(sources.notation_choices(t), value=sources.AUTO, label=t("import.notation"), elem_id="import-notation")
+            cuts = [(t(f"import.cut_{name}"), name) for name in sources.TRUNCATIONS]
+            truncation = gr.Dropdown(cuts, value="tail", label=t("import.truncation"), info=t("import.truncation_help"))
+        read = gr.Button(t("import.read"), size="sm", elem_id="import-read")
+        imported = gr.HTML(elem_id="imported")
+    with gr.Row():
+        compare = gr.Button(t("cards.compare"), variant="primary", size="sm", min_width=150, elem_id="cards-compare")
+        ensemble = gr.Button(t("cards.ensemble"), size="sm", min_width=150, elem_id="cards-ensemble")
+    note = gr.HTML(elem_id="cards-note")
+    listed = gr.HTML(js_on_load=cards.CLICK, elem_id="cards")
+    page = gr.State(0)
+    return Lab(
+        turn, attention, preview, score, page, compare, ensemble, listed, note, entry, add, pasted, notation, truncation, read, imported
+    )
+
+
+def _preview(frame: Frame, recipe: Recipe, page: int, attention: bool) -> str:
+    try:
+        return live.preview_html(live.view(frame.service, recipe, page, attention=attention), frame.t)
+    except WorkbenchError as error:
+        return live.error_html(error, recipe.prompt.templates, frame.t)
+
+
+def _typed(draft: dict[str, Any], *boxes: str) -> Recipe:
+    """The draft with what stands in the boxes now, which may be newer."""
+    recipe = ready(draft)
+    return recipe.replace(editor.set_templates(recipe, *boxes))
+
+
+def _wire_editor(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
+    looked = [frame.draft, lab.page, lab.attention, *edit.boxes]
+
+    def look(asked: gr.Request, draft: dict[str, Any], page: int, attention: bool, *boxes: str) -> str:
+        frame.service.lab.newest(_session(asked))
+        return _preview(frame, _typed(draft, *boxes), page, attention)
+
+    def rate(asked: gr.Request, draft: dict[str, Any], *boxes: str) -> Iterator[Any]:
+        recipe = _typed(draft, *boxes)
+        dropped = frame.service.lab.newest(_session(asked))
+        for rows in live.ROUNDS:
+            try:
+                shown = live.score_view(frame.service, recipe, rows, dropped)
+            except Dropped:
+                return
+            except WorkbenchError:
+                # The preview says what is wrong; a score of what stood there before would be misleading.
+                yield ""
+                return
+            yield live.score_html(shown, frame.t)
+            if shown.complete:
+                return
+
+    def follow(event: Any, name: str) -> None:
+        frame.on(event, look, looked, [lab.preview], name, trigger_mode="always_last", queue=False)
+
+    # change, not input: what an input method or a paste puts into a box raises no input event in gradio.
+    for number, box in enumerate(edit.boxes):
+        frame.edit(box.change, editor.set_templates, edit.boxes, f"prompt_template_{number + 1}", trigger_mode="always_last")
+        follow(box.change, f"prompt_preview_{number + 1}")
+    for button in (edit.fields, *edit.pieces):
+        added = button.click(_append, [edit.boxes[0], button], [edit.boxes[0]], api_name=False, show_progress="hidden")
+        follow(frame.edit(added.then, editor.set_templates, edit.boxes, "prompt_insert").then, "prompt_insert_preview")
+    follow(
+        frame.edit(edit.words.input, editor.set_words, [edit.words], "prompt_words", trigger_mode="always_last").then,
+        "prompt_words_preview",
+    )
+    length = frame.edit(edit.length.release, lambda recipe, value: {"prompt.max_length": int(value)}, [edit.length], "prompt_length")
+    follow(length.then, "prompt_length_preview")
+    turned = frame.on(lab.turn.click, lambda number: number + 1, [lab.page], [lab.page], "prompt_other_rows")
+    follow(turned.then, "prompt_other_rows_preview")
+    follow(lab.attention.input, "prompt_attention")
+    frame.on(
+        lab.preview.change, rate, [frame.draft, *edit.boxes], [lab.score], "prompt_score", trigger_mode="always_last", concurrency_limit=4
+    )
+
+    def add_template(draft: dict[str, Any]) -> list[Any]:
+        count = min(len(draft["prompt"]["templates"]) + 1, editor.MOST_TEMPLATES)
+        return [gr.update(visible=i < count) for i in range(editor.MOST_TEMPLATES)]
+
+    frame.on(edit.more.click, add_template, [frame.draft], edit.boxes, "prompt_add_template")
+
+
+def _wire_sources(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
+    t, book = frame.t, frame.service.lab
+
+    def keep(draft: dict[str, Any], *boxes: str) -> str:
+        recipe = _typed(draft, *boxes)
+        return cards.cards_html(book.keep(recipe, cards.of_recipe(recipe)), recipe, t)
+
+    def add(draft: dict[str, Any], name: str | None) -> str:
+        recipe = ready(draft)
+        found = sources.library_cards(name, recipe, dataset(recipe)) if name else []
+        return cards.cards_html(book.keep(recipe, found), recipe, t)
+
+    def read(draft: dict[str, Any], text: str, notation: str, truncation: str) -> list[Any]:
+        recipe = ready(draft)
+        labels = dataset(recipe).labels
+        try:
+            found = sources.read(text or "", notation, truncation, recipe, labels)
+        except WorkbenchError as error:
+            return [live.error_html(error, [text or ""], t), gr.skip()]
+        kept = book.keep(recipe, sources.imported_cards(found, recipe, labels))
+        return [sources.imported_html(found, labels, t), cards.cards_html(kept, recipe, t)]
+
+    frame.on(edit.keep.click, keep, [frame.draft, *edit.boxes], [lab.list], "cards_keep")
+    frame.on(lab.add.click, add, [frame.draft, lab.entry], [lab.list], "library_add")
+    frame.on(lab.read.click, read, [frame.draft, lab.pasted, lab.notation, lab.truncation], [lab.imported, lab.list], "import_read")
+
+
+def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
+    t, book = frame.t, frame.service.lab
+    opened = [frame.draft, frame.summary, frame.code, *edit.controls]
+
+    def compare(asked: gr.Request, draft: dict[str, Any], *boxes: str) -> Iterator[Any]:
+        # What stands in the editor is compared too: that is the one to beat.
+        recipe = _typed(draft, *boxes)
+        book.keep(recipe, merged(book.cards(recipe), cards.of_recipe(recipe)))
+        dropped = book.newest(f"{_session(asked)} cards")
+        try:
+            for found, done in cards.ranking(frame.service, recipe, dropped):
+                yield [sentence(t("cards.measuring", done=done)), cards.cards_html(found, recipe, t)]
+        except Dropped:
+            return
+        yield ["", cards.cards_html(book.cards(recipe), recipe, t)]
+
+    def act(event: gr.EventData, draft: dict[str, Any]) -> list[Any]:
+        recipe, change = ready(draft), recipe_of(draft)
+        card = cards.find(book.cards(recipe), str(event.card), t)
+        unchanged = [gr.skip()] * len(opened)
+        if event.act == "use":
+            change = cards.used(change, card)
+            return [*frame.drawn(change), *editor.fill(change), gr.skip(), _cards(change)]
+        if event.act == "differ":
+            return [*unchanged, cards.difference_html(cards.difference(frame.service, recipe, card, t), t), gr.skip()]
+        book.remove(recipe, [card.key])
+        return [*unchanged, "", _cards(change)]
+
+    def together(draft: dict[str, Any]) -> list[Any]:
+        change, count, apart = cards.ensemble(recipe_of(draft), book.cards(ready(draft)), t)
+        said = t("cards.ensemble_made", count=count) + (f" {t('cards.ensemble_apart', count=apart)}" if apart else "")
+        return [*frame.drawn(change), *editor.fill(change), sentence(said, "good"), _cards(change)]
+
+    def _cards(recipe: Recipe) -> str:
+        shown = ready(recipe.model_dump())
+        return cards.cards_html(book.cards(shown), shown, t)
+
+    looked = [frame.draft, lab.page, lab.attention]
+
+    def look(draft: dict[str, Any], page: int, attention: bool) -> str:
+        return _preview(frame, ready(draft), page, attention)
+
+    frame.on(lab.compare.click, compare, [frame.draft, *edit.boxes], [lab.note, lab.list], "cards_compare", trigger_mode="always_last")
+    acted = frame.on(
+        lab.list.click, act, [frame.draft], [*opened, lab.note, lab.list], "cards_act", concurrency_id="edit", concurrency_limit=1
+    )
+    joined = frame.on(
+        lab.ensemble.click,
+        together,
+        [frame.draft],
+        [*opened, lab.note, lab.list],
+        "cards_ensemble",
+        concurrency_id="edit",
+        concurrency_limit=1,
+    )
+    frame.on(acted.then, look, looked, [lab.preview], "cards_act_preview")
+    frame.on(joined.then, look, looked, [lab.preview], "cards_ensemble_preview")
+
+
+def _append(text: str, piece: str) -> str:
+    return f"{(text or '').rstrip()} {piece}".strip()
+
+
+def _session(asked: gr.Request | None) -> str:
+    return str(getattr(asked, "session_hash", None) or "")
