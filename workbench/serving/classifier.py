@@ -194,6 +194,11 @@ class PromptClassifier:
             self.weights_changed()
         return [TemplateReading(self, batch, template) for template in range(len(self.verbalizers))]
 
+    def offsets(self) -> list[Tensor] | None:
+        """What calibration takes off the class log-probabilities of each template, [C] each; None where there is none. Call it in
+        evaluation mode."""
+        return self._calibration.offsets()
+
     def weights_changed(self) -> None:
         """Says that the model is not what it was, so that calibration is computed again."""
         self._calibration.forget()
@@ -257,7 +262,7 @@ class PromptClassifier:
         batches of similar length."""
         result = torch.zeros(len(examples), len(self.labels), dtype=torch.float32)
         with self.evaluating():
-            offsets = self._calibration.offsets() if examples else None
+            offsets = self.offsets() if examples else None
             for indices, batch in self._batches(examples, batch_size):
                 log_probabilities = self._calibrated(batch, offsets) if offsets else self.log_probabilities(batch)
                 result[indices] = log_probabilities.exp().float().cpu()

@@ -176,7 +176,9 @@ class _WholeReading(TemplateReading):
 def _look(classifier: PromptClassifier, reading: _WholeReading, k: int) -> _Looked:
     """The first template's answers. For a verbalizer without label words the top is shown all the same."""
     verbalizer = classifier.verbalizer
-    classes = torch.softmax(verbalizer.scores(reading).float(), dim=-1).tolist()
+    scores = torch.log_softmax(verbalizer.scores(reading).float(), dim=-1)
+    offsets = classifier.offsets()
+    classes = torch.softmax(scores if offsets is None else scores - offsets[0], dim=-1).tolist()
     words: list[dict[str, dict[str, float]]] = [{label: {} for label in classifier.labels} for _ in classes]
     if isinstance(verbalizer, WordVerbalizer):
         for row, probabilities in enumerate(verbalizer.word_probabilities(reading).tolist()):

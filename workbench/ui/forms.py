@@ -15,9 +15,12 @@ def controls(method: MethodInfo, t: Words) -> list[gr.components.Component]:
     return [control(field, method.name, t) for field in method.fields]
 
 
-def control(field: OptionField, method: str, t: Words) -> gr.components.Component:
-    """The control for a field, its label and help in the page's language where they are written there."""
-    key = f"methods.{method}.fields.{field.name}"
+def control(field: OptionField, owner: str, t: Words, group: str = "methods") -> gr.components.Component:
+    """The control for a field of a method, or of another group's `owner`, its label and help in the page's language where they are
+    written there: for this owner, or for any."""
+    key = f"{group}.{owner}.fields.{field.name}"
+    if not t.get(f"{key}.label", ""):
+        key = f"{group}.any.fields.{field.name}"
     label = t.get(f"{key}.label", field.name.replace("_", " "))
     info = t.get(f"{key}.help", field.description) or None
     value = shown(field, field.default)

@@ -10,6 +10,7 @@ import gradio as gr
 from workbench.errors import VerbalizerError
 from workbench.recipe import Recipe
 from workbench.ui.markup import sentence
+from workbench.ui.tabs.prompt import verbalizer
 from workbench.ui.text import Words
 
 MOST_TEMPLATES = 6
@@ -25,13 +26,15 @@ class Editor:
     pieces: list[gr.Button]
     more: gr.Button
     keep: gr.Button
+    table: gr.Column
     words: gr.Dataframe
+    panel: verbalizer.Panel
     length: gr.Slider
 
     @property
     def controls(self) -> list[Any]:
         """What shows the recipe."""
-        return [*self.boxes, self.words, self.length]
+        return [*self.boxes, self.table, self.words, *self.panel.controls, self.length]
 
 
 def layout(t: Words) -> Editor:
@@ -50,20 +53,27 @@ def layout(t: Words) -> Editor:
     with gr.Row():
         keep = gr.Button(t("prompt.keep"), size="sm", min_width=120, variant="primary", elem_id="keep-card")
         more = gr.Button(t("prompt.add_template"), size="sm", min_width=120)
-    words = gr.Dataframe(
-        headers=[t("prompt.label"), t("prompt.words")], column_count=2, type="array", interactive=True, label=t("prompt.verbalizer"),
-        static_columns=[0], wrap=True, column_widths=["30%", "70%"], elem_id="verbalizer",
-    )  # fmt: skip
-    gr.HTML(sentence(t("prompt.verbalizer_help")))
+    panel = verbalizer.layout(t)
+    with gr.Column() as table:
+        words = gr.Dataframe(
+            headers=[t("prompt.label"), t("prompt.words")], column_count=2, type="array", interactive=True, label=t("prompt.verbalizer"),
+            static_columns=[0], wrap=True, column_widths=["30%", "70%"], elem_id="verbalizer",
+        )  # fmt: skip
+        gr.HTML(sentence(t("prompt.verbalizer_help")))
+    panel.shown.render()
     length = gr.Slider(16, 512, step=8, label=t("prompt.max_length"), info=t("prompt.max_length_help"))
-    return Editor(boxes, fields, pieces, more, keep, words, length)
+    return Editor(boxes, fields, pieces, more, keep, table, words, panel, length)
 
 
 def fill(recipe: Recipe) -> list[Any]:
     """One update per control of `Editor.controls`."""
     templates = recipe.prompt.templates
     boxes = [gr.update(value=templates[i] if i < len(templates) else "", visible=i < len(templates)) for i in range(MOST_TEMPLATES)]
-    return [*boxes, verbalizer_rows(recipe), gr.update(value=recipe.prompt.max_length, maximum=max(512, recipe.prompt.max_length))]
+    worded = verbalizer.has_words(str(recipe.prompt.verbalizer.get("kind", "manual")))
+    # The words stay in a table that is not seen, for whoever goes back to a kind with words.
+    rows = verbalizer_rows(recipe) if worded else gr.skip()
+    length = gr.update(value=recipe.prompt.max_length, maximum=max(512, recipe.prompt.max_length))
+    return [*boxes, gr.update(visible=worded), rows, *verbalizer.fill(recipe), length]
 
 
 def set_templates(recipe: Recipe, *values: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from workbench.ui.frame import Frame, Part
 from workbench.ui.markup import heading, sentence
 from workbench.ui.rows import dataset
 from workbench.ui.session import ready, recipe_of
-from workbench.ui.tabs.prompt import cards, editor, live, sources
+from workbench.ui.tabs.prompt import cards, editor, live, sources, verbalizer
 from workbench.ui.text import Words
 
 
@@ -64,6 +64,7 @@ def build(frame: Frame) -> Part:
                 preview = gr.HTML(elem_id="preview")
         lab = _layout(t, turn, attention, preview, score)
     _wire_editor(frame, edit, lab)
+    verbalizer.wire(frame, edit.panel, (edit.words, editor.verbalizer_words), (edit.boxes, _typed), lab.preview.change)
     _wire_sources(frame, edit, lab)
     _wire_cards(frame, edit, lab)
 

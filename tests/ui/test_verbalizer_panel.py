@@ -1,0 +1,55 @@
+"""The verbalizer's panel without a browser: its forms, its words in both languages, what it knows."""
+
+import pytest
+
+from workbench.errors import VerbalizerError
+from workbench.prompts.verbalizers import check_verbalizer, verbalizer_info, verbalizer_kinds
+from workbench.prompts.verbalizers.verbalizer import Diagnosis
+from workbench.ui.tabs.prompt import verbalizer
+from workbench.ui.text import Words
+
+
+@pytest.mark.parametrize("code", ["en", "zh"])
+def test_every_kind_and_option_is_said_in_both_languages(code):
+    t = Words(code)
+    for kind, info in verbalizer.infos().items():
+        assert t.get(f"verbalizers.{kind}.title", "") and t.get(f"verbalizers.{kind}.description", "")
+        for field in verbalizer.listed(info):
+            keys = [f"verbalizers.{owner}.fields.{field.name}" for owner in (kind, "any")]
+            assert any(t.get(f"{key}.label", "") and t.get(f"{key}.help", "") for key in keys), (kind, field.name)
+            assert not field.choices or any(t.get(f"{key}.choices.{c}", "") for key in keys for c in field.choices)
+
+
+def test_a_form_gives_back_what_it_shows(tiny):
+    for kind in verbalizer_kinds():
+        words = {"words": {"pos": ["great"], "neg": ["terrible"]}} if verbalizer.has_words(kind) else {}
+        recipe = tiny.replace({"prompt.verbalizer": {"kind": kind, **words, "content_free": [""]}})
+        fields = verbalizer.listed(verbalizer_info(kind))
+        updates = verbalizer.fill(recipe)
+        assert updates[0] == kind
+        values = [field.default for field in fields]
+        given = verbalizer.with_options(recipe, kind, values)
+        assert given == {"kind": kind, **words, "content_free": [""]} and check_verbalizer(given)
+    with pytest.raises(VerbalizerError, match="'dropout' is 2"):
+        verbalizer.with_options(tiny, "head", [2 if f.name == "dropout" else f.default for f in verbalizer.listed(verbalizer_info("head"))])
+
+
+def test_another_kind_keeps_the_words_that_fit_the_labels(tiny):
+    words = {"pos": ["great"], "other": ["x"]}
+    assert verbalizer.chosen(tiny, "soft", words) == {"kind": "soft", "words": {"neg": ["neg"], "pos": ["great"]}}
+    assert verbalizer.chosen(tiny, "head", words) == {"kind": "head"}
+
+
+def test_what_is_known_is_shown(tiny, service):
+    t = Words("en")
+    manual = verbalizer.view(service, tiny)
+    assert set(manual.prior) == {"neg", "pos"} and sum(manual.prior.values()) == pytest.approx(1)
+    assert "pw-bar" in verbalizer.view_html(manual, t)
+    found = verbalizer.view(service, tiny.replace({"prompt.verbalizer": {"kind": "automatic", "words_per_label": 2}}))
+    assert all(words for words in found.found.values()) and "pw-chip" in verbalizer.view_html(found, t)
+    head = verbalizer.view(service, tiny.replace({"prompt.verbalizer": {"kind": "head"}}))
+    assert head.prior is None and "chance" in verbalizer.view_html(head, t)
+    for code in ("en", "zh"):
+        skewed = verbalizer.VerbalizerView([Diagnosis("skew", "", {"label": "<b>", "share": "99%"})], {"a": 0.99, "b": 0.01}, None)
+        html = verbalizer.view_html(skewed, Words(code))
+        assert "99%" in html and "&lt;b&gt;" in html and "<b>" not in html

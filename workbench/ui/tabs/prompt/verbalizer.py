@@ -1,0 +1,204 @@
+"""The kind of verbalizer and its options, and what a person should know about it before training: warnings, found words, the prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from workbench.data.dataset import InputExample
+from workbench.data.splits import seeded_order
+from workbench.errors import WorkbenchError
+from workbench.options import OptionField
+from workbench.prompts.verbalizers import VerbalizerInfo, check_verbalizer, verbalizer_info, verbalizer_kinds
+from workbench.prompts.verbalizers.automatic import AutomaticVerbalizer
+from workbench.prompts.verbalizers.verbalizer import Diagnosis
+from workbench.recipe import Recipe
+from workbench.serving.classifier import PromptClassifier
+from workbench.serving.predictor import untuned
+from workbench.ui import forms
+from workbench.ui.frame import Frame
+from workbench.ui.markup import bars, chips, esc, sentence
+from workbench.ui.rows import dataset
+from workbench.ui.session import ready
+from workbench.ui.text import Words
+
+ROWS_LEARNT_FROM = 64
+# Kept out of the form: words have a table of their own, and a list with an empty text in it cannot be written between commas.
+UNLISTED = ("words", "content_free")
+GRAVE = ("skew", "first_token", "same")
+
+
+@dataclass
+class Panel:
+    """The controls, in the order in which `fill` gives their values."""
+
+    kind: gr.Dropdown
+    groups: dict[str, gr.Column]
+    fields: dict[str, list[Any]]
+    shown: gr.HTML
+
+    @property
+    def controls(self) -> list[Any]:
+        return [self.kind, *self.groups.values(), *(control for kind in self.fields for control in self.fields[kind])]
+
+
+@dataclass(frozen=True)
+class VerbalizerView:
+    """What is known of a verbalizer on a model before training.
+
+    Args:
+        prior: label -> probability on content-free input; None for a verbalizer that knows nothing yet.
+        found: label -> words that were found, best first; None for other kinds.
+    """
+
+    diagnoses: list[Diagnosis]
+    prior: dict[str, float] | None
+    found: dict[str, list[str]] | None
+
+
+def infos() -> dict[str, VerbalizerInfo]:
+    """Every kind, the one by hand first."""
+    return {kind: verbalizer_info(kind) for kind in sorted(verbalizer_kinds(), key=lambda kind: (kind != "manual", kind))}
+
+
+def listed(info: VerbalizerInfo) -> list[OptionField]:
+    """The options that the form shows, those of the kind itself before those that every kind has."""
+    general = ("calibration", "learning_rate")
+    return sorted((field for field in info.fields if field.name not in UNLISTED), key=lambda field: field.name in general)
+
+
+def has_words(kind: str) -> bool:
+    """Whether a person gives words to this kind."""
+    return kind in verbalizer_kinds() and any(field.name == "words" for field in verbalizer_info(kind).fields)
+
+
+def layout(t: Words) -> Panel:
+    """The dropdown and one form per kind, of which one is seen; the place for what is known is made and left for the caller to render."""
+    known = infos()
+    choices = [(t.get(f"verbalizers.{kind}.title", info.title), kind) for kind, info in known.items()]
+    kind = gr.Dropdown(choices, value="manual", label=t("verbalizer.kind"), info=t("verbalizer.kind_help"), elem_id="verbalizer-kind")
+    groups, fields = {}, {}
+    for name, info in known.items():
+        with gr.Column(visible=name == "manual") as groups[name]:
+            gr.HTML(sentence(t.get(f"verbalizers.{name}.description", info.description), "note"))
+            with gr.Accordion(t("verbalizer.options"), open=False):
+                fields[name] = [forms.control(field, name, t, group="verbalizers") for field in listed(info)]
+    return Panel(kind, groups, fields, gr.HTML(elem_id="verbalizer-view", render=False))
+
+
+def fill(recipe: Recipe) -> list[Any]:
+    """One update per control of `Panel.controls`."""
+    chosen = str(recipe.prompt.verbalizer.get("kind", "manual"))
+    updates: list[Any] = [chosen if chosen in verbalizer_kinds() else None]
+    updates += [gr.update(visible=kind == chosen) for kind in infos()]
+    for kind, info in infos().items():
+        given = recipe.prompt.verbalizer if kind == chosen else {}
+        updates += [forms.shown(field, given.get(field.name, field.default)) for field in listed(info)]
+    return updates
+
+
+def chosen(recipe: Recipe, kind: str, words: dict[str, Any]) -> dict[str, Any]:
+    """The verbalizer after another kind was chosen: the words that stand in the table go along, a label without any names itself."""
+    if not has_words(kind):
+        return {"kind": kind}
+    labels = dataset(ready(recipe.model_dump())).labels
+    return {"kind": kind, "words": {label: words.get(label) or [label] for label in labels}}
+
+
+def with_options(recipe: Recipe, kind: str, values: list[Any]) -> dict[str, Any]:
+    """The verbalizer with what stands in its form; what is as it would be anyway is left out.
+
+    Raises:
+        VerbalizerError: a value out of bounds.
+    """
+    fields = listed(verbalizer_info(kind))
+    given = {field.name: forms.given(field, value) for field, value in zip(fields, values, strict=True)}
+    kept = {name: recipe.prompt.verbalizer[name] for name in UNLISTED if name in recipe.prompt.verbalizer}
+    verbalizer = {"kind": kind, **kept, **{field.name: given[field.name] for field in fields if given[field.name] != field.default}}
+    check_verbalizer(verbalizer)
+    return verbalizer
+
+
+def view(service: Any, recipe: Recipe) -> VerbalizerView:
+    """What is known of the recipe's verbalizer on its untuned model.
+
+    Raises:
+        WorkbenchError: the model, the data, the templates or the words cannot be used.
+    """
+    data = dataset(recipe)
+    classifier = PromptClassifier(service.pool.get(recipe.model), untuned(recipe.prompt), data.labels)
+    classifier.fit(learnt_from(data.examples))
+    diagnoses = classifier.diagnose()
+    ignorant = any(diagnosis.code == "untrained" for diagnosis in diagnoses)
+    verbalizer = classifier.verbalizer
+    found = None
+    if isinstance(verbalizer, AutomaticVerbalizer):
+        found = {label: [word for word, _ in words] for label, words in verbalizer.ranking().items()}
+    return VerbalizerView(diagnoses, None if ignorant else classifier.prior(), found)
+
+
+def learnt_from(examples: list[InputExample]) -> list[InputExample]:
+    """A few rows of each label for a kind that learns from rows, always the same ones."""
+    labelled = [example for example in examples if example.label is not None]
+    order = [labelled[i] for i in seeded_order([example.guid for example in labelled[:2000]], seed=0)]
+    share = max(1, ROWS_LEARNT_FROM // max(1, len({example.label for example in order})))
+    counts: dict[str | None, int] = {}
+    taken = []
+    for example in order:
+        counts[example.label] = counts.get(example.label, 0) + 1
+        if counts[example.label] <= share:
+            taken.append(example)
+    return taken
+
+
+def view_html(shown: VerbalizerView, t: Words) -> str:
+    """Warnings, found words, and the prior as bars: what the prompt says before it has read a text."""
+    parts = [sentence(said(found, t), "warning" if found.code in GRAVE else "quiet") for found in shown.diagnoses]
+    for label, words in (shown.found or {}).items():
+        parts.append(f'<p class="pw-sentence"><b>{esc(label)}</b> {chips(words)}</p>')
+    if shown.prior is not None:
+        parts.append(f"<h4>{esc(t('verbalizer.prior'))}</h4>{sentence(t('verbalizer.prior_help'))}{bars(shown.prior.items())}")
+    return "".join(parts)
+
+
+def said(diagnosis: Diagnosis, t: Words) -> str:
+    """A diagnosis in the page's language."""
+    return t(f"diagnosis.{diagnosis.code}", **diagnosis.values)
+
+
+def wire(frame: Frame, panel: Panel, words: tuple[gr.Dataframe, Any], typed: tuple[list[gr.Textbox], Any], after: Any) -> None:
+    """Joins the panel to the recipe.
+
+    Args:
+        words: the table of label words, and what makes words of its rows.
+        typed: the boxes of the templates, and what makes a recipe of the draft and of what stands in them.
+        after: an event after which what is known is worked out again, such as a change of the preview.
+    """
+    table, read_words = words
+    boxes, recipe_of = typed
+
+    def choose(recipe: Recipe, kind: str, rows: list[list[Any]]) -> Recipe:
+        if recipe.prompt.verbalizer.get("kind", "manual") == kind:
+            return recipe
+        return recipe.replace({"prompt.verbalizer": chosen(recipe, kind, read_words(rows))})
+
+    def show(draft: dict[str, Any], *texts: str) -> str:
+        try:
+            return view_html(view(frame.service, recipe_of(draft, *texts)), frame.t)
+        except WorkbenchError:
+            return ""  # the preview says what is wrong
+
+    frame.opens(panel.kind.input, choose, [panel.kind, table], "verbalizer_kind")
+    for kind, info in infos().items():
+        for field, control in zip(listed(info), panel.fields[kind], strict=True):
+
+            def assign(recipe: Recipe, *values: Any, kind: str = kind) -> dict[str, Any]:
+                return {"prompt.verbalizer": with_options(recipe, kind, list(values))}
+
+            event = control.blur if isinstance(control, gr.Textbox) else control.input
+            name = f"verbalizer_{kind}_{field.name}"
+            changed = frame.edit(event, assign, panel.fields[kind], name, trigger_mode="always_last")
+            frame.on(changed.then, show, [frame.draft, *boxes], [panel.shown], f"{name}_view")
+    frame.on(after, show, [frame.draft, *boxes], [panel.shown], "verbalizer_view", trigger_mode="always_last")
