@@ -43,6 +43,15 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         return _follow(service, service.submit(recipe))
 
 
+def search(arguments: argparse.Namespace) -> dict[str, Any]:
+    """search RECIPE --what template|verbalizer [--how WAY]: ranked candidates with their scores."""
+    recipe = load_recipe(arguments.recipe, dict(arguments.assignments))
+    given = {name: getattr(arguments, name) for name in ("what", "how", "count", "generator")}
+    job = {**(recipe.job or {}), "kind": "search", **{name: value for name, value in given.items() if value is not None}}
+    with _service(arguments, writable=True) as service:
+        return _follow(service, service.submit(recipe.replace({"job": job, "pet": None})))
+
+
 def resume(arguments: argparse.Namespace) -> dict[str, Any]:
     """resume RUN: as `train`, from the last checkpoint; a finished run answers at once."""
     with _service(arguments) as service:

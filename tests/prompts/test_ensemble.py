@@ -8,7 +8,6 @@ import torch
 
 from workbench.prompts.ensemble import (
     choose_teachers,
-    contextual_calibration,
     draw_pseudo_labelled,
     draw_without_labels,
     ensemble_scores,
@@ -79,10 +78,3 @@ def test_the_first_sets_without_labels_come_from_the_hundred_most_confident():
     drawn = draw_without_labels(scores, ("a", "b"), {"a": 5, "b": 5}, "seed")
     assert Counter(label for _, label in drawn) == {"a": 5, "b": 5}
     assert all(row < 100 for row, label in drawn if label == "a") and all(row >= 300 for row, label in drawn if label == "b")
-
-
-def test_calibration_divides_by_the_prior():
-    scores, empty = torch.tensor([[0.8, 0.2]]).log(), torch.tensor([[0.5, 0.5], [0.7, 0.3]]).log()
-    # prior (0.6, 0.4): 0.8 / 0.6 against 0.2 / 0.4, normalised
-    expected = (0.8 / 0.6) / (0.8 / 0.6 + 0.2 / 0.4)
-    assert torch.softmax(contextual_calibration(scores, empty), dim=-1)[0, 0].item() == pytest.approx(expected, abs=1e-7)

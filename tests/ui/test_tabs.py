@@ -138,3 +138,23 @@ def test_a_job_is_drawn_with_its_parts_and_its_table(service, finished):
     assert "Part 2 of 5" in train.status_html(job, T) and "pattern 2" in train.status_html(job, T) and "Search" in train.status_html(job, T)
     report = train.confusion_html(job, T)
     assert "50.0%" in report and "<b>" not in report and "Template" in report
+
+
+def test_pet_is_switched_on_with_its_options_kept(tiny):
+    on = tiny.replace(train.set_pet(tiny, True))
+    assert on.kind == "pet" and on.pet.generations == 0
+    more = on.replace({"pet.generations": 2})
+    assert more.replace(train.set_pet(more, True)).pet.generations == 2
+    assert more.replace(train.set_pet(more, False)) == tiny
+
+
+def test_a_jobs_accuracies_are_drawn_with_their_spread():
+    from workbench.ui.job_report import report_figure
+
+    columns = ["what", "template", "accuracy", "accuracy_std"]
+    patterns = [["pattern", "{text} a", 0.7, 0.05], ["pattern", "{text} b", 0.98, 0.05]]
+    rows = [["zero_shot", None, 0.5, None], *patterns, ["ensemble", None, None, None]]
+    (points,) = report_figure({"table": {"columns": columns, "rows": rows}}, T).data
+    assert list(points.x) == [0.5, 0.7, 0.98] and len(set(points.y)) == 3
+    assert [round(v, 6) for v in points.error_x.array] == [0, 0.05, 0.02], "no accuracy is above 1"
+    assert report_figure({"table": {"columns": ["text"], "rows": [["x"]]}}, T) is None

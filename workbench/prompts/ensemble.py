@@ -44,18 +44,6 @@ def soft_labels(scores: Tensor, temperature: float) -> Tensor:
     return torch.softmax(scores.double() / temperature, dim=-1)
 
 
-def contextual_calibration(scores: Tensor, content_free: Tensor) -> Tensor:
-    """Scores with the prior of the prompt taken out: softmax of the answer is p(l|x) / p(l|content-free), normalised (Zhao et al. 2021,
-    section 5, W = diag(p_cf)^-1).
-
-    Args:
-        scores: [N, C] log-probabilities.
-        content_free: [K, C] log-probabilities of K texts without content; their probabilities are averaged.
-    """
-    prior = content_free.double().exp().mean(dim=0)
-    return scores.double() - (prior / prior.sum()).log()
-
-
 def generation_counts(counts: dict[str, int], growth: float, generation: int) -> dict[str, int]:
     """c_j(l) = d c_{j-1}(l): rows per label in generation j >= 1 (section 3.4). Without labelled rows c_1(l) = 10 / |L|.
 

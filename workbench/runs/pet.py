@@ -27,7 +27,6 @@ from workbench.data.soft_labels import PREFIX, columns_of, write_labelled, write
 from workbench.errors import DataError
 from workbench.prompts.ensemble import (
     choose_teachers,
-    contextual_calibration,
     draw_pseudo_labelled,
     draw_without_labels,
     ensemble_scores,
@@ -35,16 +34,17 @@ from workbench.prompts.ensemble import (
     pattern_weights,
     soft_labels,
 )
+from workbench.prompts.verbalizers.verbalizer import CONTENT_FREE
 from workbench.recipe import Recipe
 from workbench.runs.answers import base_predictor, tuned_predictor
 from workbench.runs.job import Job
 from workbench.runs.store import ANSWER, write_whole
+from workbench.serving.calibration import mean_log
 from workbench.serving.predictor import Predictor
 from workbench.training.classification import SMALLEST_PROBABILITY
 from workbench.training.folder import copy_files, write_folder
 from workbench.training.metrics import classification_metrics
 
-CONTENT_FREE = ("", "N/A")
 COLUMNS = ["what", "template", "accuracy", "accuracy_std", "macro_f1", "loss", "models"]
 
 
@@ -61,8 +61,8 @@ class Member:
     def calibrated(self) -> Member:
         """The same with the template's own preference for a label taken out."""
         assert self.content_free is not None
-        fair = [contextual_calibration(scores, self.content_free) for scores in (self.pool, self.validation)]
-        return Member(self.pattern, self.seed, *fair)
+        prior = mean_log(self.content_free)
+        return Member(self.pattern, self.seed, self.pool - prior, self.validation - prior)
 
 
 class Pet:

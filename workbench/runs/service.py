@@ -19,8 +19,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.access import refuse_visitors
+from workbench.access import Principal, Role, acting_as, refuse_visitors
 from workbench.errors import RunError, WorkbenchError
+from workbench.prompts.cards import card_from
 from workbench.recipe import Recipe
 from workbench.runs.answers import Answers, check_trainable
 from workbench.runs.demo import check_demo, refuse_second_run
@@ -287,6 +288,8 @@ class RunService:
                 "error": {"message": message, "fix": "The log in the data folder has the details.", "error_id": error_id},
             }
         self._outcomes[run_id] = result
+        if result.get("cards"):
+            self._keep_cards(run_id, result["cards"])
         view = self.read(run_id)
         metrics = result.get("metrics") or {}
         return {
@@ -295,6 +298,11 @@ class RunService:
             "step": view.step,
             "total_steps": view.total_steps,
         }
+
+    def _keep_cards(self, run_id: str, cards: list[dict[str, Any]]) -> None:
+        """A search's candidates become cards of the prompt lab, for whoever started it."""
+        with acting_as(Principal(self.store.record(run_id).owner, Role.OWNER)):
+            self.lab.keep(self.store.recipe(run_id), [card_from(card) for card in cards])
 
     def _note(self, run_id: str, event: dict[str, Any]) -> None:
         """Keeps the index roughly abreast of the event log, which is the truth, at most once a second."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.ui import charts
 from workbench.ui.markup import heading, percent, table
 from workbench.ui.text import Words
 
+LONGEST_NAME = 44
 SHARES = ("accuracy", "macro_f1")
 
 
@@ -24,6 +26,31 @@ def report_html(kind: str, result: dict[str, Any], t: Words) -> str:
     rows = [[_cell(columns[place], value, place == 0, t) for place, value in enumerate(row)] for row in found["rows"]]
     numeric = frozenset(place for place in range(len(columns)) if any(isinstance(row[place], int | float) for row in found["rows"]))
     return heading(kind_name(kind, t)) + table([word(name, t) for name in columns], rows, numeric=numeric)
+
+
+def report_figure(result: dict[str, Any], t: Words) -> Any:
+    """Accuracy of every line of a job's table as points, with the spread over seeds where there is one; None without accuracies."""
+    found = result.get("table") or {"columns": [], "rows": []}
+    columns = [str(name) for name in found["columns"]]
+    if "accuracy" not in columns:
+        return None
+    lines = [dict(zip(columns, row, strict=True)) for row in found["rows"]]
+    lines = [line for line in lines if isinstance(line["accuracy"], float)]
+    names = [_name(line, columns[0], number, t) for number, line in enumerate(lines, start=1)]
+    values = [line["accuracy"] for line in lines]
+    spreads = [line.get("accuracy_std") or 0.0 for line in lines]
+    lows = [max(0.0, value - spread) for value, spread in zip(values, spreads, strict=True)]
+    highs = [min(1.0, value + spread) for value, spread in zip(values, spreads, strict=True)]
+    colors = [charts.ACCENT if line.get("template") is None or columns[0] == "template" else charts.WARM for line in lines]
+    return charts.intervals(names, values, lows, highs, colors) if lines else None
+
+
+def _name(line: dict[str, Any], column: str, number: int, t: Words) -> str:
+    # A category axis lays equal names on one another: the number keeps them apart.
+    said = word(str(line[column]), t)
+    template = line.get("template") if column != "template" else None
+    text = f"{said}: {template}" if template else said
+    return f"{number}. {text}" if len(text) <= LONGEST_NAME else f"{number}. {text[:LONGEST_NAME]}\u2026"
 
 
 def word(name: str, t: Words) -> str:

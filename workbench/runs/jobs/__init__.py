@@ -28,8 +28,9 @@ resume, interruption, deletion and idempotency keys are those of every run.
 **Answering.** The returned object becomes result.json with `status`, `kind`, `seconds` (of all cells) added. `metrics` (accuracy,
 macro_f1, loss) is the figure in the list of runs, or left out. `table` is drawn by the page and printed by the command line:
 `columns` names, `rows` of text, numbers (shares between 0 and 1 under a column whose name starts with accuracy or macro_f1) or null.
-The page shows column names and a row's first cell in its language where text/*.yaml has `jobs.words.NAME`. A kind that leaves weights
-writes them to `final/` with `write_folder`, and the recipe under which they answer to `answer.yaml` when that is not the run's own.
+The page shows column names and a row's first cell in its language where text/*.yaml has `jobs.words.NAME`. `cards` (plain
+prompt cards) land in the prompt lab of whoever started the job. A kind that leaves weights writes them to `final/` with `write_folder`,
+and the recipe under which they answer to `answer.yaml` when that is not the run's own.
 
 **Events**, beside `status`, `note` and `error`: `plan` {total_steps: cells}, `progress` {done, total, seconds_left, text}.
 

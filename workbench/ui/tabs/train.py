@@ -8,10 +8,10 @@ from typing import Any
 import gradio as gr
 
 from workbench.errors import RunError
-from workbench.recipe import Recipe
+from workbench.recipe import PetPart, Recipe
 from workbench.ui import charts
 from workbench.ui.frame import Frame, Part
-from workbench.ui.job_report import kind_name, report_html
+from workbench.ui.job_report import kind_name, report_figure, report_html
 from workbench.ui.learnt import learnt_html
 from workbench.ui.markup import confusion, duration, esc, facts, heading, percent, problem, progress, sentence, size
 from workbench.ui.session import Watch, ready
@@ -176,6 +176,11 @@ def build(frame: Frame) -> Part:
                 batch = gr.Number(label=t("train.batch_size"), minimum=1, precision=0, elem_id="train-batch-size")
                 rate = gr.Textbox(label=t("train.rate"), info=t("train.rate_help"), max_lines=1, elem_id="train-rate")
                 seed = gr.Number(label=t("train.seed"), info=t("train.seed_help"), minimum=0, precision=0, elem_id="train-seed")
+                pet = gr.Checkbox(label=t("train.pet"), info=t("train.pet_help"), elem_id="train-pet")
+                generations = gr.Number(
+                    label=t("train.generations"), info=t("train.generations_help"), minimum=0, maximum=10, precision=0, visible=False,
+                    elem_id="train-generations",
+                )
             with gr.Column(scale=3, min_width=420):
                 with gr.Row():
                     start = gr.Button(t("train.start"), variant="primary", elem_id="train-start", min_width=110)
@@ -190,13 +195,33 @@ def build(frame: Frame) -> Part:
         timer = gr.Timer(0.5)
     drawn = [frame.watch, status, loss, accuracy, matrix, start, pause, resume, stop]
     _wire_settings(frame, shots, validation, epochs, batch, rate, seed)
+    _wire_pet(frame, pet, generations)
     _wire_run(frame, start, pause, resume, stop, timer, drawn)
 
     def fill(recipe: Recipe) -> list[Any]:
         training, split = recipe.training, recipe.data.split
-        return [split.shots, split.validation, training.epochs, training.batch_size, str(training.learning_rate), training.seed]
+        settings = [split.shots, split.validation, training.epochs, training.batch_size, str(training.learning_rate), training.seed]
+        return [*settings, recipe.pet is not None, _generations_shown(recipe)]
 
-    return Part("train", tab, [shots, validation, epochs, batch, rate, seed], fill)
+    return Part("train", tab, [shots, validation, epochs, batch, rate, seed, pet, generations], fill)
+
+
+def set_pet(recipe: Recipe, on: bool) -> dict[str, Any]:
+    """All templates as an ensemble, or one training; options already chosen stay."""
+    return {"pet": (recipe.pet or PetPart()).model_dump() if on else None}
+
+
+def _generations_shown(recipe: Recipe) -> Any:
+    return gr.update(value=recipe.pet.generations if recipe.pet else 0, visible=recipe.pet is not None)
+
+
+def _wire_pet(frame: Frame, pet: gr.Checkbox, generations: gr.Number) -> None:
+    def generate(recipe: Recipe, value: float | None) -> dict[str, Any]:
+        return {"pet.generations": int(value or 0)} if recipe.pet is not None else {}
+
+    frame.edit(pet.input, set_pet, [pet], "train_pet")
+    frame.on(pet.input, lambda on: gr.update(visible=on), [pet], [generations], "train_pet_shown")
+    frame.edit(generations.input, generate, [generations], "train_generations", trigger_mode="always_last")
 
 
 def _wire_settings(frame: Frame, shots: Any, validation: Any, epochs: Any, batch: Any, rate: Any, seed: Any) -> None:
@@ -241,8 +266,7 @@ def _wire_run(frame: Frame, start: Any, pause: Any, resume: Any, stop: Any, time
 
     def updates(shown: TrainView) -> list[Any]:
         presses = [gr.update(interactive=shown.buttons[name]) for name in ("start", "pause", "resume", "stop")]
-        curves = [gr.update(value=figure(shown, t), visible=shown.kind == "train") for figure in (loss_figure, accuracy_figure)]
-        return [shown.watch, status_html(shown, t), *curves, confusion_html(shown, t), *presses]
+        return [shown.watch, status_html(shown, t), *_figures(shown, t), confusion_html(shown, t), *presses]
 
     def poll(watch: Watch) -> Any:
         shown = view(service, watch)
@@ -267,6 +291,14 @@ def _wire_run(frame: Frame, start: Any, pause: Any, resume: Any, stop: Any, time
     frame.on(start.click, begin, [frame.draft, frame.watch], drawn, "train_start", concurrency_limit=1)
     for button, name in ((pause, "pause"), (resume, "resume"), (stop, "stop")):
         frame.on(button.click, act(name), [frame.watch], drawn, f"train_{name}")
+
+
+def _figures(shown: TrainView, t: Words) -> list[Any]:
+    """The two plots: a training's curves, or what a job found in the first of them."""
+    if shown.kind == "train":
+        return [gr.update(value=figure(shown, t), visible=True) for figure in (loss_figure, accuracy_figure)]
+    found = report_figure(shown.result, t)
+    return [gr.update(value=found, visible=found is not None), gr.update(visible=False)]
 
 
 def _evaluations(shown: TrainView, metric: str, name: str) -> charts.Line:
