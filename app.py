@@ -42,6 +42,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     shared.add_argument("--demo", action="store_true", help="who does not log in may look, try and train presets, one run at a time")
     shared.add_argument("--model-root", type=Path, action="append", default=[], metavar="DIR", help="where clients may load models from")
     shared.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a name under which a proxy leads here")
+    shared.add_argument("--isolate", action="store_true", help="each run in its own process: it may run out of memory, or hang, alone")
     shared.add_argument("--tls", action="store_true", help="a proxy in front speaks TLS: cookies are for TLS only")
     return parser.parse_args(arguments)
 
@@ -119,12 +120,13 @@ def serve(settings: Settings, server: socket.socket, language: str | None) -> No
     prepare(settings.data_root, offline=settings.offline)
     import uvicorn
 
+    from workbench.runs.isolation import Isolation
     from workbench.runs.service import RunService
     from workbench.ui.server import application
 
     import_eagerly()
     policy = policy_of(settings)
-    service = RunService(settings.data_root)
+    service = RunService(settings.data_root, isolation=Isolation() if settings.isolate else None)
     try:
         app = application(service, language=language, policy=policy)
         address = f"http://{'[' + settings.host + ']' if ':' in settings.host else settings.host}:{server.getsockname()[1]}/"
@@ -148,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
             host=flags.host, port=flags.port if flags.port is not None else FIRST_PORT, data_root=flags.runs or default_data_root(),
             language=flags.lang or "en", open_browser=not flags.no_browser, offline=flags.offline, token=flags.auth == "token",
             users_file=flags.users, demo=flags.demo, model_roots=tuple(flags.model_root),
-            allowed_hosts=tuple(flags.allow_host), tls=flags.tls,
+            allowed_hosts=tuple(flags.allow_host), tls=flags.tls, isolate=flags.isolate,
         )
         with listen(settings.host, flags.port) as server:
             serve(settings, server, flags.lang)

@@ -81,8 +81,12 @@ def parser() -> argparse.ArgumentParser:
     def add_run(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("run", metavar="RUN", help="a run's id or the start of it")
 
-    add_recipe(add("train", commands.train, "Train a recipe."))
-    add_run(add("resume", commands.resume, "Go on with a run from its last checkpoint."))
+    train = add("train", commands.train, "Train a recipe.")
+    resume = add("resume", commands.resume, "Go on with a run from its last checkpoint.")
+    add_recipe(train)
+    add_run(resume)
+    for sub in (train, resume):
+        sub.add_argument("--isolate", action="store_true", help="in a process of its own, which may run out of memory, or hang, alone")
     evaluate = add("evaluate", commands.evaluate, "Measure a run on a labelled file.")
     add_run(evaluate)
     evaluate.add_argument("--data", required=True, metavar="FILE")

@@ -15,6 +15,7 @@ from typing import Any
 
 from workbench.errors import RunError, SettingsError
 from workbench.recipe import ModelPart, load_recipe, preset_names, resolve_path
+from workbench.runs.isolation import Isolation
 from workbench.runs.record import FIGURES, figures
 from workbench.runs.service import RunService
 from workbench.runs.view import RunSummary
@@ -226,7 +227,8 @@ def user(arguments: argparse.Namespace) -> dict[str, Any]:
 
 @contextmanager
 def _service(arguments: argparse.Namespace, *, writable: bool = False) -> Iterator[RunService]:
-    service = RunService(Path(arguments.runs).expanduser(), writable=writable, adopt_queue=False)
+    isolation = Isolation() if getattr(arguments, "isolate", False) else None
+    service = RunService(Path(arguments.runs).expanduser(), writable=writable, adopt_queue=False, isolation=isolation)
     try:
         yield service
     finally:

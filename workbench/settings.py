@@ -37,6 +37,7 @@ class Settings:
         model_roots: folders that clients may load local models from.
         allowed_hosts: names besides `host` under which a proxy or a name server leads here.
         tls: a proxy in front speaks TLS, so cookies are for TLS only.
+        isolate: every run works in a process of its own, which the kernel may kill or we may end when it hangs.
 
     Raises:
         SettingsError: for a flag that cannot be honoured.
@@ -54,6 +55,7 @@ class Settings:
     model_roots: tuple[Path, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     tls: bool = False
+    isolate: bool = False
 
     def __post_init__(self) -> None:
         if self.host not in LOOPBACK and not self.asks:

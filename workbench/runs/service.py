@@ -26,6 +26,7 @@ from workbench.recipe import Recipe
 from workbench.runs.answers import Answers, check_trainable
 from workbench.runs.demo import check_demo, refuse_second_run
 from workbench.runs.faults import log_bug
+from workbench.runs.isolation import ChildBug, Isolation, run_isolated
 from workbench.runs.lab import Lab
 from workbench.runs.record import figures
 from workbench.runs.store import ACTIVE, RunStore, read_json
@@ -48,18 +49,22 @@ class RunService:
         root: data root.
         writable: False reads beside another process that trains; what changes runs is then refused.
         adopt_queue: also train runs that an earlier process left in the queue.
+        isolation: work on every run in a process of its own; None in a thread of this one.
 
     Raises:
         RunError: another process writes here.
     """
 
-    def __init__(self, root: str | Path, *, writable: bool = True, adopt_queue: bool = True) -> None:
+    def __init__(
+        self, root: str | Path, *, writable: bool = True, adopt_queue: bool = True, isolation: Isolation | None = None
+    ) -> None:
         self.store = RunStore(root, writable=writable)
         self.root = self.store.root
         self._changed = threading.Condition()
         self._mine: set[str] | None = None if adopt_queue else set()
         self._active: tuple[str, Control] | None = None
         self._closing = False
+        self._isolation = isolation
         self._worker: threading.Thread | None = None
         self._events = EventReader()
         self._outcomes: dict[str, dict[str, Any]] = {}
@@ -275,13 +280,19 @@ class RunService:
         try:
             with self._changed:
                 self._set(run_id, status="running", error=None)
-            result = run_job(
-                self.store.recipe(run_id), self.store.folder(run_id), control, ModelPool(), on_event=lambda event: self._note(run_id, event)
-            )
+            recipe, folder = self.store.recipe(run_id), self.store.folder(run_id)
+
+            def note(event: dict[str, Any]) -> None:
+                self._note(run_id, event)
+
+            if self._isolation is not None:
+                result = run_isolated(folder, control, self._isolation, on_event=note)
+            else:
+                result = run_job(recipe, folder, control, ModelPool(), on_event=note)
         except WorkbenchError as error:
             return {"status": "failed", "error": {"message": error.message, "fix": error.fix, "error_id": None}}
         except Exception as error:
-            error_id = log_bug(self.root, error, f"run {run_id}")
+            error_id = error.error_id if isinstance(error, ChildBug) else log_bug(self.root, error, f"run {run_id}")
             message = f"Something broke in the workbench during this run (error {error_id})."
             return {
                 "status": "failed",

@@ -1,0 +1,55 @@
+"""The process in which an isolated run works: `python -m workbench.runs.child FOLDER`.
+
+It reads pause, resume and stop as lines from its input and ends at once when that closes, for then its server is gone and another one
+may go on with the run. It writes one JSON object a line: {"event": ...}, and last {"result": ...}, {"refused": ...} or {"bug": ...}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from workbench.errors import WorkbenchError
+from workbench.recipe import recipe_from
+from workbench.runs.faults import log_bug
+
+
+def main() -> None:
+    """Works on the run in the folder named by the first argument; the process's exit code says nothing."""
+    from workbench.models.pool import ModelPool
+    from workbench.runs.jobs import run_job
+    from workbench.training.control import Control
+
+    folder, control = Path(sys.argv[1]), Control()
+    # Whatever a library prints must not stand between the lines of the protocol.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    threading.Thread(target=_obey, args=(sys.stdin, control), daemon=True).start()
+
+    def say(kind: str, content: Any) -> None:
+        answers.write(json.dumps({kind: content}) + "\n")
+        answers.flush()
+
+    try:
+        recipe = recipe_from(yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")), source=folder.name)
+        say("result", run_job(recipe, folder, control, ModelPool(), on_event=lambda event: say("event", event)))
+    except WorkbenchError as error:
+        say("refused", {"message": error.message, "fix": error.fix})
+    except Exception as error:
+        say("bug", log_bug(folder.parent.parent, error, f"run {folder.name}"))
+
+
+def _obey(commands: IO[str], control: Any) -> None:
+    for line in commands:
+        getattr(control, {"pause": "request_pause", "resume": "request_resume", "stop": "request_stop"}[line.strip()])()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
