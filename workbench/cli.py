@@ -132,6 +132,11 @@ def parser() -> argparse.ArgumentParser:
     add_recipe(board)
     board.add_argument("--shots", metavar="LIST", help="training rows per class, such as 0,8,16,32,all")
     board.add_argument("--seeds", type=int, metavar="N", help="how many seeds")
+    report = add("board-report", commands.board_report, "Write a board's report: HTML, csv, SVG, JSON and recipe.")
+    add_run(report)
+    for sub, needed in ((board, False), (report, True)):
+        sub.add_argument("--out", metavar="DIR", required=needed, help="folder for the report's files")
+        sub.add_argument("--lang", choices=("en", "zh"), default="en", help="language of the report (%(default)s)")
     bench = add("bench", commands.bench, "Measure the workbench against what people use otherwise.")
     bench.add_argument("--quick", action="store_true", help="small shapes, one round, two minutes")
     bench.add_argument("--only", metavar="GOALS", default="", help="e.g. P2,P10")

@@ -203,7 +203,17 @@ def board(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.seeds is not None:
         job["seeds"] = arguments.seeds
     with _service(arguments, writable=True) as service:
-        return _follow(service, service.submit(recipe.replace({"job": job})))
+        answer = _follow(service, service.submit(recipe.replace({"job": job})))
+        return _with_report(service, answer, arguments)
+
+
+def board_report(arguments: argparse.Namespace) -> dict[str, Any]:
+    """board-report RUN --out DIR [--lang en|zh]: the report of a board, done or not, as HTML, csv, SVG, JSON and recipe."""
+    from workbench.runs.boards import board_of
+
+    with _service(arguments) as service:
+        run_id = service.resolve(arguments.run)
+        return _with_report(service, {"run": run_id, "board": board_of(service, run_id)}, arguments)
 
 
 def bench(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -306,6 +316,22 @@ def _cell_text(value: Any) -> str:
 
 def _row(summary: RunSummary) -> dict[str, Any]:
     return {"run": summary.id, **{name: value for name, value in asdict(summary).items() if name != "id"}}
+
+
+def _with_report(service: RunService, answer: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+    """The answer with the files of its board's report written where `--out` says."""
+    if not arguments.out:
+        return answer
+    from workbench.ui.board_report import write_report
+    from workbench.ui.text import Words
+
+    report = answer.get("board")
+    if not report or not report["lines"]:
+        raise RunError(f"Run {answer['run']} has no result to report yet.", fix="Wait for its first part, or resume it.")
+    recipe = service.read(answer["run"], 1 << 30).recipe
+    files = write_report(report, recipe, Path(arguments.out), Words(arguments.lang))
+    _say(f"Written to {arguments.out}: {', '.join(files)}.")
+    return {**answer, "files": files}
 
 
 def _shots(text: str) -> int | str:

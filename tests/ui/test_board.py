@@ -111,3 +111,19 @@ def test_reasons_are_coloured_where_they_stand():
 
     html = why_html(Why("not <good>", [Reason(0, 3, -1.0), Reason(5, 9, 0.5)], [("good", 0.5)], "contribution"), T)
     assert 'pw-against" style="--share:1.000" title="-1.000">not</mark> &lt;<mark' in html and ">good</mark>&gt;" in html
+
+
+def test_the_command_line_writes_the_report_of_a_board(service, run, tmp_path, capsys):
+    from workbench.cli import main
+
+    assert main(["board-report", run[:15], "--runs", str(service.root), "--out", str(tmp_path / "out"), "--lang", "zh"]) == 0
+    assert "curves.svg" in capsys.readouterr().out and "四种" not in (tmp_path / "out" / "board.csv").read_text(encoding="utf-8")
+    assert "训练" in (tmp_path / "out" / "board.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("shots", ["8,many", "-3", ""])
+def test_numbers_of_examples_on_the_command_line_are_numbers(capsys, shots, tmp_path):
+    from workbench.cli import main
+
+    assert main(["board", "en-board-quick", "--runs", str(tmp_path), f"--shots={shots}"]) == 2
+    assert "--shots" in capsys.readouterr().err

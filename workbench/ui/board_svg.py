@@ -7,8 +7,8 @@ from html import escape
 
 from workbench.ui.charts import LearningCurve, shot_places
 
-WIDTH, HEIGHT = 860, 430
-LEFT, RIGHT, TOP, BOTTOM = 60, 250, 20, 50
+WIDTH, HEIGHT = 980, 430
+LEFT, RIGHT, TOP, BOTTOM = 60, 370, 20, 50
 DASHES = {"solid": "", "dash": "7 4", "dot": "2 4", "dashdot": "7 3 2 3"}
 LEAST_GAP = 15
 INK, GRID = "#7d7d7d", "#b8b8b8"
@@ -43,7 +43,11 @@ def curves_svg(lines: Sequence[LearningCurve], shots: Sequence[str], everything:
     parts.append(f'<path d="M{LEFT} {down(chance):.1f}H{WIDTH - RIGHT}" stroke="{INK}" stroke-dasharray="2 4"/>')
     for line in lines:
         parts += _line(line, across, down)
-    parts += _names(lines, down)
+    short = [line for line in lines if line.shots[-1] != shots[-1]]
+    for line in short:
+        x, y = across(line.shots[-1]) + 9, down(line.values[-1]) + 4
+        parts.append(f'<text x="{x:.1f}" y="{y:.1f}" fill="{line.color}">{escape(line.name)} {line.values[-1]:.1%}</text>')
+    parts += _names([line for line in lines if line not in short], down)
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 

@@ -207,10 +207,11 @@ def build(frame: Frame) -> Part:
                 budget = gr.Radio(_budgets(t), value="quick", label=t("board.budget"), info=t("board.budget_help"), elem_id="board-budget")
                 shots = gr.Textbox("0, 8, 32", label=t("board.shots"), info=t("board.shots_help"), max_lines=1, elem_id="board-shots")
                 seeds = gr.Number(1, label=t("board.seeds"), info=t("board.seeds_help"), minimum=1, precision=0, elem_id="board-seeds")
-                methods = gr.Dropdown(
-                    method_choices(t), value=usual_methods(), label=t("board.methods_label"), info=t("board.methods_help"),
-                    multiselect=True, elem_id="board-methods",
-                )  # fmt: skip
+                with gr.Accordion(t("board.methods_label"), open=False):
+                    methods = gr.Dropdown(
+                        method_choices(t), value=usual_methods(), label=t("board.methods_label"), info=t("board.methods_help"),
+                        show_label=False, multiselect=True, elem_id="board-methods",
+                    )  # fmt: skip
                 start = gr.Button(t("board.start"), variant="primary", elem_id="board-start")
                 with gr.Row():
                     pause = gr.Button(t("train.pause"), interactive=False, elem_id="board-pause", min_width=70)
