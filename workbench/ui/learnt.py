@@ -24,14 +24,14 @@ def learnt_html(content: dict[str, Any], t: Words) -> str:
 
 
 def _words(rows: list[dict[str, Any]], t: Words) -> str:
-    lines = [(row["part"], "  ".join(f"{word} {cosine:.2f}" for word, cosine in row["words"])) for row in rows]
+    lines = [(row["part"], " \u00b7 ".join(f"{word} {cosine:.2f}" for word, cosine in row["words"])) for row in rows]
     return table([t("learnt.soft_token"), t("learnt.words")], lines)
 
 
 def _shares(rows: list[dict[str, Any]], t: Words) -> str:
     """Bars to scale with the largest, the true shares beside them."""
     largest = max(float(row["value"]) for row in rows) or 1.0
-    names = [f"{t('learnt.layer')} {row['layer']} \u00b7 {row['part']}" if row["layer"] else str(row["part"]) for row in rows]
+    names = [f"{t('learnt.layer', number=row['layer'])} \u00b7 {row['part']}" if row["layer"] else str(row["part"]) for row in rows]
     lines = "".join(
         f'<div class="pw-bar"><span class="pw-bar-name" title="{esc(name)}">{esc(name)}</span>'
         f'<span class="pw-bar-track"><span class="pw-bar-fill" style="width:{float(row["value"]) / largest * 100:.1f}%"></span></span>'
