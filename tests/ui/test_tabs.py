@@ -158,3 +158,17 @@ def test_a_jobs_accuracies_are_drawn_with_their_spread():
     assert list(points.x) == [0.5, 0.7, 0.98] and len(set(points.y)) == 3
     assert [round(v, 6) for v in points.error_x.array] == [0, 0.05, 0.02], "no accuracy is above 1"
     assert report_figure({"table": {"columns": ["text"], "rows": [["x"]]}}, T) is None
+
+
+def test_a_search_is_followed_until_its_candidates_are_cards(service, tiny):
+    from workbench.ui.tabs.prompt import machine
+
+    recipe = tiny.replace({"data.split.shots": 4})
+    wanted = machine.asked(recipe, "words").replace({"job.count": 2, "job.rows": 8})
+    assert wanted.kind == "search" and machine.asked(wanted, "trigger").job["how"] == "trigger"
+    run = service.submit(wanted)
+    assert machine.view(service, run).working
+    assert service.wait(run, 120).status == "finished"
+    shown = machine.view(service, run)
+    assert not shown.working and shown.found == 2 and "2" in machine.view_html(shown, T)
+    assert machine.view(service, "20200101-0000-abcdef") is None and machine.view_html(None, T) == ""

@@ -20,7 +20,7 @@ from workbench.ui.frame import Frame, Part
 from workbench.ui.markup import heading, sentence
 from workbench.ui.rows import dataset
 from workbench.ui.session import ready, recipe_of
-from workbench.ui.tabs.prompt import cards, editor, live, sources, verbalizer
+from workbench.ui.tabs.prompt import cards, editor, live, machine, sources, verbalizer
 from workbench.ui.text import Words
 
 
@@ -63,10 +63,12 @@ def build(frame: Frame) -> Part:
                     )
                 preview = gr.HTML(elem_id="preview")
         lab = _layout(t, turn, attention, preview, score)
+        searches = machine.layout(t)
     _wire_editor(frame, edit, lab)
     verbalizer.wire(frame, edit.panel, (edit.words, editor.verbalizer_words), (edit.boxes, _typed), lab.preview.change)
     _wire_sources(frame, edit, lab)
     _wire_cards(frame, edit, lab)
+    machine.wire(frame, searches, lab.list)
 
     def show(draft: dict[str, Any], page: int, attention: bool) -> list[Any]:
         recipe = ready(draft)
