@@ -14,20 +14,22 @@ from workbench.runs.service import RunService
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     service = RunService(folder / "root")
-    runs = {name: service.submit(make_recipe(folder, method={"name": name}, training__epochs=1)) for name in ("full", "lora")}
+    recipes = {name: make_recipe(folder, method={"name": name}, training__epochs=1) for name in ("full", "lora")}
+    recipes["head"] = recipes["lora"].replace({"prompt.verbalizer": {"kind": "head"}, "prompt.templates": ["{text}"]})
+    runs = {name: service.submit(recipe) for name, recipe in recipes.items()}
     for run_id in runs.values():
-        assert service.wait(run_id, 60).status == "finished", service.read(run_id).error
+        assert service.wait(run_id, 120).status == "finished", service.read(run_id).error
     yield service, runs
     service.close()
 
 
-@pytest.mark.parametrize(("method", "merge"), [("full", False), ("lora", True)])
+@pytest.mark.parametrize(("method", "merge"), [("full", False), ("lora", True), ("head", True)])
 def test_an_export_answers_alone(trained, tmp_path, method, merge):
     service, runs = trained
     answer = export_run(service, runs[method], tmp_path / "out", merge=merge)
     assert answer["largest_difference"] <= 1e-5 and answer["rows_compared"] == 8 and answer["base_model"] == "included"
     out = tmp_path / "out"
-    assert (out / "tuned").exists() != merge and (out / "model" / "config.json").exists()
+    assert (out / "tuned").exists() == (not merge or method == "head") and (out / "model" / "config.json").exists()
     assert not (out / "workbench" / "runs").exists() and not (out / "workbench" / "ui").exists()
     texts = "".join(p.read_text(encoding="utf-8") for p in (out / "recipe.yaml", out / "model_card.md", out / "export.json"))
     assert str(service.root.parent) not in texts, "paths of this machine must not leave it"

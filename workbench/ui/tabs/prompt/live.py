@@ -135,7 +135,8 @@ def _card(row: PreviewRow, t: Words) -> str:
     tone = "good" if best == row.example.label else "off"
     verdict = f'<span class="pw-verdict pw-{tone}">{esc(t("prompt.verdict", predicted=best, actual=row.example.label))}</span>'
     words = "".join(_label_words(label, found, row.class_probabilities[label], label == best) for label, found in row.label_words.items())
-    mass = f'<p class="pw-mass">{esc(t("prompt.mass", share=small(row.mass)))}</p>' if len(row.top) == 1 else ""
+    worded = len(row.top) == 1 and any(row.label_words.values())
+    mass = f'<p class="pw-mass">{esc(t("prompt.mass", share=small(row.mass)))}</p>' if worded else ""
     masks = "".join(
         f"<section><h4>{esc(t('prompt.top') if len(row.top) == 1 else t('prompt.top_of', number=number))}</h4>{bars(top)}</section>"
         for number, top in enumerate(row.top, start=1)
