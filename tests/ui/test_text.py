@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from workbench.models.families import families
+from workbench.recipe import preset_names
 from workbench.ui.text import TEXT, Words, _entries, languages
 
 SOURCES = [p for p in Path(TEXT.parent).rglob("*.py")]
 USE = re.compile(r"""\bt(?:\.get)?\(\s*f?"([^"]+)\"""")
 # Filled in from data: presets by their name, methods and their fields by the registry, parts of a model by the card.
-OPEN = ("presets.", "methods.", "verbalizers.", "card.part_")
+OPEN = ("presets.", "methods.", "verbalizers.", "card.part_", "card.features.")
 
 
 def test_languages_hold_the_same_keys():
@@ -56,3 +58,11 @@ def test_an_unknown_key_is_a_bug():
     with pytest.raises(KeyError):
         Words("en")("no.such.key")
     assert Words("en").get("no.such.key", "given") == "given"
+
+
+def test_every_preset_and_every_feature_of_a_model_has_its_words():
+    features = {name for family in families() for name in family.features}
+    for code in languages():
+        words = Words(code)
+        assert [name for name in preset_names() if words.get(f"presets.{name}", "") == ""] == []
+        assert sorted(name for name in features if words.get(f"card.features.{name}", "") == "") == []

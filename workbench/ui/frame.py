@@ -116,7 +116,9 @@ class Frame:
         for part in parts:
             if part.refresh:
                 handler, inputs, outputs = part.refresh
-                self.on(after, self.when_shown(part.name, handler), [self.shown_tab, *inputs], outputs, f"{part.name}_view")
+                shown = self.when_shown(part.name, handler)
+                waiting = {"show_progress": "minimal", "show_progress_on": outputs[:1]}
+                self.on(after, shown, [self.shown_tab, *inputs], outputs, f"{part.name}_view", **waiting)
 
     def when_shown(self, name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
         """`handler`, skipped while another tab is in view."""

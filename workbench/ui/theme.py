@@ -39,6 +39,8 @@ def theme() -> gr.themes.Base:
     ).set(
         body_background_fill="#faf9f7",
         body_background_fill_dark="#171615",
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
         background_fill_primary="#ffffff",
         background_fill_primary_dark="#1f1e1c",
         background_fill_secondary="#f5f4f1",

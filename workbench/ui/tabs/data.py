@@ -152,7 +152,7 @@ def build(frame: Frame) -> Part:
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
                 file = gr.Dropdown(_choices(None), label=t("data.file"), info=t("data.file_help"), elem_id="data-file")
-                upload = gr.File(label=t("data.upload"), file_types=list(SUFFIXES), height=110, elem_id="data-upload")
+                upload = gr.File(label=t("data.upload"), file_types=list(SUFFIXES), height=140, elem_id="data-upload")
                 texts = gr.Dropdown([], label=t("data.texts"), info=t("data.texts_help"), multiselect=True, elem_id="data-texts")
                 label = gr.Dropdown([], label=t("data.label"), info=t("data.label_help"), elem_id="data-label")
             with gr.Column(scale=3, min_width=380):

@@ -67,7 +67,7 @@ def view(recipe: Recipe, t: Words) -> ModelView:
     if card.cache_bytes_per_token:
         tiles.append((t("card.cache"), size(card.cache_bytes_per_token)))
     parts = [(t.get(f"card.part_{name}", name.replace("_", " ")), count) for name, count in card.parameters_by_part.items()]
-    return ModelView(card.name, tiles, parts, list(card.features))
+    return ModelView(card.name, tiles, parts, [t.get(f"card.features.{name}", name) for name in card.features])
 
 
 def card_html(shown: ModelView, t: Words) -> str:
