@@ -40,7 +40,7 @@ class AppProcess:
                 [sys.executable, "app.py", "--port", "0", "--no-browser", "--runs", str(root), *flags], cwd=PROJECT, stdout=log, stderr=log,
                 stdin=subprocess.DEVNULL, env={**inherited, **proxies, **local, **(environment or {})},
             )
-        self.address = self._wait_for_address(240)
+        self.address = self._wait_for_address(600)
         place = urlsplit(self.address)
         self.url = f"{place.scheme}://{place.netloc}"
 
