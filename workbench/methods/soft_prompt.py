@@ -31,6 +31,7 @@ class SoftPrompt(SoftMethod):
     options_type = SoftPromptOptions
     title = "Soft prompt"
     description = "Trains a few invisible words in front of the text, or wherever the template says [SOFT]; the model stays frozen."
-    # Prompts need far higher rates than weights (Lester et al. 2021 trained at 0.3). On the embedded Chinese model (width 256), 16 shots,
-    # 30 steps: 5e-2 takes 200 validation rows from 48 % right to 58 %, whether from label words or from common words.
-    rates = (5e-2, 1e-2, 5e-3)
+    # Prompts need far higher rates than weights (Lester et al. 2021 trained at 0.3 with Adafactor). On the embedded Chinese model (width
+    # 256), 16 shots, 20 tokens from common words, 40 steps: 1e-2 takes 200 validation rows from 48 % right to 64.5 %; 5e-2 overshoots
+    # (52.5 % at step 20).
+    rates = (1e-2, 1e-2, 5e-3)
