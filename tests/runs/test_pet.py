@@ -91,6 +91,16 @@ def test_without_labelled_rows_the_untrained_templates_teach(tmp_path):
     service.close()
 
 
+def test_a_head_can_be_distilled(tmp_path):
+    service = RunService(tmp_path / "root")
+    run_id = service.submit(pet_recipe(tmp_path, seeds=1, distill="head"))
+    assert service.wait(run_id, 120).status == "finished", service.read(run_id).error
+    assert service.store.answer_recipe(run_id).prompt.verbalizer == {"kind": "head"}
+    (answer,) = service.predictor(run_id).predict([{"text": "the food lovely"}])
+    assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-6)
+    service.close()
+
+
 @pytest.mark.parametrize(("shots", "templates", "words"), [(0, TEMPLATES, "nothing to train"), (4, TEMPLATES[:1], "several templates")])
 def test_what_cannot_be_an_ensemble_is_refused(tmp_path, shots, templates, words):
     service = RunService(tmp_path / "root")
