@@ -18,6 +18,7 @@ from workbench.models.card import ModelCard, configuration, model_card
 from workbench.models.families import family_of
 from workbench.models.loading import LoadedModel, find_device
 from workbench.models.memory import MemoryEstimate, weights_bytes
+from workbench.models.sizes import empty_model
 
 if TYPE_CHECKING:
     from workbench.recipe import Recipe
@@ -141,8 +142,8 @@ def activation_bytes(
 
     from workbench.methods import attach
 
+    model = empty_model(copy.deepcopy(config), kind)
     with torch.device("meta"):
-        model = _build(config, kind)
         loaded = LoadedModel(model, tokenizer, family_of(model, kind), kind, "estimate", "", torch.device("meta"))
         attached = attach(loaded, options, keep_original=False, prompt=prompt)
     model.train()
@@ -189,10 +190,3 @@ def kept_bytes(model: nn.Module, run: Any) -> int:
     total = sum(storage.nbytes() for storage in kept.values())
     del output
     return total
-
-
-def _build(config: Any, kind: str) -> Any:
-    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
-
-    loader = AutoModelForMaskedLM if kind == "masked" else AutoModelForCausalLM
-    return loader.from_config(copy.deepcopy(config), trust_remote_code=False, dtype=torch.float32)

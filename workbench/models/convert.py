@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import ModelError
+from workbench.access import Role, acting
+from workbench.errors import AccessError, ModelError
 from workbench.models.baichuan import convert_baichuan, is_baichuan
 from workbench.models.folder import read_config
 from workbench.models.hub import fetch
@@ -18,7 +19,10 @@ def convert_model(path: str, target: Path, progress: Progress | None = None, *, 
 
     Raises:
         ModelError: not found, or a model that needs no conversion.
+        AccessError: asked by somebody else than the server's owner.
     """
+    if acting().role is not Role.OWNER:
+        raise AccessError("Only the owner of this server may write models to its disk.", fix="Convert the checkpoint on your own machine.")
     place = find_model(path, revision)
     folder = place if isinstance(place, Path) else fetch(place, revision, progress, unsafe=True)
     if not is_baichuan(read_config(folder)):

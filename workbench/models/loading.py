@@ -78,7 +78,7 @@ def find_model(path: str, revision: str | None = None) -> Path | str:
         local = folder.exists()
         if local or not is_hub_id(path):
             check_model_path(path)
-        if folder.is_dir():
+        if folder.is_dir() or is_gguf(folder):
             return folder.resolve()
         if local:
             raise ModelError(f"'{path}' is a file; a model is a folder.", fix="Name the folder that holds config.json and the weights.")

@@ -8,10 +8,13 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.errors import WorkbenchError
+from workbench.errors import ModelError, WorkbenchError
+from workbench.models.card import ModelCard
+from workbench.models.published import published_of
 from workbench.recipe import Recipe
+from workbench.ui.drawing import drawing, ideas
 from workbench.ui.frame import Frame, Part
-from workbench.ui.markup import amount, chips, facts, heading, problem, sentence, size, table
+from workbench.ui.markup import amount, chips, duration, facts, heading, problem, sentence, size, table
 from workbench.ui.session import ready
 from workbench.ui.text import Words
 
@@ -27,6 +30,10 @@ class ModelView:
     tiles: list[tuple[str, str]]
     parts: list[tuple[str, int]]
     features: list[str]
+    drawing: str = ""
+    ideas: tuple[str, ...] = ()
+    published: tuple[tuple[str, str, str], ...] = ()
+    memory: tuple[tuple[str, int, bool], ...] = ()
 
 
 def embedded_models() -> list[str]:
@@ -67,7 +74,36 @@ def view(recipe: Recipe, t: Words) -> ModelView:
     if card.cache_bytes_per_token:
         tiles.append((t("card.cache"), size(card.cache_bytes_per_token)))
     parts = [(t.get(f"card.part_{name}", name.replace("_", " ")), count) for name, count in card.parameters_by_part.items()]
-    return ModelView(card.name, tiles, parts, [t.get(f"card.features.{name}", name) for name in card.features])
+    free = free_bytes()
+    memory = tuple((name, needed, needed <= free) for name, needed in card.memory.items())
+    features = [t.get(f"card.features.{name}", name) for name in card.features]
+    return ModelView(card.name, tiles, parts, features, drawing(card, t), tuple(ideas(card, t)), _published(card, t), memory)
+
+
+def _published(card: ModelCard, t: Words) -> tuple[tuple[str, str, str], ...]:
+    """Rows of what the makers say against what is here; empty for a model that nobody published."""
+    known = published_of(card)
+    if known is None:
+        return ()
+    pairs = [
+        ("parameters", known.parameters, amount(card.parameters)),
+        ("layers", str(known.layers), str(card.layers)),
+        ("hidden", f"{known.hidden_size:,}", f"{card.hidden_size:,}"),
+        ("heads", f"{known.heads} / {known.kv_heads}", f"{card.heads} / {card.kv_heads}"),
+        ("vocabulary", f"{known.vocabulary:,}", f"{card.vocabulary:,}"),
+        ("max_length", f"{known.max_length:,}", f"{card.max_length:,}"),
+    ]
+    return ((known.name, "", ""), *((t(f"card.{name}"), said, here) for name, said, here in pairs))
+
+
+def free_bytes() -> int:
+    """Memory that a model could be loaded into now: the card's where there is one, else the computer's."""
+    import torch
+
+    from workbench.methods.footprint import free_bytes as left
+    from workbench.models.loading import find_device
+
+    return left(find_device("auto") if torch.cuda.is_available() else find_device("cpu"))
 
 
 def card_html(shown: ModelView, t: Words) -> str:
@@ -79,7 +115,40 @@ def card_html(shown: ModelView, t: Words) -> str:
         if rows
         else ""
     )
-    return heading(shown.name) + facts(shown.tiles) + f'<div class="pw-summary">{chips(shown.features)}</div>' + parts
+    lines = "".join(sentence(idea) for idea in shown.ideas)
+    drawn = f'<div class="pw-architecture"><div>{shown.drawing}</div><div>{lines}</div></div>' if shown.drawing else ""
+    head = heading(shown.name) + facts(shown.tiles) + f'<div class="pw-summary">{chips(shown.features)}</div>'
+    return head + drawn + parts + _published_html(shown, t) + _memory_html(shown, t)
+
+
+def _published_html(shown: ModelView, t: Words) -> str:
+    if not shown.published:
+        return ""
+    (name, _, _), *rows = shown.published
+    return heading(t("model.published", name=name)) + table(["", t("model.published_said"), t("model.published_here")], rows)
+
+
+def _memory_html(shown: ModelView, t: Words) -> str:
+    """Bytes of the weights in every precision, and whether this machine has them."""
+    if not shown.memory:
+        return ""
+    rows = [
+        (t(f"model.quantization_{name}"), size(needed), t("model.fits") if fits else t("model.fits_not"))
+        for name, needed, fits in shown.memory
+    ]
+    smallest = [t(f"model.quantization_{name}") for name, _, fits in shown.memory if fits]
+    advice = "" if shown.memory[0][2] else sentence(t("model.would_fit", how=smallest[0]) if smallest else t("model.never_fits"), "note")
+    columns = [t("model.quantization"), t("card.memory"), t("model.this_machine")]
+    return heading(t("model.memory")) + table(columns, rows, numeric=frozenset({1})) + advice
+
+
+def compare_html(first: ModelView, second: ModelView, t: Words) -> str:
+    """Two models side by side: their figures in one table, their drawings next to each other."""
+    values = dict(second.tiles)
+    names = [name for name, _ in first.tiles] + [name for name, _ in second.tiles if name not in dict(first.tiles)]
+    rows = [(name, dict(first.tiles).get(name, ""), values.get(name, "")) for name in names]
+    drawings = f'<div class="pw-duel"><div>{first.drawing}</div><div>{second.drawing}</div></div>'
+    return heading(t("model.compared")) + table(["", first.name, second.name], rows) + drawings
 
 
 def build(frame: Frame) -> Part:
@@ -105,8 +174,22 @@ def build(frame: Frame) -> Part:
                 status = gr.HTML(elem_id="model-status")
             with gr.Column(scale=3, min_width=380):
                 card = gr.HTML(elem_id="model-card")
+                with gr.Accordion(t("model.compare"), open=False, elem_id="model-compare"):
+                    other = gr.Textbox(
+                        label=t("model.compare_with"), info=t("model.compare_help"), max_lines=1, placeholder="embedded:tiny-zh",
+                        elem_id="model-other",
+                    )
+                    comparison = gr.HTML(elem_id="model-comparison")
+        with gr.Accordion(t("model.convert"), open=False, elem_id="model-convert"):
+            gr.HTML(sentence(t("model.convert_lead")))
+            with gr.Row():
+                checkpoint = gr.Textbox(label=t("model.convert_from"), max_lines=1)
+                target = gr.Textbox(label=t("model.convert_to"), max_lines=1)
+            convert = gr.Button(t("model.convert_do"), elem_id="model-convert-do")
+            converted = gr.HTML(elem_id="model-converted")
 
     _wire(frame, source, embedded, path, hub, quantization, load, status, card)
+    _wire_more(frame, other, comparison, checkpoint, target, convert, converted)
 
     def fill(recipe: Recipe) -> list[Any]:
         model, kind = recipe.model, source_of(recipe.model.path)
@@ -134,7 +217,11 @@ def _wire(frame: Frame, source: Any, embedded: Any, path: Any, hub: Any, quantiz
     def load_model(draft: dict[str, Any], progress: gr.Progress = gr.Progress()) -> tuple[str, str]:  # noqa: B008  gradio's way
         part = ready(draft).model
         progress(0, desc=t("model.loading"))
-        loaded = frame.service.pool.get(part, progress=lambda text, share: progress(share if share is not None else 0.5, desc=text))
+
+        def tell(stage: str, share: float | None) -> None:
+            progress(share if share is not None else 0.5, desc=stage_text(stage, t))
+
+        loaded = frame.service.pool.get(part, progress=tell)
         memory = loaded.model.get_memory_footprint()
         text = t("model.loaded", name=loaded.name, device=str(loaded.device), memory=size(memory))
         return sentence(text, "good"), show(draft)
@@ -147,6 +234,40 @@ def _wire(frame: Frame, source: Any, embedded: Any, path: Any, hub: Any, quantiz
     changed = frame.edit(quantization.input, lambda recipe, value: {"model.quantization": value}, [quantization], "model_quantization")
     frame.on(changed.then, show, [frame.draft], [card], "model_quantization_card")
     frame.on(load.click, load_model, [frame.draft], [status, card], "model_load", show_progress="full", concurrency_limit=1)
+
+
+def _wire_more(
+    frame: Frame, other: Any, comparison: Any, checkpoint: Any, target: Any, convert: Any, converted: Any
+) -> None:
+    t = frame.t
+
+    def compare(draft: dict[str, Any], path: str) -> str:
+        if not path.strip():
+            return ""
+        recipe = ready(draft)
+        return compare_html(view(recipe, t), view(recipe.replace({"model.path": path.strip(), "model.revision": None}), t), t)
+
+    def convert_checkpoint(source: str, folder: str, progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008  gradio's way
+        from workbench.models.convert import convert_model
+
+        if not source.strip() or not folder.strip():
+            raise ModelError(t("model.convert_empty"), fix=t("model.convert_lead"))
+        answer = convert_model(source.strip(), Path(folder.strip()), lambda stage, share: progress(share or 0, desc=stage_text(stage, t)))
+        return sentence(t("model.converted", to=answer["to"], parameters=f"{answer['parameters']:,}"), "good")
+
+    frame.on(other.submit, compare, [frame.draft, other], [comparison], "model_compare")
+    frame.on(
+        convert.click, convert_checkpoint, [checkpoint, target], [converted], "model_convert", show_progress="full", concurrency_limit=1
+    )
+
+
+def stage_text(stage: str, t: Words) -> str:
+    """A stage of loading in words; of a download with its bytes and the time left."""
+    if getattr(stage, "total", 0):
+        left = getattr(stage, "seconds_left", None)
+        shown = t("model.stage_download_bytes", done=size(stage.done), total=size(stage.total))  # type: ignore[attr-defined]
+        return f"{shown}, {t('model.stage_left', time=duration(left))}" if left is not None else shown
+    return t.get(f"model.stage_{stage}", stage)
 
 
 def _assign_path(recipe: Recipe, path: str | None) -> dict[str, Any]:

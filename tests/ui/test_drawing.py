@@ -1,0 +1,48 @@
+"""Drawings that follow from a card alone, as well-formed SVG."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.models.baichuan_layout import BAICHUAN_7B
+from tests.models.test_card import QWEN_7B
+from workbench.models.card import ModelCard, model_card
+from workbench.models.published import published_of
+from workbench.ui.drawing import ATTENTION, QUERY, drawing, ideas
+from workbench.ui.text import Words
+
+
+def card_of(folder: Path, config: dict) -> ModelCard:
+    (folder / "config.json").write_text(json.dumps(config))
+    return model_card(str(folder))
+
+
+def boxes(svg: str, colour: str) -> int:
+    root = ElementTree.fromstring(svg)
+    return sum(e.get("fill") == colour and e.get("height") == "12.0" for e in root.iter("{http://www.w3.org/2000/svg}rect"))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_qwen_draws_28_query_heads_on_4(tmp_path: Path, language: str) -> None:
+    card, t = card_of(tmp_path, QWEN_7B), Words(language)
+    svg = drawing(card, t)
+    assert (boxes(svg, QUERY), boxes(svg, ATTENTION)) == (28, 4)
+    texts = [e.text for e in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+    assert "28 \u00d7" in texts and texts.count("RMSNorm") == 3 and "SwiGLU" in texts
+    said = " ".join(ideas(card, t))
+    assert "57,344" in said and "401,408" in said and re.search(r"(\(| )7 ", said)
+    assert published_of(card).name == "Qwen2.5-7B-Instruct"
+
+
+def test_baichuan_and_a_masked_model(tmp_path: Path) -> None:
+    card, t = card_of(tmp_path, BAICHUAN_7B), Words("en")
+    assert (boxes(drawing(card, t), QUERY), boxes(drawing(card, t), ATTENTION)) == (32, 32)
+    assert published_of(card).name == "Baichuan-7B"
+    masked = model_card("embedded:tiny-zh")
+    texts = [e.text for e in ElementTree.fromstring(drawing(masked, t)).iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count("LayerNorm") == 2 and "SwiGLU" not in texts and published_of(masked) is None

@@ -1,0 +1,170 @@
+"""A model's architecture as an SVG, from its card alone: embedding, N times a block, head, with the heads of attention drawn one by one."""
+
+from __future__ import annotations
+
+from workbench.models.card import ModelCard
+from workbench.ui.markup import esc
+from workbench.ui.text import Words
+
+WIDTH = 340
+MIDDLE, LEFT, RIGHT = 170, 52, 288
+MOST_HEADS = 32  # more are drawn as this many, with their number beside
+INK, LINE, PAPER = "var(--body-text-color)", "var(--border-color-primary)", "var(--background-fill-primary)"
+ATTENTION, QUERY, NORM, FEED, TABLE = "#2f8f98", "#8fc7cc", "#b9a36a", "#7a6db0", "#5f7f9f"
+
+
+def drawing(card: ModelCard, t: Words) -> str:
+    """The drawing, read from bottom (tokens) to top (words). Everything in it follows from the card's counts and features."""
+    sheet = _Sheet()
+    features = set(card.features)
+    norm = "RMSNorm" if "RMSNorm" in features else "LayerNorm"
+    before = norm == "RMSNorm" or "LayerNorm before each block" in features
+    sheet.box(t("draw.head"), f"{card.hidden_size:,} \u2192 {card.vocabulary:,}", TABLE, note=_tied(features, t))
+    sheet.arrow()
+    if before:
+        sheet.box(norm, "", NORM, height=20)
+        sheet.arrow()
+    top = sheet.y - 6
+    sheet.y += 6
+    _block(sheet, card, norm, before, t)
+    sheet.frame(top, sheet.y + 2, t("draw.times", n=card.layers))
+    sheet.y += 8
+    sheet.arrow()
+    learned = "learned positions" in features
+    place = t("draw.learned", n=f"{card.max_length:,}") if learned else t("draw.rope") if "RoPE" in features else ""
+    sheet.box(t("draw.embedding"), f"{card.vocabulary:,} \u2192 {card.hidden_size:,}", TABLE, note=place)
+    sheet.arrow()
+    sheet.text(t("draw.tokens"), MIDDLE, sheet.y + 12, size=12)
+    sheet.y += 20
+    label = t("draw.label", name=card.name, layers=card.layers, heads=card.heads, kv=card.kv_heads)
+    return (
+        f'<svg class="pw-drawing" role="img" aria-label="{esc(label)}" viewBox="0 0 {WIDTH} {sheet.y}" width="{WIDTH}" '
+        f'xmlns="http://www.w3.org/2000/svg" font-family="inherit">{"".join(sheet.parts)}</svg>'
+    )
+
+
+def ideas(card: ModelCard, t: Words) -> list[str]:
+    """One sentence for every idea that this model uses, with its own numbers."""
+    found = []
+    features = set(card.features)
+    if card.kv_heads < card.heads:
+        cache, whole = card.cache_bytes_per_token, card.cache_bytes_per_token_all_heads
+        shares = {"heads": card.heads, "kv": card.kv_heads, "times": f"{whole / cache:g}"}
+        found.append(t("idea.gqa", **shares, cache=f"{cache:,}", all=f"{whole:,}"))
+    elif card.kind == "causal":
+        found.append(t("idea.mha", heads=card.heads, cache=f"{card.cache_bytes_per_token:,}"))
+    for feature, key in (("RoPE", "rope"), ("RMSNorm", "rmsnorm"), ("SwiGLU", "swiglu"), ("tied embeddings", "tied")):
+        if feature in features:
+            found.append(t(f"idea.{key}"))
+    found.append(t("idea.causal" if card.kind == "causal" else "idea.masked"))
+    return found
+
+
+def _block(sheet: _Sheet, card: ModelCard, norm: str, before: bool, t: Words) -> None:
+    def sub_layer(draw: object) -> None:
+        start = sheet.y
+        if not before:
+            sheet.box(norm, "", NORM, height=20)
+            sheet.arrow(8)
+        sheet.plus()
+        sheet.arrow(8)
+        draw()  # type: ignore[operator]
+        if before:
+            sheet.arrow(8)
+            sheet.box(norm, "", NORM, height=20)
+        sheet.bypass(start + (8 if before else 36), sheet.y + 5)
+        sheet.y += 10
+
+    sub_layer(lambda: _feed_forward(sheet, card, t))
+    sub_layer(lambda: _attention(sheet, card, t))
+
+
+def _feed_forward(sheet: _Sheet, card: ModelCard, t: Words) -> None:
+    name = "SwiGLU" if "SwiGLU" in card.features else "GeGLU" if card.gated else t("draw.feed_forward")
+    size = f"{card.hidden_size:,} \u2192 {card.feed_forward_size:,} \u2192 {card.hidden_size:,}"
+    sheet.box(name, size, FEED, note=t("draw.gate") if card.gated else "")
+
+
+def _attention(sheet: _Sheet, card: ModelCard, t: Words) -> None:
+    """Query heads in a row, each group above the key/value head that it shares."""
+    top = sheet.y
+    sheet.rect(LEFT, top, RIGHT - LEFT, 74, PAPER, ATTENTION)
+    sheet.text(t("draw.attention"), MIDDLE, top + 14, size=12, weight=600)
+    heads = min(card.heads, MOST_HEADS)
+    groups = max(1, min(heads, round(heads * card.kv_heads / card.heads)))
+    step = (RIGHT - LEFT - 24) / heads
+    for head in range(heads):
+        sheet.rect(LEFT + 12 + head * step + step * 0.1, top + 22, step * 0.8, 12, QUERY, "none")
+    wide = (RIGHT - LEFT - 24) / groups
+    for group in range(groups):
+        x = LEFT + 12 + group * wide
+        sheet.rect(x + wide * 0.06, top + 42, wide * 0.88, 12, ATTENTION, "none")
+        sheet.line(x + wide / 2, top + 35, x + wide / 2, top + 41)
+    counts = {"heads": card.heads, "kv": card.kv_heads, "size": card.head_size}
+    said = t("draw.heads_own", **counts) if card.kv_heads == card.heads else t("draw.heads", **counts)
+    sheet.text(said, MIDDLE, top + 68, size=10.5)
+    sheet.y = top + 74
+
+
+def _tied(features: set[str], t: Words) -> str:
+    return t("draw.tied") if "tied embeddings" in features else ""
+
+
+class _Sheet:
+    """SVG elements with a pen that moves down."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.y = 8.0
+
+    def rect(self, x: float, y: float, width: float, height: float, fill: str, stroke: str) -> None:
+        self.parts.append(
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="3" fill="{fill}" stroke="{stroke}"/>'
+        )
+
+    def line(self, x1: float, y1: float, x2: float, y2: float) -> None:
+        self.parts.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{INK}" stroke-width="1"/>')
+
+    def text(self, text: str, x: float, y: float, *, size: float, weight: int = 400, anchor: str = "middle") -> None:
+        look = f'text-anchor="{anchor}" font-size="{size}" font-weight="{weight}" fill="{INK}"'
+        self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}" {look}>{esc(text)}</text>')
+
+    def box(self, title: str, detail: str, colour: str, *, note: str = "", height: float = 36) -> None:
+        if note:
+            height += 13
+        self.rect(LEFT, self.y, RIGHT - LEFT, height, PAPER, colour)
+        self.rect(LEFT, self.y, 5, height, colour, "none")
+        self.text(title, MIDDLE, self.y + 14, size=12, weight=600)
+        if detail:
+            self.text(detail, MIDDLE, self.y + 28, size=10.5)
+        if note:
+            self.text(note, MIDDLE, self.y + height - 7, size=10.5)
+        self.y += height
+
+    def arrow(self, length: float = 14) -> None:
+        self.line(MIDDLE, self.y, MIDDLE, self.y + length)
+        tip = f"M{MIDDLE - 3} {self.y + 5:.1f} L{MIDDLE} {self.y:.1f} L{MIDDLE + 3} {self.y + 5:.1f}"
+        self.parts.append(f'<path d="{tip}" fill="none" stroke="{INK}"/>')
+        self.y += length
+
+    def plus(self) -> None:
+        self.parts.append(f'<circle cx="{MIDDLE}" cy="{self.y + 8:.1f}" r="7" fill="{PAPER}" stroke="{INK}"/>')
+        self.text("+", MIDDLE, self.y + 12, size=12)
+        self.y += 15
+
+    def bypass(self, top: float, bottom: float) -> None:
+        """The way around a part: what comes in is added to what comes out."""
+        x = LEFT - 14
+        self.line(MIDDLE, bottom, x, bottom)
+        self.line(x, bottom, x, top)
+        self.line(x, top, MIDDLE - 7, top)
+
+    def frame(self, top: float, bottom: float, label: str) -> None:
+        self.parts.insert(
+            0,
+            f'<rect x="{LEFT - 26}" y="{top:.1f}" width="{RIGHT - LEFT + 52}" height="{bottom - top:.1f}" rx="9" fill="none" '
+            f'stroke="{LINE}" stroke-dasharray="4 3"/>',
+        )
+        self.text(label, RIGHT + 22, top + 16, size=13, weight=650, anchor="end")
+
+
