@@ -135,7 +135,27 @@ def presets(arguments: argparse.Namespace) -> dict[str, Any]:
         _say(f"{name:<28} {recipe.model.path:<20} {recipe.method.get('name')}")
     if not rows:
         _say("There are no preset recipes: the folder presets/recipes is missing or empty.")
+    if getattr(arguments, "catalog", False):
+        return {"presets": rows, "catalog": _catalog()}
     return {"presets": rows}
+
+
+def _catalog() -> list[dict[str, Any]]:
+    """Published models with what they take and whether this machine has it."""
+    from tempfile import TemporaryDirectory
+
+    from workbench.methods.footprint import free_bytes
+    from workbench.models.catalog import catalog_names, entry
+    from workbench.models.loading import find_device
+
+    free, rows = free_bytes(find_device("auto")), []
+    for name in catalog_names():
+        with TemporaryDirectory() as folder:
+            found = entry(name, Path(folder))
+        rows.append({**asdict(found), "fits": found.weight_bytes <= free})
+        sizes = f"download {found.download_bytes / 2**30:.1f} GiB, weights {found.weight_bytes / 2**30:.1f} GiB"
+        _say(f"{name:<34} {sizes}, {'fits' if rows[-1]['fits'] else 'does not fit'}")
+    return rows
 
 
 def runs(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
 
 from workbench.errors import ModelError, WorkbenchError
 from workbench.models.card import ModelCard
+from workbench.models.catalog import catalog_names, catalog_recipe, entry
 from workbench.models.published import published_of
 from workbench.recipe import Recipe
 from workbench.ui.drawing import drawing, ideas
@@ -142,6 +144,19 @@ def _memory_html(shown: ModelView, t: Words) -> str:
     return heading(t("model.memory")) + table(columns, rows, numeric=frozenset({1})) + advice
 
 
+def catalog_html(t: Words) -> str:
+    """Published models: what there is to download, what the weights take in memory, and whether this machine has it."""
+    free, rows = free_bytes(), []
+    for name in catalog_names():
+        with TemporaryDirectory() as folder:
+            found = entry(name, Path(folder))
+        fits = t("model.fits") if found.weight_bytes <= free else t("model.fits_not")
+        precision = t(f"model.quantization_{found.quantization}")
+        rows.append((name, found.model, size(found.download_bytes), f"{size(found.weight_bytes)}, {precision}", fits))
+    columns = ["", t("model.hub"), t("model.catalog_download"), t("card.memory"), t("model.this_machine")]
+    return table(columns, rows, numeric=frozenset({2}))
+
+
 def compare_html(first: ModelView, second: ModelView, t: Words) -> str:
     """Two models side by side: their figures in one table, their drawings next to each other."""
     values = dict(second.tiles)
@@ -180,6 +195,13 @@ def build(frame: Frame) -> Part:
                         elem_id="model-other",
                     )
                     comparison = gr.HTML(elem_id="model-comparison")
+        with gr.Accordion(t("model.catalog"), open=False, elem_id="model-catalog") as catalog:
+            gr.HTML(sentence(t("model.catalog_lead")))
+            listed = gr.HTML(elem_id="model-catalog-table")
+            # Counting so many architectures takes seconds, so not before somebody looks.
+            frame.on(catalog.expand, lambda: catalog_html(t), [], [listed], "model_catalog_table", show_progress="minimal")
+            entries = gr.Dropdown(catalog_names(), value=None, label=t("model.catalog_choose"), elem_id="model-catalog-choose")
+            frame.opens(entries.input, lambda recipe, name: catalog_recipe(name) if name else recipe, [entries], "model_catalog")
         with gr.Accordion(t("model.convert"), open=False, elem_id="model-convert"):
             gr.HTML(sentence(t("model.convert_lead")))
             with gr.Row():

@@ -14,6 +14,7 @@ from workbench.ui.frame import Frame, Part
 from workbench.ui.job_report import kind_name, report_figure, report_html
 from workbench.ui.learnt import learnt_html
 from workbench.ui.markup import confusion, duration, esc, facts, heading, percent, problem, progress, sentence, size
+from workbench.ui.samples import samples_html, text_tiles, writes
 from workbench.ui.session import Watch, ready
 from workbench.ui.text import Words
 
@@ -46,6 +47,7 @@ class TrainView:
     doing: str = ""
     result: dict[str, Any] = field(default_factory=dict)
     learnt: dict[str, Any] = field(default_factory=dict)
+    samples: dict[str, Any] = field(default_factory=dict)
 
 
 def view(service: Any, watch: Watch) -> TrainView | None:
@@ -77,7 +79,7 @@ def draw(service: Any, run_id: str) -> TrainView:
         problem=(run.error.get("message", ""), run.error.get("fix", "")) if run.error else None,
         buttons=buttons(run.status), watch=Watch(run.id, seen, run.status), kind=run.kind,
         doing=str(log.last("progress").get("text", "")), result={} if run.kind == "train" else service.result(run.id),
-        learnt=log.last("learnt"),
+        learnt=log.last("learnt"), samples=log.last("samples"),
     )
 
 
@@ -103,8 +105,9 @@ def status_html(shown: TrainView, t: Words) -> str:
     share = shown.step / shown.total_steps if shown.total_steps else 0.0
     left = t("train.left", time=duration(shown.seconds_left)) if shown.seconds_left is not None and shown.status == "running" else ""
     line = " \u00b7 ".join(part for part in (_step_line(shown, t), left) if part)
-    accuracies = [event["accuracy"] for event in shown.evaluations]
-    tiles = []
+    written = writes(shown.evaluations)
+    accuracies = [] if written else [event["accuracy"] for event in shown.evaluations]
+    tiles = text_tiles(shown.evaluations, t) if written else []
     if accuracies:
         first = shown.evaluations[0]
         tiles.append((t("train.zero_shot") if first["step"] == 0 else t("train.first"), percent(accuracies[0])))
@@ -143,6 +146,9 @@ def loss_figure(shown: TrainView, t: Words) -> Any:
 
 
 def accuracy_figure(shown: TrainView, t: Words) -> Any:
+    if writes(shown.evaluations):
+        lines = [_evaluations(shown, "perplexity", t("train.validation_perplexity"))]
+        return charts.curves(lines, x=t("train.step"), span=shown.total_steps or None)
     lines = [_evaluations(shown, "accuracy", t("train.validation_accuracy"))]
     return charts.curves(lines, x=t("train.step"), share=True, span=shown.total_steps or None)
 
@@ -154,6 +160,8 @@ def confusion_html(shown: TrainView, t: Words) -> str:
         return report_html(shown.kind, shown.result, t) + notes
     if not shown.evaluations:
         return notes
+    if writes(shown.evaluations):
+        return samples_html(shown.samples, t) + notes + learnt_html(shown.learnt, t)
     last = shown.evaluations[-1]
     labels = [str(label) for label in last.get("labels") or shown.labels]
     title = heading(t("train.confusion", step=last["step"]))

@@ -10,6 +10,7 @@ import gradio as gr
 from workbench.errors import RunError
 from workbench.recipe import Recipe
 from workbench.serving.predictor import Prediction
+from workbench.ui.chat import build_chat
 from workbench.ui.frame import Frame, Part
 from workbench.ui.markup import bars, esc, sentence, small
 from workbench.ui.rows import dataset
@@ -33,6 +34,8 @@ def choices(service: Any, t: Words) -> list[tuple[str, str]]:
     found = []
     for run in service.runs():
         accuracy = (run.metrics or {}).get("accuracy")
+        if "perplexity" in (run.metrics or {}):  # it writes text, and the chat below is its place
+            continue
         if run.status in ANSWERING and (run.status == "finished" or accuracy is not None) and _tuned(service, run):
             score = t("try.accuracy", share=f"{accuracy:.1%}") if accuracy is not None else t(f"status.{run.status}")
             found.append((f"{run.name} \u00b7 {run.method} \u00b7 {score} \u00b7 {run.id[-6:]}", run.id))
@@ -93,6 +96,7 @@ def build(frame: Frame) -> Part:
             example = gr.Button(t("try.example"), scale=0, min_width=240, elem_id="try-example")
         answer = gr.HTML(elem_id="try-answer")
         turn = gr.State(0)
+        talk, talk_inputs, talk_outputs = build_chat(frame)
 
     def show_run(run_id: str | None) -> list[Any]:
         names = fields_of(service.read(run_id, 1 << 30).recipe) if run_id else ["text"]
@@ -132,7 +136,12 @@ def build(frame: Frame) -> Part:
     frame.on(boxes[0].submit, answer_to, [run, *boxes], [answer], "try_submit", show_progress="minimal")
     taken = frame.on(example.click, take_example, [run, turn], [turn, *boxes], "try_example")
     frame.on(taken.then, answer_to, [run, *boxes], [answer], "try_example_answer", show_progress="minimal")
-    return Part("try_it", tab, refresh=(refresh, [run, frame.watch], [run, *boxes, answer]))
+
+    def refresh_all(current: str | None, watch: Watch, *talking: Any) -> list[Any]:
+        return [*refresh(current, watch), *talk(*talking)]
+
+    outputs = [run, *boxes, answer, *talk_outputs]
+    return Part("try_it", tab, refresh=(refresh_all, [run, frame.watch, *talk_inputs], outputs))
 
 
 def _side(title: str, help_: str, prediction: Prediction, t: Words, *, strong: bool = False) -> str:

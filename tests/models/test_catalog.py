@@ -1,0 +1,51 @@
+"""Every catalog recipe on exactly its published configuration, at one layer, built without storage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from workbench.methods import check_method
+from workbench.methods.footprint import activation_bytes
+from workbench.models.card import configuration
+from workbench.models.catalog import catalog_names, catalog_recipe, config_of, entry
+from workbench.models.loading import load_model
+from workbench.prompts.template import parse_template
+from workbench.recipe import ModelPart
+
+# Parameters as the models' pages or papers give them: Qwen2.5 report, table 1; Qwen3 page; Baichuan config; BERT and RoBERTa papers.
+BILLIONS = {
+    "qwen2.5-0.5b": 0.49, "qwen2.5-1.5b": 1.54, "qwen2.5-7b": 7.61, "qwen3-0.6b": 0.6, "baichuan-7b": 7.0, "baichuan2-7b": 7.5,
+    "bert-base-chinese": 0.102, "chinese-roberta": 0.102, "chinese-macbert": 0.102, "bert-base-uncased": 0.11, "roberta-base": 0.125,
+    "roberta-large": 0.355,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return load_model(ModelPart(path="embedded:tiny-zh", device="cpu")).tokenizer
+
+
+@pytest.mark.parametrize("name", catalog_names())
+def test_sizes_are_the_published_ones(tmp_path: Path, name: str) -> None:
+    found = entry(name, tmp_path)
+    wanted = next(value for start, value in BILLIONS.items() if name.startswith(start))
+    assert abs(found.parameters / 1e9 - wanted) / wanted < 0.03
+    assert found.weight_bytes < found.download_bytes * 1.05 or found.quantization == "none"
+    assert found.converts == name.startswith("baichuan")
+
+
+@pytest.mark.parametrize("name", catalog_names())
+def test_method_and_template_fit_the_configuration(tmp_path: Path, tokenizer, name: str) -> None:
+    recipe = catalog_recipe(name)
+    (tmp_path / "config.json").write_text(json.dumps(config_of(recipe) | {"num_hidden_layers": 1}))
+    config, kind, _ = configuration(str(tmp_path))
+    for template in recipe.prompt.templates:
+        parse_template(template)
+    kept, trainable = activation_bytes(
+        config, kind, check_method(recipe.method), recipe.prompt, tokenizer, batch_size=2, length=32,
+        checkpointing=recipe.training.gradient_checkpointing,
+    )  # fmt: skip
+    assert kept > 0 and trainable > 0

@@ -1,0 +1,153 @@
+"""The chat of Try it: a generation run talks, as it was and as it was tuned, side by side and token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
+from typing import Any
+
+import gradio as gr
+
+from workbench.data.conversations import Turn
+from workbench.errors import RunError
+from workbench.serving.generator import Sampling
+from workbench.ui.frame import Frame
+from workbench.ui.markup import heading, sentence
+from workbench.ui.text import Words
+
+MOST_FIELDS = 4
+ANSWERING = ("finished", "stopped", "interrupted", "paused", "running")
+Messages = list[dict[str, str]]
+
+
+def talkers(service: Any, t: Words) -> list[tuple[str, str]]:
+    """Runs that write text, newest first, named for a person."""
+    found = []
+    for run in service.runs():
+        perplexity = (run.metrics or {}).get("perplexity")
+        if run.status in ANSWERING and perplexity is not None:
+            score = t("chat.perplexity", value=f"{perplexity:.1f}")
+            found.append((f"{run.name} \u00b7 {run.method} \u00b7 {score} \u00b7 {run.id[-6:]}", run.id))
+    return found
+
+
+def fields_of(service: Any, run_id: str | None) -> list[str]:
+    """The fields that make the first question of a run."""
+    from workbench.prompts.template import parse_template
+
+    if not run_id:
+        return ["message"]
+    return list(parse_template(service.read(run_id, 1 << 30).recipe.prompt.templates[0]).fields)[:MOST_FIELDS]
+
+
+def replies(
+    service: Any, run_id: str, fields: dict[str, str], base: Messages, tuned: Messages, sampling: Sampling
+) -> Iterator[tuple[str, str]]:
+    """The growing answers of the base model and of the tuned one.
+
+    Args:
+        fields: of the first question.
+        base, tuned: what was said since then, by each; the last message is the question to answer, or nothing was said yet.
+    """
+    sides = [
+        service.generator(run_id, base=is_base).stream(fields, _turns(said), sampling) for is_base, said in ((True, base), (False, tuned))
+    ]
+    latest = ["", ""]
+    for pair in zip_longest(*sides):
+        latest = [new if new is not None else old for new, old in zip(pair, latest, strict=True)]
+        yield latest[0], latest[1]
+
+
+def build_chat(frame: Frame) -> tuple[Callable[..., list[Any]], Sequence[Any], Sequence[Any]]:
+    """Lays out the chat and wires it; gives what has to happen when the tab comes into view: handler, inputs, outputs."""
+    t, service = frame.t, frame.service
+    with gr.Column(elem_id="chat"):
+        gr.HTML(heading(t("chat.title")) + sentence(t("chat.lead")))
+        run = gr.Dropdown([], label=t("try.run"), info=t("chat.run_help"), elem_id="chat-run")
+        note = gr.HTML(elem_id="chat-note")
+        with gr.Row():
+            base = gr.Chatbot(label=t("try.base"), height=300, elem_id="chat-base")
+            tuned = gr.Chatbot(label=t("try.tuned"), height=300, elem_id="chat-tuned")
+        boxes = [
+            gr.Textbox(label=t("chat.message"), lines=1, visible=i == 0, elem_id=f"chat-text-{i}", submit_btn=False)
+            for i in range(MOST_FIELDS)
+        ]
+        with gr.Row():
+            send = gr.Button(t("chat.send"), variant="primary", scale=0, min_width=140, elem_id="chat-send")
+            clear = gr.Button(t("chat.clear"), scale=0, min_width=140, elem_id="chat-clear")
+        with gr.Accordion(t("chat.sampling"), open=False):
+            temperature = gr.Slider(0, 1.5, value=0.7, step=0.05, label=t("chat.temperature"), info=t("chat.temperature_help"))
+            top_p = gr.Slider(0.05, 1, value=0.9, step=0.05, label=t("chat.top_p"), info=t("chat.top_p_help"))
+            tokens = gr.Slider(8, 512, value=64, step=8, label=t("chat.max_tokens"))
+        first = gr.State({})
+
+    def labels(run_id: str | None, started: bool) -> list[Any]:
+        names = fields_of(service, run_id)
+        if started or not names:
+            names = ["message"]
+        return [
+            gr.update(visible=i < len(names), label=names[i] if len(names) > 1 and i < len(names) else t("chat.message"))
+            for i in range(MOST_FIELDS)
+        ]
+
+    def start_over(run_id: str | None) -> list[Any]:
+        return [[], [], {}, *labels(run_id, False)]
+
+    def refresh(current: str | None) -> list[Any]:
+        found = talkers(service, t)
+        ids = [value for _, value in found]
+        chosen = current if current in ids else ids[0] if ids else None
+        update = gr.update(choices=found, value=chosen)
+        boxed = [gr.skip()] * MOST_FIELDS if chosen == current else labels(chosen, False)
+        return [update, "" if found else sentence(t("chat.none_yet"), "note"), *boxed]
+
+    def talk(
+        run_id: str | None,
+        said_base: Messages,
+        said_tuned: Messages,
+        asked: dict[str, str],
+        heat: float,
+        share: float,
+        most: int,
+        *texts: str,
+    ) -> Iterator[list[Any]]:
+        if not run_id:
+            raise RunError(t("try.no_run"), fix=t("chat.none_yet"))
+        if not any((text or "").strip() for text in texts):
+            raise RunError(t("try.no_text"), fix=t("try.no_text_fix"))
+        names = fields_of(service, run_id)
+        fields = asked or dict(zip(names, ((text or "").strip() for text in texts), strict=False))
+        question = "\n".join(text.strip() for text in (texts[:1] if asked else texts[: len(names)]) if text)
+        base_said = [*_plain(said_base), {"role": "user", "content": question}]
+        tuned_said = [*_plain(said_tuned), {"role": "user", "content": question}]
+        empty = labels(run_id, True)
+        sampling = Sampling(temperature=float(heat), top_p=float(share), max_new_tokens=int(most))
+        yield [base_said, tuned_said, fields, *({**update, "value": ""} for update in empty)]
+        for one, other in replies(service, run_id, fields, base_said[1:], tuned_said[1:], sampling):
+            yield [
+                [*base_said, {"role": "assistant", "content": one}], [*tuned_said, {"role": "assistant", "content": other}], fields,
+                *[gr.skip()] * MOST_FIELDS,
+            ]  # fmt: skip
+
+    shown = [base, tuned, first, *boxes]
+    frame.on(run.input, start_over, [run], shown, "chat_run")
+    frame.on(clear.click, start_over, [run], shown, "chat_clear")
+    inputs = [run, base, tuned, first, temperature, top_p, tokens, *boxes]
+    for event, name in ((send.click, "chat_send"), (boxes[0].submit, "chat_submit")):
+        frame.on(event, talk, inputs, shown, name, concurrency_limit=2)
+    return refresh, [run], [run, note, *boxes]
+
+
+def _plain(messages: Any) -> Messages:
+    """A chatbot's value with each message's text as one string."""
+    found = []
+    for message in messages or []:
+        content = message["content"]
+        if not isinstance(content, str):
+            content = "".join(part.get("text", "") if isinstance(part, dict) else str(part) for part in content)
+        found.append({"role": message["role"], "content": content})
+    return found
+
+
+def _turns(messages: Messages) -> list[Turn]:
+    return [Turn(message["role"], message["content"]) for message in messages]
