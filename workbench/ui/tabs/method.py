@@ -14,7 +14,7 @@ from workbench.methods.manifest import layer_count
 from workbench.models.memory import MemoryEstimate, estimate_bytes
 from workbench.recipe import Recipe
 from workbench.serving.tuned import tune
-from workbench.ui import forms
+from workbench.ui import forms, memory_report
 from workbench.ui.frame import Frame, Part
 from workbench.ui.markup import amount, esc, facts, heading, problem, sentence, size, table
 from workbench.ui.method_drawing import drawing
@@ -120,6 +120,10 @@ def build(frame: Frame) -> Part:
                         fields[key] = forms.controls(info, t)
             with gr.Column(scale=3, min_width=380):
                 shown = gr.HTML(elem_id="method-view")
+                with gr.Accordion(t("memory.title"), open=False, elem_id="method-memory") as asked:
+                    taken = gr.HTML(elem_id="method-memory-view")
+                # A pass over the whole model takes a second or two, so not before somebody asks.
+                frame.on(asked.expand, _memory_shower(frame), [frame.draft], [taken], "method_memory", show_progress="minimal")
 
     show = _shower(frame)
 
@@ -150,6 +154,16 @@ def build(frame: Frame) -> Part:
 
     controls = [name, *groups.values(), *(control for key in infos for control in fields[key])]
     return Part("method", tab, controls, fill, (show, [frame.draft], [shown]))
+
+
+def _memory_shower(frame: Frame) -> Any:
+    def show(draft: dict[str, Any]) -> str:
+        try:
+            return memory_report.memory_html(memory_report.view(frame.service, ready(draft)), frame.t)
+        except WorkbenchError as error:
+            return problem(error.message, error.fix)
+
+    return show
 
 
 def _shower(frame: Frame) -> Any:
