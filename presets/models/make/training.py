@@ -135,11 +135,12 @@ def train(maker: Maker, args: argparse.Namespace) -> None:
         average = loss.item() if average is None else 0.98 * average + 0.02 * loss.item()
         if step % 100 == 0:
             print(f"{maker.name} step {step} loss {average:.3f} tokens {tokens:,} seconds {time.time() - started:.0f}", flush=True)
-        if step % 500 == 0 or step in (fall, args.steps):
+        if step % 100 == 0 or step in (fall, args.steps):
             state = {"step": step, "steps": args.steps, "tokens": tokens, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
             save_state(folder / "state.pt", **state)
             if step == fall:
                 save_state(folder / "before_fall.pt", **state)
+        if step % 500 == 0 or step in (fall, args.steps):
             print(f"{maker.name} held-out {maker.measure(model, tokenizer, measured_on, device)}", flush=True)
             for prompt, answer in maker.show(model, tokenizer, device).items():
                 print("   ", prompt, "|", answer, flush=True)
