@@ -12,6 +12,7 @@ from workbench.methods import method_names
 # (family, quantization, objective) that every method runs on in each run of the tests; the other cells are slow.
 ALWAYS = [("bert", "none", "verbalizer"), ("qwen2", "nf4", "verbalizer"), ("albert", "none", "head"), ("llama", "int8", "head")]
 NO_BIASES = {"qwen3", "llama"}
+DECODERS = {"qwen2", "qwen3", "llama"}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,9 @@ def expected(method: str, family: str, quantization: str, objective: str) -> str
         return f"cannot train {quantization} weights"
     if method == "bias" and family in NO_BIASES:
         return "no bias vectors"
+    # The dense layer of a masked model's head is quantized with the rest; with a head of the verbalizer's own nothing of it trains.
+    if method == "head" and quantization != "none" and objective == "verbalizer" and family not in DECODERS:
+        return "which is quantized"
     return None
 
 
