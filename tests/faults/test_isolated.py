@@ -25,14 +25,24 @@ def until(condition, seconds: float = 400.0) -> None:
         time.sleep(0.02)
 
 
+before: list[int] = []
+
+
 def children() -> list[int]:
-    """Ids of this process's children that are alive."""
-    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()] + [
+    """Ids of this process's children that are alive, beside those that earlier tests left (resource trackers)."""
+    alive = [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()] + [
         int(pid)
         for task in Path("/proc/self/task").iterdir()
         if task.name != str(os.getpid())
         for pid in (task / "children").read_text().split()
     ]
+    return [child for child in alive if child not in before]
+
+
+@pytest.fixture(autouse=True)
+def _children_before() -> None:
+    before.clear()
+    before.extend(children())
 
 
 def test_killed_by_the_kernel_then_resumed_it_ends_like_any_other(whole: Whole, tmp_path: Path, monkeypatch) -> None:

@@ -19,6 +19,7 @@ from workbench.models.pool import ModelPool
 from workbench.recipe import Recipe
 from workbench.serving.classifier import PromptClassifier
 from workbench.serving.predictor import Predictor
+from workbench.serving.tuned import tune
 from workbench.training.trainer import Control, train_run
 
 FAMILIES = ["bert", "roberta", "albert", "distilbert", "electra", "qwen2", "qwen3", "llama", "gpt2", "gemma3_text"]
@@ -222,10 +223,10 @@ def test_a_predictor_asks_with_soft_tokens_and_without_a_method_in_words() -> No
     loaded = load("bert")
     base = Predictor(loaded, None, recipe, labels).probabilities(rows)
     assert base == Predictor(loaded, None, plain, labels).probabilities(rows)
-    attached = attach(loaded, recipe.method, prompt=recipe.prompt)
-    tuned = Predictor(loaded, attached, recipe, labels)
+    held = tune(loaded, recipe, labels)
+    tuned = Predictor(loaded, held, recipe, labels)
     assert torch.allclose(torch.tensor(tuned.probabilities(rows)), torch.tensor(base), atol=1e-6)  # starts from the words
-    disturb(attached, 1.0)
+    disturb(held.attached, 1.0)
     assert not torch.allclose(torch.tensor(tuned.probabilities(rows)), torch.tensor(base), atol=1e-3)
 
 

@@ -56,7 +56,9 @@ def test_an_upload_is_kept_under_its_content(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("text,label\n", encoding="utf-8")
     kept = data.keep_upload(str(file), tmp_path / "root")
-    assert kept == data.keep_upload(str(file), tmp_path / "root") and kept.endswith("/a.csv")
+    assert not file.exists()
+    file.write_text("text,label\n", encoding="utf-8")
+    assert kept == data.keep_upload(str(file), tmp_path / "root") and kept.endswith("/a.csv") and not file.exists()
     (tmp_path / "a.exe").write_text("", encoding="utf-8")
     with pytest.raises(DataError):
         data.keep_upload(str(tmp_path / "a.exe"), tmp_path / "root")
@@ -93,7 +95,8 @@ def test_a_method_counts_what_it_trains_and_leaves_the_model_alone(name, tiny, s
     recipe = tiny.replace({"method": {"name": name}})
     before = {key: value.clone() for key, value in service.pool.get(tiny.model).model.state_dict().items()}
     shown = method.view(service, recipe)
-    assert 0 < shown.trainable <= shown.total
+    # A prefix's MLP, dropped after training, is larger than the whole of so small a model.
+    assert shown.trainable > 0 and (shown.trainable <= shown.total or name == "prefix_tuning")
     after = service.pool.get(tiny.model).model.state_dict()
     assert before.keys() == after.keys() and all((before[key] == after[key]).all() for key in before)
     assert method.view_html(shown, T)
