@@ -55,7 +55,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., AppProcess]]:
 
 
 @pytest.fixture
-def visit(chromium: Browser, app: AppProcess) -> Iterator[Callable[..., Person]]:
+def visit(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Person]]:
     """Opens the page for a new person with a browser of their own: `visit("zh")`, `visit("en", width=768, dark=True)`.
     Afterwards nobody may have met a console error, a failed request or a request to another machine."""
     people: list[Person] = []
@@ -65,7 +65,7 @@ def visit(chromium: Browser, app: AppProcess) -> Iterator[Callable[..., Person]]
             viewport={"width": width, "height": height}, locale={"zh": "zh-CN"}.get(language, "en-GB"),
             color_scheme="dark" if dark else "light", permissions=["clipboard-read", "clipboard-write"],
         )
-        people.append(Person(context.new_page(), to or app, language))
+        people.append(Person(context.new_page(), to or request.getfixturevalue("app"), language))
         return people[-1].open()
 
     yield come
