@@ -133,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
     add_recipe(board)
     board.add_argument("--shots", metavar="LIST", help="training rows per class, such as 0,8,16,32,all")
     board.add_argument("--seeds", type=int, metavar="N", help="how many seeds")
-    report = add("board-report", commands.board_report, "Write a board's report: HTML, csv, SVG, JSON and recipe.")
+    report = add("board-report", commands.board_report, "Write a board's report: HTML, csv, SVG, PNG, JSON and recipe.")
     add_run(report)
     for sub, needed in ((board, False), (report, True)):
         sub.add_argument("--out", metavar="DIR", required=needed, help="folder for the report's files")

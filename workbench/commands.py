@@ -228,7 +228,7 @@ def board(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def board_report(arguments: argparse.Namespace) -> dict[str, Any]:
-    """board-report RUN --out DIR [--lang en|zh]: the report of a board, done or not, as HTML, csv, SVG, JSON and recipe."""
+    """board-report RUN --out DIR [--lang en|zh]: the report of a board, done or not, as HTML, csv, SVG, PNG, JSON and recipe."""
     from workbench.runs.boards import board_of
 
     with _service(arguments) as service:

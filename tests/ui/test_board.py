@@ -6,14 +6,15 @@ import zipfile
 import pytest
 
 from tests.runs.test_boards import JOB
-from workbench.errors import RecipeError
+from workbench.errors import RecipeError, RunError
 from workbench.paradigms import paradigm_names
-from workbench.runs.boards import BoardModels, board_of
+from workbench.runs.boards import BoardModels, board_of, open_model
 from workbench.ui import charts
 from workbench.ui.board_report import curves_picture, report_page, write_report, zip_report
+from workbench.ui.board_svg import HEIGHT, WIDTH, png_of
 from workbench.ui.board_words import COLORS, disagreements_html, paradigms_html, significance_html, table_html, why_html
 from workbench.ui.session import Watch
-from workbench.ui.tabs import board
+from workbench.ui.tabs import board, try_it
 from workbench.ui.text import Words
 
 T = Words("en")
@@ -70,6 +71,20 @@ def test_all_models_are_asked_at_once(service, run):
     assert "has no cell" in board.answers_html(service, BoardModels(), run, ["nothing"], {"text": "a"}, T)
 
 
+def test_a_boards_models_stand_beside_a_run_in_try_it(service, run, finished):
+    offered = dict(try_it.others(service, T, finished))
+    cells = [model for model in offered.values() if "/" in model]
+    assert len(cells) == 5, "one per line, of the first repetition"
+    texts = {"text": "the food was lovely"}
+    for model in cells:
+        shown = try_it.view(service, BoardModels(), finished, model, texts, why=True)
+        alone = open_model(service, BoardModels(), run, model.partition("/")[2]).probabilities([texts])[0]
+        assert list(shown.beside.prediction.probabilities.values()) == alone and shown.beside.why.reasons
+        assert "naive Bayes &lt;" in try_it.answer_html(shown, T, "naive Bayes <")
+    with pytest.raises(RunError, match="2 are given"):
+        try_it.view(service, BoardModels(), finished, cells[0], {"first": "a", "second": "b"})
+
+
 def test_the_controls_become_a_job():
     job = board.job_of("0, 8\uff0call", 2, ["classical/naive_bayes", "prompting/lora"], "quick", T)
     assert job["shots"] == [0, 8, "all"] and job["paradigms"] == {"classical": ["naive_bayes"], "prompting": ["lora"]} and job["seeds"] == 2
@@ -87,7 +102,7 @@ def test_the_report_stands_by_itself(service, run, tmp_path, tiny):
     ours = page.replace(charts.library_script(), "")
     assert len(ours) < 200_000 and not re.search(r'(src|href)="https?://', ours)
     assert set(write_report(report, tiny, tmp_path / "out", T)) == {
-        "board.html", "board.csv", "cells.csv", "pairs.csv", "board.json", "curves.svg", "recipe.yaml",
+        "board.html", "board.csv", "cells.csv", "pairs.csv", "board.json", "curves.svg", "curves.png", "recipe.yaml",
     }  # fmt: skip
     assert (tmp_path / "out" / "board.csv").read_text().count("\n") == 1 + len(report["lines"])
     assert (tmp_path / "out" / "cells.csv").read_text().count("\n") == 1 + report["done"]
@@ -98,6 +113,19 @@ def test_the_report_stands_by_itself(service, run, tmp_path, tiny):
 def test_the_picture_holds_every_curve(service, run):
     picture = curves_picture(board_of(service, run), T)
     assert picture.startswith("<svg") and picture.count("<polyline") == 3 and "naive Bayes" in picture
+
+
+def test_the_picture_as_png_has_its_words_in_both_languages(service, run):
+    import io
+
+    from PIL import Image
+
+    for language in ("en", "zh"):
+        svg = curves_picture(board_of(service, run), Words(language))
+        whole, bare = (Image.open(io.BytesIO(png_of(text))).convert("L") for text in (svg, re.sub("<text.*?</text>", "", svg)))
+        assert whole.size == (2 * WIDTH, 2 * HEIGHT) and whole.getpixel((0, 0)) == 255
+        ink = [sum(1 for value in image.tobytes() if value < 240) for image in (whole, bare)]
+        assert ink[0] > ink[1] * 1.05, "letters are drawn, not left out for want of a font"
 
 
 def test_nought_has_its_own_place_left_of_the_logarithms():

@@ -1,10 +1,14 @@
 """The tabs' view functions, called as they are, over a real service and a real tiny model."""
 
+import math
+
 import pytest
 
 from workbench.errors import DataError, VerbalizerError, WorkbenchError
 from workbench.methods import method_names
 from workbench.recipe import Recipe
+from workbench.runs.boards import BoardModels
+from workbench.ui import batch
 from workbench.ui.session import Watch
 from workbench.ui.tabs import data, method, model, runs, train, try_it
 from workbench.ui.tabs.prompt import editor, live
@@ -121,10 +125,28 @@ def test_buttons_follow_the_status():
 
 def test_a_sentence_is_answered_before_and_after(service, finished):
     assert [value for _, value in try_it.choices(service, T)] == [finished]
-    shown = try_it.view(service, finished, {"text": "the food was lovely"})
+    shown = try_it.view(service, BoardModels(), finished, "base", {"text": "the food was lovely"}, why=True)
     html = try_it.answer_html(shown, T)
-    assert shown.base.probabilities != shown.tuned.probabilities
-    assert html.count("pw-answer") == 2
+    assert shown.beside.prediction.probabilities != shown.tuned.prediction.probabilities
+    assert html.count("pw-answer") == 2 and html.count("pw-why") == 2
+    why = shown.tuned.why
+    weights = {why.text[reason.start : reason.end]: reason.weight for reason in why.reasons}
+    (whole,), (without,) = (service.predictor(finished).predict([{"text": text}]) for text in (why.text, "the  was lovely"))
+    label = whole.label
+    assert set(weights) == {"the", "food", "was", "lovely"}
+    assert weights["food"] == pytest.approx(math.log(whole.probabilities[label] / without.probabilities[label]), abs=1e-5)
+
+
+def test_a_file_comes_back_with_the_answers(service, finished, tmp_path):
+    rows = "id,text\n1,the food was lovely\n2,the food was awful\n"
+    (tmp_path / "new.csv").write_text(rows, encoding="utf-8")
+    shown = batch.view(service, finished, str(tmp_path / "new.csv"), tmp_path / "out")
+    answers = shown.file.read_text(encoding="utf-8").splitlines()
+    assert shown.rows == 2 and sum(shown.counts.values()) == 2 and answers[0] == "id,text,prediction,probability_neg,probability_pos"
+    assert len(answers) == 3 and answers[1].startswith("1,the food was lovely,") and "2" in batch.view_html(shown, T)
+    (tmp_path / "bad.csv").write_text("id,words\n1,x\n", encoding="utf-8")
+    with pytest.raises(DataError, match="no column 'text'"):
+        batch.view(service, finished, str(tmp_path / "bad.csv"), tmp_path / "out")
 
 
 def test_runs_are_listed(service, finished):

@@ -1,4 +1,4 @@
-"""A board to take away: one HTML page with interactive charts that asks nothing of any network, csv, SVG, JSON and the recipe."""
+"""A board to take away: one HTML page with interactive charts that asks nothing of any network, csv, SVG, PNG, JSON and the recipe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench.recipe import Recipe
 from workbench.ui import charts
-from workbench.ui.board_svg import curves_svg
+from workbench.ui.board_svg import curves_svg, png_of
 from workbench.ui.board_words import (
     color,
     disagreements_html,
@@ -126,7 +126,7 @@ def report_page(report: dict[str, Any], recipe: Recipe, t: Words) -> str:
     )
 
 
-def report_files(report: dict[str, Any], recipe: Recipe, t: Words) -> dict[str, str]:
+def report_files(report: dict[str, Any], recipe: Recipe, t: Words) -> dict[str, bytes]:
     """File name -> content."""
     from workbench.paradigms.board import table
 
@@ -138,15 +138,17 @@ def report_files(report: dict[str, Any], recipe: Recipe, t: Words) -> dict[str, 
     ]
     pairs = [[key, *pair.values()] for key, found_pairs in report["pairs"].items() for pair in found_pairs]
     pair_columns = ["shots", "first", "second", "only first right", "only second right", "difference", "p", "p after Holm"]
-    return {
+    picture = curves_picture(report, t)
+    texts = {
         "board.html": report_page(report, recipe, t),
         "board.csv": _csv(found["columns"], found["rows"]),
         "cells.csv": _csv(["paradigm", "method", "shots", "seed", "accuracy", "macro_f1"], cells),
         "pairs.csv": _csv(pair_columns, pairs),
         "board.json": json.dumps(report, ensure_ascii=False, indent=1),
-        "curves.svg": curves_picture(report, t),
+        "curves.svg": picture,
         "recipe.yaml": recipe.to_yaml(),
     }
+    return {**{name: text.encode("utf-8") for name, text in texts.items()}, "curves.png": png_of(picture)}
 
 
 def write_report(report: dict[str, Any], recipe: Recipe, folder: Path, t: Words) -> list[str]:
@@ -154,7 +156,7 @@ def write_report(report: dict[str, Any], recipe: Recipe, folder: Path, t: Words)
     folder.mkdir(parents=True, exist_ok=True)
     files = report_files(report, recipe, t)
     for name, content in files.items():
-        (folder / name).write_text(content, encoding="utf-8")
+        (folder / name).write_bytes(content)
     return list(files)
 
 

@@ -19,6 +19,7 @@ from gradio.components import Component
 from workbench.access import OWNER, Principal, acting_as
 from workbench.errors import WorkbenchError
 from workbench.recipe import Recipe
+from workbench.runs.boards import BoardModels
 from workbench.runs.faults import log_bug
 from workbench.ui.markup import chips, esc
 from workbench.ui.session import portable, recipe_of
@@ -56,6 +57,7 @@ class Frame:
     summary: gr.HTML
     code: gr.Code
     tabs: gr.Tabs
+    boards: BoardModels = field(default_factory=BoardModels)
     openers: list[tuple[Any, Callable[..., Any], list[Component], str]] = field(default_factory=list)
 
     def on(

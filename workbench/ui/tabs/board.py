@@ -14,6 +14,7 @@ from workbench.errors import RecipeError, RunError, WorkbenchError
 from workbench.paradigms import find_paradigm, paradigm_names
 from workbench.recipe import Recipe
 from workbench.runs.boards import BoardModels, board_of, open_model
+from workbench.ui.beside import MOST_FIELDS, fields_of
 from workbench.ui.board_report import confusions_html, curves_figure, intervals_figure, zip_report
 from workbench.ui.board_words import (
     color,
@@ -33,7 +34,6 @@ from workbench.ui.markup import bars, duration, esc, heading, problem, progress,
 from workbench.ui.rows import dataset
 from workbench.ui.session import Watch, ready
 from workbench.ui.tabs.train import BUSY, buttons
-from workbench.ui.tabs.try_it import MOST_FIELDS, fields_of
 from workbench.ui.text import Words
 
 BUDGETS: dict[str, dict[str, Any]] = {
@@ -289,7 +289,7 @@ class _Wiring:
 
     def __init__(self, frame: Frame, drawn: list[Any]) -> None:
         self.service, self.t, self.size = frame.service, frame.t, len(drawn)
-        self.models = BoardModels()
+        self.models = frame.boards
 
     def updates(self, shown: BoardView, done: int, key: str | None) -> list[Any]:
         """Everything that a view changes; what hangs on finished cells alone is drawn only when there are new ones."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import shutil
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -22,12 +19,12 @@ from workbench.ui.rows import SUFFIXES, preset_files
 from workbench.ui.rows import table as read
 from workbench.ui.session import ready, short_path
 from workbench.ui.text import Words
+from workbench.ui.uploads import keep_upload
 
 ROWS_SHOWN = 8
 LABEL_LIKE = ("label", "class", "category", "sentiment", "target", "y")
 TEXT_LIKE = ("text", "sentence", "review", "content", "comment", "body")
 MOST_LABELS = 50
-DISK_FLOOR_BYTES = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -116,32 +113,6 @@ def with_file(recipe: Recipe, path: str, columns: dict[str, str] | None = None) 
     if recipe.prompt.verbalizer.get("kind") == "manual" and set(words) != set(labels) and len(labels) <= MOST_LABELS:
         changes["prompt.verbalizer"] = {"kind": "manual", "words": {label: words.get(label, [label]) for label in labels}}
     return recipe.replace(changes)
-
-
-def keep_upload(upload: str, root: Path) -> str:
-    """Moves an uploaded file into the data root under its content's hash, so that runs can be resumed later; returns its path."""
-    source = Path(upload)
-    if source.suffix.lower() not in SUFFIXES:
-        raise DataError(f"{source.name} is not a data file.", fix=f"Give one of {', '.join(SUFFIXES)}.")
-    with open(source, "rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256").hexdigest()[:16]
-    folder = root / "uploads" / digest
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / safe_name(source.name)
-    if kept.exists():
-        source.unlink(missing_ok=True)
-    else:
-        if shutil.disk_usage(root).free < DISK_FLOOR_BYTES:
-            raise DataError("The disk is nearly full, so nothing can be uploaded.", fix="Delete runs that are no longer needed.")
-        shutil.move(source, kept)
-    return str(kept)
-
-
-def safe_name(name: str) -> str:
-    """An uploaded file's name as it is stored: letters of any script become words apart, so that no mark or trick survives."""
-    stem, dot, suffix = name.rpartition(".")
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", stem or name).strip("-.")[:60] or "data"
-    return f"{plain}{dot}{suffix.lower()}" if stem else plain
 
 
 def build(frame: Frame) -> Part:

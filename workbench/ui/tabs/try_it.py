@@ -1,4 +1,4 @@
-"""Try it: one text in, label probabilities out, the model as it was and as it was tuned side by side."""
+"""Try it: one text in, label probabilities and the words that mattered out, two models side by side; or a whole file."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 import gradio as gr
 
 from workbench.errors import RunError
-from workbench.recipe import Recipe
-from workbench.serving.predictor import Prediction
+from workbench.ui.batch import build_batch
+from workbench.ui.beside import BASE, MOST_FIELDS, Side, answer, cells, fields_of, side_html
 from workbench.ui.chat import build_chat
 from workbench.ui.frame import Frame, Part
-from workbench.ui.markup import bars, esc, sentence, small
+from workbench.ui.markup import sentence
 from workbench.ui.rows import dataset
 from workbench.ui.session import Watch
 from workbench.ui.text import Words
 
-MOST_FIELDS = 4
 ANSWERING = ("finished", "stopped", "interrupted", "paused", "running")
+HARD = ("negation", "irony", "typos", "contrast", "hearsay")
 
 
 @dataclass(frozen=True)
 class TryView:
-    """The two answers for one text."""
+    """The two answers for one text: of what stands beside the run, and of the run."""
 
-    base: Prediction
-    tuned: Prediction
+    beside: Side
+    tuned: Side
 
 
 def choices(service: Any, t: Words) -> list[tuple[str, str]]:
@@ -53,30 +53,30 @@ def _tuned(service: Any, run: Any) -> bool:
     return True
 
 
-def fields_of(recipe: Recipe) -> list[str]:
-    """The fields a run's templates ask for, in the order of its columns."""
-    return [name for name in recipe.data.columns if name != "label"][:MOST_FIELDS]
+def others(service: Any, t: Words, run_id: str | None) -> list[tuple[str, str]]:
+    """What can stand beside a run: itself before tuning, other runs, the models of boards."""
+    runs = [(name, value) for name, value in choices(service, t) if value != run_id]
+    return [(t("try.base"), BASE), *runs, *cells(service, t)]
 
 
-def view(service: Any, run_id: str, fields: dict[str, str]) -> TryView:
+def view(service: Any, boards: Any, run_id: str, other: str, texts: dict[str, str], *, why: bool = False) -> TryView:
     """Both answers.
 
+    Args:
+        other: BASE, another run, or RUN/CELL of a board.
+
     Raises:
-        WorkbenchError: the run has no tuned weights, or the text cannot be used.
+        WorkbenchError: a model has no tuned weights, or the text cannot be used.
     """
-    tuned = service.predictor(run_id).predict([fields])[0]
-    base = service.predictor(run_id, base=True).predict([fields])[0]
-    return TryView(base, tuned)
+    tuned = answer(service, boards, run_id, texts, why=why)
+    return TryView(answer(service, boards, f"{run_id}/{BASE}" if other == BASE else other, texts, why=why), tuned)
 
 
-def answer_html(shown: TryView, t: Words) -> str:
-    """Two cards side by side."""
-    return (
-        '<div class="pw-duel">'
-        + _side(t("try.base"), t("try.base_help"), shown.base, t)
-        + _side(t("try.tuned"), t("try.tuned_help"), shown.tuned, t, strong=True)
-        + "</div>"
-    )
+def answer_html(shown: TryView, t: Words, title: str = "") -> str:
+    """Two cards side by side; `title` names the model beside the run, when it is not the run's own before tuning."""
+    beside = (title, t("try.other_help")) if title else (t("try.base"), t("try.base_help"))
+    cards = side_html(*beside, shown.beside, t) + side_html(t("try.tuned"), t("try.tuned_help"), shown.tuned, t, strong=True)
+    return f'<div class="pw-duel">{cards}</div>'
 
 
 def build(frame: Frame) -> Part:
@@ -84,7 +84,11 @@ def build(frame: Frame) -> Part:
     t, service = frame.t, frame.service
     with gr.Tab(t("try.tab"), id="try_it") as tab:
         gr.HTML(sentence(t("try.lead")))
-        run = gr.Dropdown([], label=t("try.run"), info=t("try.run_help"), elem_id="try-run")
+        with gr.Row():
+            run = gr.Dropdown([], label=t("try.run"), info=t("try.run_help"), elem_id="try-run")
+            other = gr.Dropdown(
+                [(t("try.base"), BASE)], value=BASE, label=t("try.beside"), info=t("try.beside_help"), elem_id="try-beside"
+            )
         boxes = [
             gr.Textbox(
                 label=t("try.text"), placeholder=t("try.placeholder"), lines=3, visible=i == 0, elem_id=f"try-text-{i}", submit_btn=False
@@ -94,8 +98,11 @@ def build(frame: Frame) -> Part:
         with gr.Row():
             ask = gr.Button(t("try.ask"), variant="primary", elem_id="try-ask", scale=0, min_width=160)
             example = gr.Button(t("try.example"), scale=0, min_width=240, elem_id="try-example")
-        answer = gr.HTML(elem_id="try-answer")
+            why = gr.Checkbox(True, label=t("try.why"), info=t("try.why_help"), elem_id="try-why", min_width=260)
+        hard = gr.Dropdown(_hard(t), label=t("try.hard"), info=t("try.hard_help"), elem_id="try-hard")
+        answer_area = gr.HTML(elem_id="try-answer")
         turn = gr.State(0)
+        build_batch(frame, run)
         talk, talk_inputs, talk_outputs = build_chat(frame)
 
     def show_run(run_id: str | None) -> list[Any]:
@@ -106,21 +113,27 @@ def build(frame: Frame) -> Part:
         ]
         return [*shown, ""]
 
-    def refresh(current: str | None, watch: Watch) -> list[Any]:
+    def refresh(current: str | None, beside: str | None, watch: Watch) -> list[Any]:
         found = choices(service, t)
         ids = [value for _, value in found]
         chosen = watch.run if watch.run in ids and current not in ids else current if current in ids else (ids[0] if ids else None)
         note = "" if found else sentence(t("try.none_yet"), "note")
-        return [gr.update(choices=found, value=chosen), *show_run(chosen)[:-1], gr.update() if found and chosen == current else note]
+        shown = gr.update() if found and chosen == current else note
+        return [gr.update(choices=found, value=chosen), show_others(chosen, beside), *show_run(chosen)[:-1], shown]
 
-    def answer_to(run_id: str | None, *texts: str) -> str:
+    def show_others(run_id: str | None, beside: str | None) -> Any:
+        found = others(service, t, run_id)
+        return gr.update(choices=found, value=beside if beside in {value for _, value in found} else BASE)
+
+    def answer_to(run_id: str | None, beside: str | None, reasons: bool, *texts: str) -> str:
         if not run_id:
             raise RunError(t("try.no_run"), fix=t("try.none_yet"))
         names = fields_of(service.read(run_id, 1 << 30).recipe)
         given = {name: (text or "").strip() for name, text in zip(names, texts, strict=False)}
         if not any(given.values()):
             raise RunError(t("try.no_text"), fix=t("try.no_text_fix"))
-        return answer_html(view(service, run_id, given), t)
+        title = next((name for name, value in others(service, t, run_id) if value == beside and value != BASE), "")
+        return answer_html(view(service, frame.boards, run_id, beside or BASE, given, why=reasons), t, title)
 
     def take_example(run_id: str | None, number: int) -> list[Any]:
         if not run_id:
@@ -131,26 +144,27 @@ def build(frame: Frame) -> Part:
         names = fields_of(recipe)
         return [number + 1, *(picked.fields.get(names[i], "") if i < len(names) else "" for i in range(MOST_FIELDS))]
 
-    frame.on(run.input, show_run, [run], [*boxes, answer], "try_run")
-    frame.on(ask.click, answer_to, [run, *boxes], [answer], "try_ask", show_progress="minimal", concurrency_limit=2)
-    frame.on(boxes[0].submit, answer_to, [run, *boxes], [answer], "try_submit", show_progress="minimal")
+    asked = [run, other, why, *boxes]
+    frame.on(run.input, show_run, [run], [*boxes, answer_area], "try_run")
+    frame.on(run.input, show_others, [run, other], [other], "try_others")
+    frame.on(ask.click, answer_to, asked, [answer_area], "try_ask", show_progress="minimal", concurrency_limit=2)
+    frame.on(boxes[0].submit, answer_to, asked, [answer_area], "try_submit", show_progress="minimal")
     taken = frame.on(example.click, take_example, [run, turn], [turn, *boxes], "try_example")
-    frame.on(taken.then, answer_to, [run, *boxes], [answer], "try_example_answer", show_progress="minimal")
+    frame.on(taken.then, answer_to, asked, [answer_area], "try_example_answer", show_progress="minimal")
+    picked = frame.on(hard.input, lambda text: text or gr.skip(), [hard], [boxes[0]], "try_hard")
+    frame.on(picked.then, answer_to, asked, [answer_area], "try_hard_answer", show_progress="minimal")
 
-    def refresh_all(current: str | None, watch: Watch, *talking: Any) -> list[Any]:
-        return [*refresh(current, watch), *talk(*talking)]
+    def refresh_all(current: str | None, beside: str | None, watch: Watch, *talking: Any) -> list[Any]:
+        return [*refresh(current, beside, watch), *talk(*talking)]
 
-    outputs = [run, *boxes, answer, *talk_outputs]
-    return Part("try_it", tab, refresh=(refresh_all, [run, frame.watch, *talk_inputs], outputs))
+    outputs = [run, other, *boxes, answer_area, *talk_outputs]
+    return Part("try_it", tab, refresh=(refresh_all, [run, other, frame.watch, *talk_inputs], outputs))
 
 
-def _side(title: str, help_: str, prediction: Prediction, t: Words, *, strong: bool = False) -> str:
-    pairs = list(prediction.probabilities.items())
-    words = sorted(prediction.label_words.items(), key=lambda pair: -pair[1])[:8]
-    listed = "".join(f'<span class="pw-word"><b>{esc(word)}</b> {small(p)}</span>' for word, p in words)
-    more = f'<h4>{esc(t("try.words"))}</h4><div>{listed}</div>' if words else ""
-    return (
-        f'<section class="pw-card{" pw-strong" if strong else ""}"><h3 class="pw-heading">{esc(title)}</h3>'
-        f'<p class="pw-sentence pw-quiet">{esc(help_)}</p>'
-        f'<p class="pw-answer">{esc(prediction.label)}</p>{bars(pairs, winner=prediction.label)}{more}</section>'
-    )
+def _hard(t: Words) -> list[tuple[str, str]]:
+    """Reviews that models fall for, with the reason in front."""
+    found = []
+    for name in HARD:
+        kind, texts = t(f"try.hard_{name}"), [t(f"hard.{name}_{number}") for number in (1, 2)]
+        found += [(f"{kind}: {text}", text) for text in texts]
+    return found

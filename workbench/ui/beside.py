@@ -1,0 +1,88 @@
+"""What stands beside a run in Try it: the model before tuning, another run, or the model behind a board's cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.errors import RunError
+from workbench.paradigms.paradigm import Why
+from workbench.paradigms.why import occlusion
+from workbench.recipe import Recipe
+from workbench.runs.boards import BoardModels, board_of, open_model
+from workbench.serving.predictor import Prediction
+from workbench.ui.board_words import line_name, shots_name, why_html
+from workbench.ui.markup import bars, esc, small
+from workbench.ui.text import Words
+
+BASE = "base"
+BOARDS_OFFERED = 3
+MOST_FIELDS = 4
+WORDS_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model's answer to one text; `why` only where it was asked for."""
+
+    prediction: Prediction
+    why: Why | None = None
+
+
+def fields_of(recipe: Recipe) -> list[str]:
+    """The fields that a recipe's templates may ask for, in the order of its columns."""
+    return [name for name in recipe.data.columns if name != "label"][:MOST_FIELDS]
+
+
+def cells(service: Any, t: Words) -> list[tuple[str, str]]:
+    """The first repetition's models of the newest boards, as (title, RUN/CELL)."""
+    found = []
+    for run in [run for run in service.runs() if run.kind == "board"][:BOARDS_OFFERED]:
+        report = board_of(service, run.id)
+        for line in report["lines"] if report else []:
+            title = f"{run.name} \u00b7 {line_name(line, t)} \u00b7 {shots_name(line['shots'], t)}"
+            found += [(title, f"{run.id}/{name}") for name in line["cells"][:1]]
+    return found
+
+
+def answer(service: Any, boards: BoardModels, model: str, texts: dict[str, str], *, why: bool) -> Side:
+    """The answer of a model.
+
+    Args:
+        model: RUN, RUN/base for the untouched model under its prompt, or RUN/CELL of a board.
+        texts: the texts in the order of the person's fields; their names are the model's own to choose.
+
+    Raises:
+        WorkbenchError: there is no such model, or the text cannot be used.
+    """
+    run_id, _, cell = model.partition("/")
+    names = fields_of(service.read(run_id, 1 << 30).recipe)
+    if len(names) != len(texts):
+        raise RunError(f"This model reads {len(names)} texts and {len(texts)} are given.", fix="Choose one with the same columns.")
+    fields = dict(zip(names, texts.values(), strict=True))
+    if cell in ("", BASE):
+        answerer = service.predictor(run_id, base=cell == BASE)
+        prediction = answerer.predict([fields])[0]
+    else:
+        answerer = open_model(service, boards, run_id, cell)
+        shares = dict(zip(answerer.labels, answerer.probabilities([fields])[0], strict=True))
+        prediction = Prediction(max(shares, key=shares.__getitem__), shares)
+    if not why:
+        return Side(prediction)
+    own = getattr(answerer, "why", None)
+    reasons = own(fields, prediction.label) if own else occlusion(answerer, fields, prediction.label)
+    return Side(prediction, reasons)
+
+
+def side_html(title: str, help_: str, side: Side, t: Words, *, strong: bool = False) -> str:
+    """One model's answer as a card."""
+    prediction = side.prediction
+    words = sorted(prediction.label_words.items(), key=lambda pair: -pair[1])[:WORDS_SHOWN]
+    listed = "".join(f'<span class="pw-word"><b>{esc(word)}</b> {small(p)}</span>' for word, p in words)
+    more = f'<h4>{esc(t("try.words"))}</h4><div>{listed}</div>' if words else ""
+    reasons = f'<h4>{esc(t("try.why_title"))}</h4>{why_html(side.why, t)}' if side.why else ""
+    return (
+        f'<section class="pw-card{" pw-strong" if strong else ""}"><h3 class="pw-heading">{esc(title)}</h3>'
+        f'<p class="pw-sentence pw-quiet">{esc(help_)}</p><p class="pw-answer">{esc(prediction.label)}</p>'
+        f"{bars(list(prediction.probabilities.items()), winner=prediction.label)}{more}{reasons}</section>"
+    )
