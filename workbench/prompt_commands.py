@@ -33,7 +33,7 @@ def score(arguments: argparse.Namespace) -> dict[str, Any]:
     recipe = load_recipe(arguments.recipe, dict(arguments.assignments))
     splits = load_splits(recipe.data)
     examples, labels = _rows(recipe, splits, arguments.data), splits.labels
-    fields = [field for field in recipe.data.columns if field != "label"]
+    fields = recipe.fields
     cards = _own_cards(recipe)
     for name in arguments.library:
         cards += library_entry(name).cards(fields, labels)
@@ -136,7 +136,7 @@ def _data_of(name: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     from workbench.data.dataset import load_splits
 
     recipe = load_recipe(name)
-    return tuple(field for field in recipe.data.columns if field != "label"), load_splits(recipe.data).labels
+    return recipe.fields, load_splits(recipe.data).labels
 
 
 def _text(source: str) -> str:

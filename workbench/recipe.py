@@ -138,6 +138,16 @@ class Recipe(Part):
             return str(self.job.get("kind", ""))
         return "train" if self.pet is None else "pet"
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What a template may ask for, in the order of the columns: everything but the label, or but the answer of a generation; the
+        first message of whole conversations."""
+        if self.task == "classification":
+            return tuple(name for name in self.data.columns if name != "label")
+        if "messages" in self.data.columns:
+            return ("message",)
+        return tuple(name for name in self.data.columns if name != "response")
+
     def to_yaml(self) -> str:
         """The recipe as a person would write it: in the fields' order, characters as they are, without a job when there is none."""
         content = self.model_dump(exclude={name for name in ("pet", "job") if getattr(self, name) is None})

@@ -44,7 +44,7 @@ def profile(dataset: Dataset, tokenizer: Any = None, max_length: int | None = No
     examples = dataset.examples
     counts = Counter(e.label for e in examples if e.label is not None)
     texts = [" ".join(value for value in e.content if value) for e in examples]
-    unit, lengths = _lengths(texts, tokenizer)
+    unit, lengths = text_lengths(texts, tokenizer)
     edges, histogram = length_histogram(lengths)
     return Profile(
         rows=len(examples),
@@ -75,7 +75,8 @@ def length_histogram(lengths: Sequence[int], bins: int = _BINS) -> tuple[list[in
     return [width * i for i in range(len(counts) + 1)], counts
 
 
-def _lengths(texts: list[str], tokenizer: Any) -> tuple[str, list[int]]:
+def text_lengths(texts: list[str], tokenizer: Any = None) -> tuple[str, list[int]]:
+    """The unit, and each text's length in it: tokens without special ones, words, or characters; see `profile`."""
     if tokenizer is not None:
         lengths: list[int] = []
         for start in range(0, len(texts), _BATCH_ROWS):

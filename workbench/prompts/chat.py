@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.data.conversations import Conversation, Turn
 from workbench.errors import TemplateError
-from workbench.prompts.encoding import PromptEncoder, balanced_lengths
+from workbench.prompts.encoding import Encoding, PromptEncoder, balanced_lengths
 from workbench.prompts.template import parse_template
 from workbench.prompts.tokenization import plain_tokenizer
 
@@ -27,10 +27,19 @@ _PLACE = re.compile("\ue000(\\d+)\ue001")
 
 @dataclass
 class Dialogue:
-    """A conversation as a model reads it: input_ids [T], and labels [T] that are IGNORED outside the answers."""
+    """A conversation as a model reads it.
+
+    Args:
+        input_ids: [T].
+        labels: [T], IGNORED outside the answers.
+        question: the first question under the template; what its tokenizer puts in front is not part of the conversation.
+        question_start: where the question's first own token stands in input_ids.
+    """
 
     input_ids: list[int]
     labels: list[int]
+    question: Encoding | None = None
+    question_start: int = 0
 
     @property
     def answer_tokens(self) -> int:
@@ -84,11 +93,29 @@ class ChatEncoder:
         """
         return self._assemble(conversation.fields, conversation.turns, conversation.system, answered=True)
 
+    def roles(self, conversation: Conversation) -> list[tuple[int, str]]:
+        """The tokens of `encode` with what each is, for looking at: answer (learnt), text:FIELD, template, soft, or special for what
+        the layout writes.
+
+        Raises:
+            TemplateError: as `encode`.
+        """
+        dialogue = self._assemble(conversation.fields, conversation.turns, conversation.system, answered=True, keep_question=True)
+        roles = ["special" if label == IGNORED else "answer" for label in dialogue.labels]
+        skipped = len(self._plain.prefix)
+        for span in dialogue.question.spans if dialogue.question else []:
+            for place in range(max(span.start, skipped), span.end):
+                name = f"text:{span.field}" if span.field is not None else span.role
+                roles[dialogue.question_start + place - skipped] = name
+        return list(zip(dialogue.input_ids, roles, strict=True))
+
     def question(self, fields: dict[str, str], turns: Sequence[Turn] = (), *, system: str = "") -> list[int]:
         """Ids up to where the next answer begins. `turns` are what followed the first question, the last of them a question or none."""
         return self._assemble(fields, turns, system, answered=False).input_ids
 
-    def _assemble(self, fields: dict[str, str], turns: Sequence[Turn], system: str, *, answered: bool) -> Dialogue:
+    def _assemble(
+        self, fields: dict[str, str], turns: Sequence[Turn], system: str, *, answered: bool, keep_question: bool = False
+    ) -> Dialogue:
         system = system or self.prompt.system
         texts = [self._text(turn.text, turn.role, first=index == 0) for index, turn in enumerate(turns)]
         segments = self._segments(1 + len(turns), answered=answered, system=system)
@@ -98,8 +125,9 @@ class ChatEncoder:
         whole = [len(text) for text in texts]
         texts = [text[:kept] for text, kept in zip(texts, balanced_lengths(whole, budget), strict=True)]
         reserved = fixed + sum(map(len, texts)) - len(self._plain.prefix)
-        first = self._question.encode(fields, masks=max(0, reserved) + 1).input_ids[len(self._plain.prefix) :]
-        dialogue = Dialogue([], [])
+        question = self._question.encode(fields, masks=max(0, reserved) + 1)
+        first = question.input_ids[len(self._plain.prefix) :]
+        dialogue = Dialogue([], [], question if keep_question else None)
         behind_answer = False
         for segment in segments:
             if isinstance(segment, list):
@@ -108,6 +136,8 @@ class ChatEncoder:
                 dialogue.labels += [segment[0] if ends else IGNORED] * bool(segment) + [IGNORED] * (len(segment) - 1)
                 behind_answer = False
                 continue
+            if segment == 0:
+                dialogue.question_start = len(dialogue.input_ids)
             ids = first if segment == 0 else texts[segment - 1]
             answer = segment > 0 and turns[segment - 1].role == "assistant"
             dialogue.input_ids += ids

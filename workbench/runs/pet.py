@@ -214,7 +214,7 @@ class Pet:
         data = {
             "data.train": str(file),
             "data.validation": None,
-            "data.columns": columns_of([name for name in self.recipe.data.columns if name != "label"]),
+            "data.columns": columns_of(self.recipe.fields),
             "data.split.shots": None,
             "data.split.validation": 0,
             "training.early_stopping": None,

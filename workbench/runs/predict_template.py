@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--fields-from-stdin", action="store_true", help="read a JSON list of {field: text} from standard input")
     arguments = parser.parse_args()
     predictor = load_predictor()
-    names = [name for name in predictor.recipe.data.columns if name != "label"]
+    names = list(predictor.recipe.fields)
     rows = [{names[0]: text} for text in arguments.texts]
     if arguments.field:
         rows.append(dict(pair.split("=", 1) for pair in arguments.field))

@@ -68,7 +68,7 @@ class Search:
             raise VerbalizerError("A search needs label words.", fix="Set prompt.verbalizer.kind to manual.")
         self.words = verbalizer
         self.vocabulary = Vocabulary(self.loaded.tokenizer, verbalizer.token_ids if self.options.what == "template" else ())
-        self.fields = " ".join(f"{{{name}}}" for name in self.recipe.data.columns if name != "label")
+        self.fields = " ".join(f"{{{name}}}" for name in self.recipe.fields)
         self.causal = self.loaded.kind == "causal"
 
     def run(self) -> dict[str, Any]:

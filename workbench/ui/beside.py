@@ -31,7 +31,7 @@ class Side:
 
 def fields_of(recipe: Recipe) -> list[str]:
     """The fields that a recipe's templates may ask for, in the order of its columns."""
-    return [name for name in recipe.data.columns if name != "label"][:MOST_FIELDS]
+    return list(recipe.fields[:MOST_FIELDS])
 
 
 def cells(service: Any, t: Words) -> list[tuple[str, str]]:

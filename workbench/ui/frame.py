@@ -192,7 +192,8 @@ def _with_signature(guard: Callable[..., Any], handler: Callable[..., Any]) -> C
 def summary_html(recipe: Recipe, t: Words) -> str:
     """The recipe in one line: model, data, template, method."""
     shots = recipe.data.split.shots
-    rows = t("summary.shots", shots=shots) if shots else t("summary.all_rows")
+    shots_word = "summary.shots" if recipe.task == "classification" else "summary.shots_in_all"
+    rows = t(shots_word, shots=shots) if shots else t("summary.all_rows")
     prompts = recipe.prompt.templates
     prompt = prompts[0] if len(prompts) == 1 else t("summary.templates", first=prompts[0], more=len(prompts) - 1)
     name = str(recipe.method.get("name", ""))

@@ -55,7 +55,7 @@ class Rows:
         self.files = {"train": folder / "train.jsonl", "held_out": folder / "held_out.jsonl"}
         write_labelled(self.files["train"], splits.train.examples)
         write_labelled(self.files["held_out"], splits.validation.examples)
-        self.columns = columns_of([name for name in job.recipe.data.columns if name != "label"])
+        self.columns = columns_of(job.recipe.fields)
 
     def recipe(self, seed: int) -> Recipe:
         """The recipe of one seed. A PET run measures the held-out rows itself, since it trains without looking at validation rows; a

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
 
+from workbench.data.conversations import MESSAGES, RESPONSE
+from workbench.data.conversations import guess_columns as conversation_columns
 from workbench.data.dataset import dataset_from
-from workbench.data.profile import profile
+from workbench.data.table import Table
 from workbench.errors import DataError, WorkbenchError
 from workbench.recipe import Recipe
-from workbench.ui import charts
+from workbench.ui import charts, dialogues
+from workbench.ui.data_view import DataView, labelled_view
 from workbench.ui.frame import Frame, Part
 from workbench.ui.markup import facts, heading, problem, sentence, table
 from workbench.ui.rows import SUFFIXES, preset_files
@@ -21,58 +23,19 @@ from workbench.ui.session import ready, short_path
 from workbench.ui.text import Words
 from workbench.ui.uploads import keep_upload
 
-ROWS_SHOWN = 8
 LABEL_LIKE = ("label", "class", "category", "sentiment", "target", "y")
 TEXT_LIKE = ("text", "sentence", "review", "content", "comment", "body")
 MOST_LABELS = 50
-
-
-@dataclass(frozen=True)
-class DataView:
-    """A file as the tab shows it: facts, the first rows, and what the histograms need."""
-
-    name: str
-    facts: list[tuple[str, str]]
-    headers: list[str]
-    rows: list[list[str]]
-    label_counts: dict[str, int] = field(default_factory=dict)
-    edges: list[float] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-    unit: str = ""
-    limit: float | None = None
-    notes: list[str] = field(default_factory=list)
+TASKS = ("classification", "generation")
 
 
 def view(recipe: Recipe, t: Words, tokenizer: Any = None) -> DataView:
-    """The training file under the recipe's columns.
-
-    Args:
-        tokenizer: counts lengths in the model's tokens; without one in characters or words, as the profile says.
+    """The training file under the recipe's task and columns.
 
     Raises:
         DataError: the file or its columns cannot be used.
     """
-    file = read(recipe.data.train)
-    data = dataset_from(file, recipe.data.columns)
-    found = profile(data, tokenizer, recipe.prompt.max_length if tokenizer else None)
-    pairs = [
-        (t("data.rows"), f"{len(data):,}"),
-        (t("data.labels"), str(len(data.labels))),
-        (t("data.encoding"), file.encoding),
-        (t("data.duplicates"), f"{found.duplicates:,}"),
-        (t("data.empty"), f"{found.empty:,}"),
-    ]
-    notes = []
-    if tokenizer:
-        pairs.append((t("data.truncated"), f"{found.truncated:,}"))
-    if found.duplicates:
-        notes.append(t("data.duplicates_note", count=f"{found.duplicates:,}"))
-    limit = float(recipe.prompt.max_length) if tokenizer else None
-    rows = [[str(line), *row] for line, row in zip(file.lines[:ROWS_SHOWN], file.rows[:ROWS_SHOWN], strict=True)]
-    edges, counts = list(found.length_edges), list(found.length_counts)
-    return DataView(
-        file.name, pairs, [t("data.line"), *file.columns], rows, dict(found.label_counts), edges, counts, found.unit, limit, notes
-    )
+    return (dialogues.data_view if recipe.task == "generation" else labelled_view)(recipe, t, tokenizer)
 
 
 def guess_columns(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> dict[str, str]:
@@ -102,6 +65,8 @@ def named_fields(chosen: list[str], label: str, before: dict[str, str]) -> dict[
 def with_file(recipe: Recipe, path: str, columns: dict[str, str] | None = None) -> Recipe:
     """The recipe over another file or other columns, its verbalizer following the labels that the file holds."""
     file = read(ready(recipe.replace({"data.train": path}).model_dump()).data.train)
+    if recipe.task == "generation":
+        return _with_answers(recipe, path, file, columns)
     wanted = recipe.data.columns if columns is None else columns
     if not set(wanted.values()) <= set(file.columns):
         wanted = guess_columns(file.columns, file.rows)
@@ -115,6 +80,39 @@ def with_file(recipe: Recipe, path: str, columns: dict[str, str] | None = None) 
     return recipe.replace(changes)
 
 
+def with_task(recipe: Recipe, task: str) -> Recipe:
+    """The recipe for another task over the same file, with columns, template and label words that suit it."""
+    if task == recipe.task:
+        return recipe
+    columns = recipe.data.columns
+    if task == "generation":
+        file = read(ready(recipe.model_dump()).data.train)
+        return dialogues.with_columns(recipe.replace({"task": task, "pet": None}), conversation_columns(file) or _asking(columns))
+    label = columns.get("label") or columns.get(RESPONSE) or next(iter(columns.values()))
+    text = next((column for name, column in columns.items() if name != MESSAGES and column != label), label)
+    recipe = recipe.replace({"task": task, "prompt.templates": ["{text} [MASK]"]})
+    return with_file(recipe, recipe.data.train, {"text": text, "label": label})
+
+
+def _asking(columns: dict[str, str]) -> dict[str, str]:
+    """For a file of labelled texts: the label asks and the text answers, so that a model learns to write what the label says."""
+    columns = dict(columns)
+    label = columns.pop("label", None)
+    text = next(iter(columns.values()), "text")
+    return {"label": label, RESPONSE: text} if label else {"question": text, RESPONSE: text}
+
+
+def _with_answers(recipe: Recipe, path: str, file: Table, columns: dict[str, str] | None) -> Recipe:
+    wanted = recipe.data.columns if columns is None else columns
+    if not set(wanted.values()) <= set(file.columns):
+        found = guess_columns(file.columns, file.rows)
+        wanted = conversation_columns(file) or {"question": found["text"], RESPONSE: found["label"]}
+    changes: dict[str, Any] = {"data.train": path}
+    if path != recipe.data.train:
+        changes |= {"data.validation": None, "data.unlabeled": None}
+    return dialogues.with_columns(recipe.replace(changes), wanted)
+
+
 def build(frame: Frame) -> Part:
     """Lays out the tab and wires it."""
     t = frame.t
@@ -122,6 +120,9 @@ def build(frame: Frame) -> Part:
         gr.HTML(sentence(t("data.lead")))
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
+                task = gr.Radio(
+                    [(t(f"data.task_{name}"), name) for name in TASKS], label=t("data.task"), info=t("data.task_help"), elem_id="data-task"
+                )
                 file = gr.Dropdown(_choices(None), label=t("data.file"), info=t("data.file_help"), elem_id="data-file")
                 upload = gr.File(label=t("data.upload"), file_types=list(SUFFIXES), height=140, elem_id="data-upload")
                 texts = gr.Dropdown([], label=t("data.texts"), info=t("data.texts_help"), multiselect=True, elem_id="data-texts")
@@ -136,7 +137,12 @@ def build(frame: Frame) -> Part:
     frame.opens(file.input, lambda recipe, path: with_file(recipe, path), [file], "data_file")
     frame.opens(upload.upload, lambda recipe, path: with_file(recipe, keep_upload(path, frame.service.root)), [upload], "data_upload")
 
+    frame.opens(task.input, with_task, [task], "data_task")
+
     def choose_columns(recipe: Recipe, chosen: list[str], label_column: str) -> Recipe:
+        if recipe.task == "generation":
+            file = read(ready(recipe.model_dump()).data.train)
+            return with_file(recipe, recipe.data.train, dialogues.named_columns(file, chosen or [], label_column or ""))
         if not chosen or not label_column:
             raise DataError(t("data.columns_needed"), fix=t("data.columns_fix"))
         columns = named_fields([c for c in chosen if c != label_column] or chosen, label_column, recipe.data.columns)
@@ -151,15 +157,20 @@ def build(frame: Frame) -> Part:
             names = list(read(ready(recipe.model_dump()).data.train).columns)
         except WorkbenchError:
             names = list(columns.values())
-        chosen = [column for name, column in columns.items() if name != "label"]
+        answer = ("label",) if recipe.task == "classification" else (RESPONSE, MESSAGES)
+        chosen = [column for name, column in columns.items() if name not in answer]
+        said = next((columns[name] for name in answer if name in columns), None)
+        words = ("texts", "label") if recipe.task == "classification" else ("questions", "answers")
+        named = [{"label": t(f"data.{word}"), "info": t(f"data.{word}_help")} for word in words]
         return [
+            recipe.task,
             gr.update(choices=_choices(recipe.data.train), value=short_path(recipe.data.train)),
-            gr.update(choices=names, value=chosen),
-            gr.update(choices=names, value=columns.get("label")),
+            gr.update(choices=names, value=chosen, **named[0]),
+            gr.update(choices=names, value=said, **named[1]),
         ]
 
     refresh = (_shower(frame), [frame.draft], [about, labels_plot, lengths_plot, sample])
-    return Part("data", tab, [file, texts, label], fill, refresh)
+    return Part("data", tab, [task, file, texts, label], fill, refresh)
 
 
 def _shower(frame: Frame) -> Any:
@@ -174,6 +185,7 @@ def _shower(frame: Frame) -> Any:
         unit = t.get(f"data.unit_{shown.unit}", shown.unit)
         counted = sorted(shown.label_counts.items(), key=lambda pair: -pair[1])[:MOST_LABELS]
         labels = charts.counts([name for name, _ in counted], [count for _, count in counted], x=t("data.rows"), y=t("data.labels"))
+        labels = gr.update(value=labels if counted else None, visible=bool(counted))
         lengths = charts.histogram(shown.edges, shown.lengths, x=t("data.length", unit=unit), limit=shown.limit, limit_name=t("data.cut"))
         notes = "".join(sentence(note, "note") for note in shown.notes)
         rows = heading(t("data.sample", count=len(shown.rows))) + table(shown.headers, shown.rows, numeric=frozenset({0}))

@@ -209,7 +209,7 @@ def build(frame: Frame) -> Part:
     def fill(recipe: Recipe) -> list[Any]:
         training, split = recipe.training, recipe.data.split
         settings = [split.shots, split.validation, training.epochs, training.batch_size, str(training.learning_rate), training.seed]
-        return [*settings, recipe.pet is not None, _generations_shown(recipe)]
+        return [*settings, gr.update(value=recipe.pet is not None, visible=recipe.task == "classification"), _generations_shown(recipe)]
 
     return Part("train", tab, [shots, validation, epochs, batch, rate, seed, pet, generations], fill)
 

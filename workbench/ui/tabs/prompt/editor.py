@@ -10,7 +10,7 @@ import gradio as gr
 from workbench.errors import VerbalizerError
 from workbench.recipe import Recipe
 from workbench.ui.markup import sentence
-from workbench.ui.tabs.prompt import verbalizer
+from workbench.ui.tabs.prompt import verbalizer, writing
 from workbench.ui.text import Words
 
 MOST_TEMPLATES = 6
@@ -26,15 +26,18 @@ class Editor:
     pieces: list[gr.Button]
     more: gr.Button
     keep: gr.Button
+    worded: gr.Column
     table: gr.Column
     words: gr.Dataframe
     panel: verbalizer.Panel
+    writing: writing.Writing
     length: gr.Slider
 
     @property
     def controls(self) -> list[Any]:
         """What shows the recipe."""
-        return [*self.boxes, self.table, self.words, *self.panel.controls, self.length]
+        words = [self.more, self.keep, self.worded, self.table, self.words, *self.panel.controls]
+        return [*self.boxes, *words, *self.writing.controls, self.length]
 
 
 def layout(t: Words) -> Editor:
@@ -53,16 +56,18 @@ def layout(t: Words) -> Editor:
     with gr.Row():
         keep = gr.Button(t("prompt.keep"), size="sm", min_width=120, variant="primary", elem_id="keep-card")
         more = gr.Button(t("prompt.add_template"), size="sm", min_width=120)
-    panel = verbalizer.layout(t)
-    with gr.Column() as table:
-        words = gr.Dataframe(
-            headers=[t("prompt.label"), t("prompt.words")], column_count=2, type="array", interactive=True, label=t("prompt.verbalizer"),
-            static_columns=[0], wrap=True, column_widths=["30%", "70%"], elem_id="verbalizer",
-        )  # fmt: skip
-        gr.HTML(sentence(t("prompt.verbalizer_help")))
-    panel.shown.render()
+    with gr.Column() as worded:
+        panel = verbalizer.layout(t)
+        with gr.Column() as table:
+            words = gr.Dataframe(
+                headers=[t("prompt.label"), t("prompt.words")], column_count=2, type="array", interactive=True,
+                label=t("prompt.verbalizer"), static_columns=[0], wrap=True, column_widths=["30%", "70%"], elem_id="verbalizer",
+            )  # fmt: skip
+            gr.HTML(sentence(t("prompt.verbalizer_help")))
+        panel.shown.render()
+    layout = writing.layout(t)
     length = gr.Slider(16, 512, step=8, label=t("prompt.max_length"), info=t("prompt.max_length_help"))
-    return Editor(boxes, fields, pieces, more, keep, table, words, panel, length)
+    return Editor(boxes, fields, pieces, more, keep, worded, table, words, panel, layout, length)
 
 
 def fill(recipe: Recipe) -> list[Any]:
@@ -73,7 +78,8 @@ def fill(recipe: Recipe) -> list[Any]:
     # The words stay in a table that is not seen, for whoever goes back to a kind with words.
     rows = verbalizer_rows(recipe) if worded else gr.skip()
     length = gr.update(value=recipe.prompt.max_length, maximum=max(512, recipe.prompt.max_length))
-    return [*boxes, gr.update(visible=worded), rows, *verbalizer.fill(recipe), length]
+    shown = [gr.update(visible=recipe.task == "classification")] * 3
+    return [*boxes, *shown, gr.update(visible=worded), rows, *verbalizer.fill(recipe), *writing.fill(recipe), length]
 
 
 def set_templates(recipe: Recipe, *values: str) -> dict[str, Any]:
@@ -89,7 +95,7 @@ def set_words(recipe: Recipe, rows: list[list[Any]]) -> dict[str, Any]:
 
 def field_pieces(recipe: Recipe) -> str:
     """The fields of the data as a template writes them: {text}, or {text_a} {text_b}."""
-    return " ".join(f"{{{name}}}" for name in recipe.data.columns if name != "label")
+    return " ".join(f"{{{name}}}" for name in recipe.fields)
 
 
 def verbalizer_rows(recipe: Recipe) -> list[list[str]]:

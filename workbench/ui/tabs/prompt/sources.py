@@ -34,12 +34,7 @@ def library_cards(name: str, recipe: Recipe, data: Dataset) -> list[Card]:
     Raises:
         RecipeError: there is no such entry.
     """
-    return library_entry(name).cards(fields_of(recipe), data.labels)
-
-
-def fields_of(recipe: Recipe) -> tuple[str, ...]:
-    """The fields that a template may ask for."""
-    return tuple(name for name in recipe.data.columns if name != "label")
+    return library_entry(name).cards(recipe.fields, data.labels)
 
 
 def read(text: str, name: str, truncation: str, recipe: Recipe, labels: Sequence[str]) -> Imported:
@@ -48,7 +43,7 @@ def read(text: str, name: str, truncation: str, recipe: Recipe, labels: Sequence
     Raises:
         TemplateError: it is not in that notation, or wrong in it.
     """
-    return read_prompt(text, name=None if name == AUTO else name, truncation=truncation, fields=fields_of(recipe), labels=labels)
+    return read_prompt(text, name=None if name == AUTO else name, truncation=truncation, fields=recipe.fields, labels=labels)
 
 
 def imported_cards(found: Imported, recipe: Recipe, labels: Sequence[str]) -> list[Card]:

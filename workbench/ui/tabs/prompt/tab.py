@@ -16,11 +16,12 @@ from workbench.errors import WorkbenchError
 from workbench.prompts.cards import merged
 from workbench.recipe import Recipe
 from workbench.serving.scoring import Dropped
+from workbench.ui import dialogues
 from workbench.ui.frame import Frame, Part
 from workbench.ui.markup import heading, sentence
 from workbench.ui.rows import dataset
 from workbench.ui.session import ready, recipe_of
-from workbench.ui.tabs.prompt import cards, editor, live, machine, sources, verbalizer
+from workbench.ui.tabs.prompt import cards, editor, live, machine, sources, verbalizer, writing
 from workbench.ui.text import Words
 
 
@@ -61,23 +62,29 @@ def build(frame: Frame) -> Part:
                     attention = gr.Checkbox(
                         label=t("prompt.attention"), info=t("prompt.attention_help"), container=False, elem_id="attention"
                     )
+                    ask = gr.Button(t("prompt.ask_untuned"), size="sm", min_width=220, scale=0, visible=False, elem_id="ask-untuned")
                 preview = gr.HTML(elem_id="preview")
-        lab = _layout(t, turn, attention, preview, score)
-        searches = machine.layout(t)
+        with gr.Column() as classes:
+            lab = _layout(t, turn, attention, preview, score)
+            searches = machine.layout(t)
     _wire_editor(frame, edit, lab)
     verbalizer.wire(frame, edit.panel, (edit.words, editor.verbalizer_words), (edit.boxes, _typed), lab.preview.change)
     _wire_sources(frame, edit, lab)
     _wire_cards(frame, edit, lab)
     machine.wire(frame, searches, lab.list)
+    _wire_writing(frame, edit, lab, ask)
 
     def show(draft: dict[str, Any], page: int, attention: bool) -> list[Any]:
         recipe = ready(draft)
-        return [_preview(frame, recipe, page, attention), cards.cards_html(frame.service.lab.cards(recipe), recipe, t)]
+        shown = cards.cards_html(frame.service.lab.cards(recipe), recipe, t) if recipe.task == "classification" else ""
+        return [_preview(frame, recipe, page, attention), shown]
 
     def fill(recipe: Recipe) -> list[Any]:
-        return [*editor.fill(recipe), editor.field_pieces(recipe)]
+        choosing = gr.update(visible=recipe.task == "classification")
+        asking = gr.update(visible=recipe.task == "generation")
+        return [*editor.fill(recipe), editor.field_pieces(recipe), choosing, choosing, asking]
 
-    controls = [*edit.controls, edit.fields]
+    controls = [*edit.controls, edit.fields, classes, attention, ask]
     return Part("prompt", tab, controls, fill, (show, [frame.draft, lab.page, lab.attention], [lab.preview, lab.list]))
 
 
@@ -110,6 +117,8 @@ def _layout(t: Words, turn: gr.Button, attention: gr.Checkbox, preview: gr.HTML,
 
 def _preview(frame: Frame, recipe: Recipe, page: int, attention: bool) -> str:
     try:
+        if recipe.task == "generation":
+            return dialogues.views_html(dialogues.views(frame.service, recipe, page), frame.t)
         return live.preview_html(live.view(frame.service, recipe, page, attention=attention), frame.t)
     except WorkbenchError as error:
         return live.error_html(error, recipe.prompt.templates, frame.t)
@@ -131,6 +140,9 @@ def _wire_editor(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
     def rate(asked: gr.Request, draft: dict[str, Any], *boxes: str) -> Iterator[Any]:
         recipe = _typed(draft, *boxes)
         dropped = frame.service.lab.newest(_session(asked))
+        if recipe.task == "generation":  # there is nothing to count before the model has written
+            yield ""
+            return
         for rows in live.ROUNDS:
             try:
                 shown = live.score_view(frame.service, recipe, rows, dropped)
@@ -172,6 +184,21 @@ def _wire_editor(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
         return [gr.update(visible=i < count) for i in range(editor.MOST_TEMPLATES)]
 
     frame.on(edit.more.click, add_template, [frame.draft], edit.boxes, "prompt_add_template")
+
+
+def _wire_writing(frame: Frame, edit: editor.Editor, lab: Lab, ask: gr.Button) -> None:
+    looked = [frame.draft, lab.page, *edit.boxes]
+
+    def look(draft: dict[str, Any], page: int, *boxes: str) -> str:
+        return _preview(frame, _typed(draft, *boxes), page, attention=False)
+
+    def answer(draft: dict[str, Any], page: int, *boxes: str) -> str:
+        recipe = _typed(draft, *boxes)
+        return dialogues.views_html(dialogues.views(frame.service, recipe, page, answers=True), frame.t)
+
+    for number, event in enumerate(writing.wire(frame, edit.writing)):
+        frame.on(event, look, looked, [lab.preview], f"prompt_writing_preview_{number + 1}")
+    frame.on(ask.click, answer, looked, [lab.preview], "prompt_ask_untuned", show_progress="minimal", concurrency_limit=1)
 
 
 def _wire_sources(frame: Frame, edit: editor.Editor, lab: Lab) -> None:

@@ -1,0 +1,104 @@
+"""Text generation in the tabs Data and Prompt: columns, what is learnt, and what the untuned model answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.training.test_generation import save_qwen
+from workbench.data.readers import read_table
+from workbench.errors import DataError, ModelError
+from workbench.recipe import Recipe
+from workbench.ui import dialogues
+from workbench.ui.tabs import data
+from workbench.ui.tabs.prompt import editor, writing
+from workbench.ui.text import Words
+
+T = Words("en")
+
+
+@pytest.fixture
+def alpaca(tmp_path: Path) -> Path:
+    rows = [{"instruction": "say it", "input": word, "output": f"it is {word}", "source": "x"} for word in ("good", "bad", "great")]
+    file = tmp_path / "alpaca.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def sharegpt(tmp_path: Path) -> Path:
+    talk = [{"from": "human", "value": "hello"}, {"from": "gpt", "value": "good day"}]
+    file = tmp_path / "talks.json"
+    file.write_text(json.dumps([{"id": str(i), "conversations": talk} for i in range(4)]), encoding="utf-8")
+    return file
+
+
+def writing_recipe(tiny: Recipe, file: Path, **changes: object) -> Recipe:
+    return data.with_task(tiny.replace({"data.train": str(file), "data.columns": {"text": "input", "label": "source"}}), "generation")
+
+
+def test_known_layouts_find_their_columns(tiny: Recipe, alpaca: Path, sharegpt: Path) -> None:
+    recipe = writing_recipe(tiny, alpaca)
+    assert recipe.data.columns == {"instruction": "instruction", "input": "input", "response": "output"}
+    assert recipe.prompt.templates == ["{instruction}\n{input} [MASK]"] and recipe.fields == ("instruction", "input")
+    recipe = writing_recipe(tiny, sharegpt)
+    assert recipe.data.columns == {"messages": "conversations"} and recipe.prompt.templates == ["{message} [MASK]"]
+    assert editor.field_pieces(recipe) == "{message}"
+
+
+def test_a_labelled_file_asks_with_its_label_and_comes_back_as_it_was(tiny: Recipe) -> None:
+    recipe = data.with_task(tiny, "generation")
+    assert recipe.data.columns == {"label": "label", "response": "text"} and recipe.prompt.templates == ["{label} [MASK]"]
+    back = data.with_task(recipe, "classification")
+    assert back.data.columns == tiny.data.columns and set(back.prompt.verbalizer["words"]) == {"pos", "neg"}
+
+
+def test_chosen_columns_become_question_and_answer(alpaca: Path, sharegpt: Path) -> None:
+    assert dialogues.named_columns(read_table(alpaca), ["input"], "output") == {"input": "input", "response": "output"}
+    assert dialogues.named_columns(read_table(sharegpt), [], "conversations") == {"messages": "conversations"}
+    with pytest.raises(DataError, match="question"):
+        dialogues.named_columns(read_table(alpaca), [], "output")
+
+
+def test_a_template_that_still_fits_stays(tiny: Recipe, alpaca: Path) -> None:
+    recipe = writing_recipe(tiny, alpaca).replace({"prompt.templates": ["Do: {input} [MASK]"]})
+    assert dialogues.with_columns(recipe, {"input": "input", "response": "output"}).prompt.templates == ["Do: {input} [MASK]"]
+    changed = dialogues.with_columns(recipe, {"instruction": "instruction", "response": "output"})
+    assert changed.prompt.templates == ["{instruction} [MASK]"]
+
+
+def test_data_counts_answered_rows(tiny: Recipe, alpaca: Path) -> None:
+    with alpaca.open("a", encoding="utf-8") as file:
+        file.write('\n{"instruction": "say", "input": "", "output": "", "source": "x"}\n')
+    shown = data.view(writing_recipe(tiny, alpaca), T)
+    assert dict(shown.facts)["Rows"] == "4" and dict(shown.facts)["With an answer"] == "3"
+    assert sum(shown.lengths) == 3 and not shown.label_counts
+
+
+def test_the_preview_colours_what_is_learnt_and_answers(tiny: Recipe, alpaca: Path, tmp_path: Path, service) -> None:
+    recipe = writing_recipe(tiny, alpaca).replace({"model.path": str(save_qwen(tmp_path / "qwen")), "prompt.max_new_tokens": 4})
+    for layout, special in (("chat", True), ("plain", False)):
+        shown = dialogues.views(service, recipe.replace({"prompt.chat": layout}), answers=True)
+        assert len(shown) == 3 and all(view.answer is not None for view in shown)
+        for view in shown:
+            learnt = "".join(text for text, role in view.tokens if role == "answer")
+            asked = "".join(text for text, role in view.tokens if role == "text:input").strip()
+            assert learnt.strip().startswith(f"it is {asked}"), "the answer, and the token that ends it"
+            assert any(text == "<|im_start|>" for text, _ in view.tokens) is special
+        html = dialogues.views_html(shown, T)
+        assert html.count("<article") == 3 and "pw-role-answer" in html and "<|im" not in html
+
+
+def test_what_does_not_fit_is_said(tiny: Recipe, alpaca: Path, tmp_path: Path, service) -> None:
+    recipe = writing_recipe(tiny, alpaca).replace({"model.path": str(save_qwen(tmp_path / "qwen")), "prompt.max_length": 8})
+    assert any(view.cut for view in dialogues.views(service, recipe.replace({"prompt.chat": "plain"})))
+    with pytest.raises(ModelError, match="masked"):
+        dialogues.views(service, writing_recipe(tiny, alpaca))
+
+
+def test_the_form_shows_what_the_task_needs(tiny: Recipe, alpaca: Path) -> None:
+    recipe = writing_recipe(tiny, alpaca)
+    assert writing.fill(recipe)[0]["visible"] and not writing.fill(tiny)[0]["visible"]
+    assert writing.fill(recipe)[1:] == ["auto", "", 64]
