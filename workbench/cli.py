@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from workbench import commands, prompt_commands
+from workbench import commands, prompt_commands, run_commands
 from workbench.errors import SettingsError, WorkbenchError
 from workbench.runs.faults import LOG_FILE, log_bug
 from workbench.settings import default_data_root
@@ -124,6 +124,8 @@ def parser() -> argparse.ArgumentParser:
     presets.add_argument("--catalog", action="store_true", help="also published models, with download, memory and whether they fit")
     add("runs", commands.runs, "List the runs, newest first.")
     add_run(add("show", commands.show, "Show a run with its recipe."))
+    check = add("check", run_commands.check, "Why does it not learn? What may keep a run or a recipe from it, and what to try.")
+    check.add_argument("subject", metavar="RUN|RECIPE", help="a run's id or the start of it, a YAML file, or the name of a preset")
     add_run(add("delete", commands.delete, "Delete a run and its files."))
     export = add("export", commands.export, "Write a folder that answers without the workbench's page.")
     add_run(export)

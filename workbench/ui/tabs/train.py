@@ -10,6 +10,7 @@ import gradio as gr
 from workbench.errors import RunError
 from workbench.recipe import PetPart, Recipe
 from workbench.ui import charts
+from workbench.ui.findings import build_findings
 from workbench.ui.frame import Frame, Part
 from workbench.ui.job_report import kind_name, report_figure, report_html
 from workbench.ui.learnt import learnt_html
@@ -200,6 +201,7 @@ def build(frame: Frame) -> Part:
                     loss = gr.Plot(show_label=False, container=False, elem_id="train-loss")
                     accuracy = gr.Plot(show_label=False, container=False, elem_id="train-accuracy")
                 matrix = gr.HTML(elem_id="train-confusion")
+                build_findings(frame)
         timer = gr.Timer(0.5)
     drawn = [frame.watch, status, loss, accuracy, matrix, start, pause, resume, stop]
     _wire_settings(frame, shots, validation, epochs, batch, rate, seed)

@@ -1,0 +1,17 @@
+"""Commands about runs that are there already, as a person calls them."""
+
+import json
+
+from tests.tiny_runs import make_recipe
+from workbench.cli import main
+
+
+def test_check_says_what_keeps_a_recipe_from_learning(tmp_path, capsys):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(make_recipe(tmp_path, data__split__shots=2).to_yaml(), encoding="utf-8")
+    assert main(["check", str(file), "--runs", str(tmp_path / "runs")]) == 0
+    said = capsys.readouterr()
+    answer = json.loads(said.out)
+    (few,) = [finding for finding in answer["findings"] if finding["code"] == "few_rows"]
+    assert answer["run"] is None and few["fix"] == {"data.split.shots": 16} and "--set data.split.shots=16" in said.err
+    assert main(["check", "no-such-thing", "--runs", str(tmp_path / "runs")]) == 2
