@@ -12,6 +12,7 @@ import torch
 import transformers as hf
 
 from tests.models import baichuan_layout as layout
+from workbench.cli import main
 from workbench.errors import ModelError
 from workbench.methods import attach, check_method
 from workbench.models.baichuan import convert_baichuan
@@ -107,6 +108,29 @@ def test_tuned_merged_and_opened_by_transformers(tmp_path: Path, spm_files, smal
         plain = hf.AutoModelForCausalLM.from_pretrained(tmp_path / "merged", trust_remote_code=False)
         assert type(plain) is hf.LlamaForCausalLM
         torch.testing.assert_close(plain(input_ids=IDS[None]).logits, tuned, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", [{"name": "lora", "r": 4}, {"name": "prefix_tuning", "length": 4}, {"name": "p_tuning", "length": 4}])
+def test_from_checkpoint_to_answers_on_the_command_line(tmp_path: Path, spm_files, small, method, capsys) -> None:
+    layout.write(tmp_path / "source", small, spm_files["first"])
+    assert main(["convert", str(tmp_path / "source"), "--to", str(tmp_path / "llama")]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["parameters"] > 0
+    recipe = {
+        "model": {"path": str(tmp_path / "llama"), "device": "cpu"}, "data": {"split": {"shots": 8, "validation": 8}},
+        "prompt": {
+            "templates": ["{text} It was [MASK]"], "verbalizer": {"words": {"positive": ["good"], "negative": ["bad"]}}, "max_length": 48,
+        },
+        "method": method, "training": {"epochs": 2, "learning_rate": 0.02},
+    }  # fmt: skip
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe), encoding="utf-8")
+    root = ["--runs", str(tmp_path / "root")]
+    assert main(["train", str(tmp_path / "recipe.yaml"), *root]) == 0
+    run = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert run["status"] == "finished" and 0 < run["trainable_parameters"] < run["total_parameters"]
+    few = (PRESETS / "data" / "en_movie_reviews.csv").read_text(encoding="utf-8").splitlines()[:40]
+    (tmp_path / "few.csv").write_text("\n".join(few), encoding="utf-8")
+    assert main(["evaluate", run["run"], "--data", str(tmp_path / "few.csv"), *root]) == 0
+    assert 0 <= json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]["accuracy"] <= 1
 
 
 def test_the_card_of_a_folder_with_nothing_but_the_published_config(tmp_path: Path) -> None:

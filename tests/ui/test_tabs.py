@@ -1,6 +1,7 @@
 """The tabs' view functions, called as they are, over a real service and a real tiny model."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,7 +9,7 @@ from workbench.errors import DataError, VerbalizerError, WorkbenchError
 from workbench.methods import method_names
 from workbench.recipe import Recipe
 from workbench.runs.boards import BoardModels
-from workbench.ui import batch
+from workbench.ui import batch, page
 from workbench.ui.session import Watch
 from workbench.ui.tabs import data, method, model, runs, train, try_it
 from workbench.ui.tabs.prompt import editor, live
@@ -197,3 +198,22 @@ def test_a_search_is_followed_until_its_candidates_are_cards(service, tiny):
     shown = machine.view(service, run)
     assert not shown.working and shown.found == 2 and "2" in machine.view_html(shown, T)
     assert machine.view(service, "20200101-0000-abcdef") is None and machine.view_html(None, T) == ""
+
+
+def test_loading_can_be_cancelled_where_it_stands(tiny, service, monkeypatch):
+    blocks = page.build(service, "en")
+    handlers = {fn.api_name: fn.fn for fn in blocks.fns.values() if fn.api_name in ("model_load", "model_cancel")}
+    asked = SimpleNamespace(session_hash="one", request=None)
+    stages = []
+
+    def get(part, progress):
+        for share in (0.1, 0.5, 0.9):
+            progress("download", share)
+            stages.append(share)
+            handlers["model_cancel"](asked, asked)
+
+    monkeypatch.setattr(service.pool, "get", get)
+    warned = []
+    monkeypatch.setattr("workbench.ui.frame.gr.Warning", lambda text, **options: warned.append(text))
+    handlers["model_load"](asked, asked, tiny.model_dump(), lambda *values, **options: None)
+    assert stages == [0.1] and "cancelled" in warned[0]

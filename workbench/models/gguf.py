@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,12 @@ import torch
 
 from workbench.errors import ModelError
 from workbench.recipe import ModelPart
+
+# What transformers' reader raises on files that are cut, altered, or of an architecture that it does not know.
+_UNREADABLE = (
+    OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, NotImplementedError, ArithmeticError, MemoryError,
+    AssertionError, struct.error,
+)  # fmt: skip
 
 
 def is_gguf(path: Path) -> bool:
@@ -42,7 +49,7 @@ def load_gguf(file: Path, part: ModelPart, dtype: torch.dtype, device: torch.dev
             )  # fmt: skip
     except ImportError:
         raise ModelError("Reading GGUF files needs the package gguf.", fix="Install it with pip install gguf.") from None
-    except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, NotImplementedError) as error:
+    except _UNREADABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
         raise ModelError(f"{file.name} cannot be read ({reason}).", fix="Download it again, or choose the model in safetensors.") from None
     if tokenizer.pad_token_id is None:
@@ -58,6 +65,6 @@ def gguf_config(file: Path) -> Any:
 
     try:
         config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, LookupError, ImportError) as error:
+    except (*_UNREADABLE, ImportError) as error:
         raise ModelError(f"{file.name} cannot be read ({type(error).__name__}).", fix="Download it again.") from None
     return config

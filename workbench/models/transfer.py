@@ -30,10 +30,10 @@ Progress = Callable[[str, float | None], None]
 
 
 class CancelledError(ModelError):
-    """The person does not want the download any more."""
+    """The person does not want the model any more."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"The download of '{name}' was cancelled.", fix="Load it again to go on where it stopped.")
+        super().__init__(f"Loading '{name}' was cancelled.", fix="Load it again to go on: what has arrived is kept.")
 
 
 class Transfer:

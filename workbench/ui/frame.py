@@ -174,6 +174,11 @@ def asking(request: gr.Request | None) -> Principal:
     return scope.get("state", {}).get("principal", OWNER)
 
 
+def session_key(request: gr.Request | None) -> str:
+    """The open page behind a request; empty where a handler is called from Python."""
+    return str(getattr(request, "session_hash", None) or "")
+
+
 def _with_signature(guard: Callable[..., Any], handler: Callable[..., Any]) -> Callable[..., Any]:
     """`guard` with the handler's name and parameters behind the request: gradio reads both to pass a request, event data or progress."""
     guard = functools.wraps(handler)(guard)

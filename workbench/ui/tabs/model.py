@@ -13,9 +13,10 @@ from workbench.errors import ModelError, WorkbenchError
 from workbench.models.card import ModelCard
 from workbench.models.catalog import catalog_names, catalog_recipe, entry
 from workbench.models.published import published_of
+from workbench.models.transfer import CancelledError
 from workbench.recipe import Recipe
 from workbench.ui.drawing import drawing, ideas
-from workbench.ui.frame import Frame, Part
+from workbench.ui.frame import Frame, Part, session_key
 from workbench.ui.markup import amount, chips, duration, facts, heading, problem, sentence, size, table
 from workbench.ui.session import ready
 from workbench.ui.text import Words
@@ -185,7 +186,9 @@ def build(frame: Frame) -> Part:
                     [(t(f"model.quantization_{name}"), name) for name in QUANTIZATIONS], value="none",
                     label=t("model.quantization"), info=t("model.quantization_help"),
                 )
-                load = gr.Button(t("model.load"), variant="primary", elem_id="model-load")
+                with gr.Row():
+                    load = gr.Button(t("model.load"), variant="primary", elem_id="model-load")
+                    cancel = gr.Button(t("model.cancel"), visible=False, scale=0, min_width=110, elem_id="model-cancel")
                 status = gr.HTML(elem_id="model-status")
             with gr.Column(scale=3, min_width=380):
                 card = gr.HTML(elem_id="model-card")
@@ -210,7 +213,8 @@ def build(frame: Frame) -> Part:
             convert = gr.Button(t("model.convert_do"), elem_id="model-convert-do")
             converted = gr.HTML(elem_id="model-converted")
 
-    _wire(frame, source, embedded, path, hub, quantization, load, status, card)
+    _wire(frame, source, embedded, path, hub, quantization, status, card)
+    _wire_loading(frame, load, cancel, status, card)
     _wire_more(frame, other, comparison, checkpoint, target, convert, converted)
 
     def fill(recipe: Recipe) -> list[Any]:
@@ -230,23 +234,43 @@ def build(frame: Frame) -> Part:
     return Part("model", tab, [source, embedded, path, hub, quantization, status], fill, (_shower(t), [frame.draft], [card]))
 
 
-def _wire(frame: Frame, source: Any, embedded: Any, path: Any, hub: Any, quantization: Any, load: Any, status: Any, card: Any) -> None:
-    t, show = frame.t, _shower(frame.t)
+def _wire_loading(frame: Frame, load: Any, cancel: Any, status: Any, card: Any) -> None:
+    """Load, and a button beside it that stops at the next piece that arrives. Only the newest request of a page goes on loading, so
+    cancelling is asking for nothing."""
+    t, show, newest = frame.t, _shower(frame.t), frame.service.lab.newest
 
-    def choose_source(kind: str) -> tuple[Any, ...]:
-        return tuple(gr.update(visible=kind == name) for name in SOURCES)
-
-    def load_model(draft: dict[str, Any], progress: gr.Progress = gr.Progress()) -> tuple[str, str]:  # noqa: B008  gradio's way
+    def load_model(
+        asked: gr.Request, draft: dict[str, Any], progress: gr.Progress = gr.Progress()  # noqa: B008  gradio's way
+    ) -> tuple[str, str]:
         part = ready(draft).model
+        cancelled = newest(f"{session_key(asked)} model")
         progress(0, desc=t("model.loading"))
 
         def tell(stage: str, share: float | None) -> None:
+            if cancelled():
+                raise CancelledError(part.path)
             progress(share if share is not None else 0.5, desc=stage_text(stage, t))
 
         loaded = frame.service.pool.get(part, progress=tell)
         memory = loaded.model.get_memory_footprint()
         text = t("model.loaded", name=loaded.name, device=str(loaded.device), memory=size(memory))
         return sentence(text, "good"), show(draft)
+
+    def stop(asked: gr.Request) -> Any:
+        newest(f"{session_key(asked)} model")
+        return gr.update(visible=False)
+
+    frame.on(load.click, lambda: gr.update(visible=True), [], [cancel], "model_load_begins", queue=False)
+    done = frame.on(load.click, load_model, [frame.draft], [status, card], "model_load", show_progress="full", concurrency_limit=1)
+    frame.on(done.then, lambda: gr.update(visible=False), [], [cancel], "model_load_ends", queue=False)
+    frame.on(cancel.click, stop, [], [cancel], "model_cancel", queue=False)
+
+
+def _wire(frame: Frame, source: Any, embedded: Any, path: Any, hub: Any, quantization: Any, status: Any, card: Any) -> None:
+    show = _shower(frame.t)
+
+    def choose_source(kind: str) -> tuple[Any, ...]:
+        return tuple(gr.update(visible=kind == name) for name in SOURCES)
 
     frame.on(source.input, choose_source, [source], [embedded, path, hub], "model_source")
     for control, name in ((embedded, "model_embedded"), (path, "model_path"), (hub, "model_hub")):
@@ -255,7 +279,6 @@ def _wire(frame: Frame, source: Any, embedded: Any, path: Any, hub: Any, quantiz
         frame.on(changed.then, show, [frame.draft], [card], f"{name}_card")
     changed = frame.edit(quantization.input, lambda recipe, value: {"model.quantization": value}, [quantization], "model_quantization")
     frame.on(changed.then, show, [frame.draft], [card], "model_quantization_card")
-    frame.on(load.click, load_model, [frame.draft], [status, card], "model_load", show_progress="full", concurrency_limit=1)
 
 
 def _wire_more(

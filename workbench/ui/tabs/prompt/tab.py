@@ -17,7 +17,7 @@ from workbench.prompts.cards import merged
 from workbench.recipe import Recipe
 from workbench.serving.scoring import Dropped
 from workbench.ui import dialogues
-from workbench.ui.frame import Frame, Part
+from workbench.ui.frame import Frame, Part, session_key
 from workbench.ui.markup import heading, sentence
 from workbench.ui.rows import dataset
 from workbench.ui.session import ready, recipe_of
@@ -134,12 +134,12 @@ def _wire_editor(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
     looked = [frame.draft, lab.page, lab.attention, *edit.boxes]
 
     def look(asked: gr.Request, draft: dict[str, Any], page: int, attention: bool, *boxes: str) -> str:
-        frame.service.lab.newest(_session(asked))
+        frame.service.lab.newest(session_key(asked))
         return _preview(frame, _typed(draft, *boxes), page, attention)
 
     def rate(asked: gr.Request, draft: dict[str, Any], *boxes: str) -> Iterator[Any]:
         recipe = _typed(draft, *boxes)
-        dropped = frame.service.lab.newest(_session(asked))
+        dropped = frame.service.lab.newest(session_key(asked))
         if recipe.task == "generation":  # there is nothing to count before the model has written
             yield ""
             return
@@ -236,7 +236,7 @@ def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
         # What stands in the editor is compared too: that is the one to beat.
         recipe = _typed(draft, *boxes)
         book.keep(recipe, merged(book.cards(recipe), cards.of_recipe(recipe)))
-        dropped = book.newest(f"{_session(asked)} cards")
+        dropped = book.newest(f"{session_key(asked)} cards")
         try:
             for found, done in cards.ranking(frame.service, recipe, dropped):
                 yield [sentence(t("cards.measuring", done=done)), cards.cards_html(found, recipe, t)]
@@ -289,7 +289,3 @@ def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
 
 def _append(text: str, piece: str) -> str:
     return f"{(text or '').rstrip()} {piece}".strip()
-
-
-def _session(asked: gr.Request | None) -> str:
-    return str(getattr(asked, "session_hash", None) or "")
