@@ -50,6 +50,14 @@ def test_broken_yaml_names_its_line(tmp_path):
         load_recipe(tmp_path / "r.yaml")
 
 
+def test_every_mistake_names_its_line_aliases_and_odd_keys_too():
+    text = "name: x\ntraining:\n  epochs: -1\n  bach_size: &a 4\n  seed: *a\nprompt: {templates: [a, 3]}\n? [odd]\n: 1\n"
+    with pytest.raises(RecipeError) as caught:
+        recipe_from({"name": "x", "training": {"epochs": -1, "bach_size": 4}, "prompt": {"templates": ["a", 3]}}, source="r", text=text)
+    for words in ("line 3: 'training.epochs'", "line 4: Unknown key 'training.bach_size'", "line 6: 'prompt.templates.1'"):
+        assert words in caught.value.message
+
+
 def test_an_absent_recipe_is_a_sentence():
     with pytest.raises(RecipeError, match="There is no recipe"):
         load_recipe("/no/where.yaml")

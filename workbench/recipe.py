@@ -19,6 +19,7 @@ from workbench.errors import RecipeError, nearest
 
 PROJECT = Path(__file__).resolve().parent.parent
 PRESETS = PROJECT / "presets"
+DEEPEST = 6
 
 
 class Part(BaseModel):
@@ -171,8 +172,8 @@ class Recipe(Part):
         return recipe_from(content, source="recipe")
 
 
-def recipe_from(content: Any, *, source: str) -> Recipe:
-    """A recipe from plain values. `source` names the file or form in messages.
+def recipe_from(content: Any, *, source: str, text: str = "") -> Recipe:
+    """A recipe from plain values. `source` names the file or form in messages; with the `text` they were read from, lines too.
 
     Raises:
         RecipeError: naming every mistake at once.
@@ -184,7 +185,8 @@ def recipe_from(content: Any, *, source: str) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        mistakes = [_sentence(mistake) for mistake in error.errors()]
+        lines = _lines(text)
+        mistakes = [_sentence(mistake, lines) for mistake in error.errors()]
         raise RecipeError(f"{source}: {' '.join(mistakes)}", fix="Correct these fields and try again.") from None
 
 
@@ -210,10 +212,11 @@ def load_recipe(path: str | Path, assignments: dict[str, Any] | None = None) -> 
     """
     file = find_recipe(path)
     try:
-        content = parse_yaml(file.read_text(encoding="utf-8-sig"), source=file.name)
+        text = file.read_text(encoding="utf-8-sig")
+        content = parse_yaml(text, source=file.name)
     except (OSError, UnicodeDecodeError):
         raise RecipeError(f"{file.name} is not a readable text file.", fix="Save it as UTF-8 text.") from None
-    recipe = recipe_from(content, source=file.name)
+    recipe = recipe_from(content, source=file.name, text=text)
     if assignments:
         recipe = recipe.replace(assignments)
     return anchor(recipe, file.parent)
@@ -274,9 +277,41 @@ def _known_fields(location: tuple[Any, ...]) -> list[str]:
     return list(getattr(model, "model_fields", {}))
 
 
-def _sentence(mistake: Any) -> str:
+def _lines(text: str) -> dict[tuple[Any, ...], int]:
+    """Line of every key and list entry of a YAML text, by its place in the recipe."""
+    found: dict[tuple[Any, ...], int] = {}
+    walked: set[int] = set()
+
+    def walk(node: yaml.Node, place: tuple[Any, ...]) -> None:
+        # Aliases may stand for the same node a million times: each is walked once.
+        if id(node) in walked or len(place) >= DEEPEST:
+            return
+        walked.add(id(node))
+        pairs: list[tuple[Any, yaml.Node, yaml.Node]] = []
+        if isinstance(node, yaml.MappingNode):
+            pairs = [(key.value, key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
+        elif isinstance(node, yaml.SequenceNode):
+            pairs = [(number, value, value) for number, value in enumerate(node.value)]
+        for name, where, value in pairs:
+            found[(*place, name)] = where.start_mark.line + 1
+            walk(value, (*place, name))
+
+    root = yaml.compose(text, Loader=yaml.SafeLoader) if text else None
+    if root is not None:
+        walk(root, ())
+    return found
+
+
+def _sentence(mistake: Any, lines: dict[tuple[Any, ...], int]) -> str:
     location = tuple(mistake["loc"])
     place = ".".join(str(part) for part in location)
+    line = next((lines[location[:end]] for end in range(len(location), 0, -1) if location[:end] in lines), None)
+    if line is not None:
+        return f"line {line}: {_what(mistake, location, place)}"
+    return _what(mistake, location, place)
+
+
+def _what(mistake: Any, location: tuple[Any, ...], place: str) -> str:
     if mistake["type"] == "extra_forbidden":
         return f"Unknown key '{place}'. {nearest(str(location[-1]), _known_fields(location[:-1]))}"
     # A few lines of YAML aliases can stand for millions of values: only the beginning is shown.

@@ -21,8 +21,9 @@ from workbench.errors import WorkbenchError
 from workbench.recipe import Recipe
 from workbench.runs.boards import BoardModels
 from workbench.runs.faults import log_bug
-from workbench.ui.markup import chips, esc
+from workbench.ui.markup import esc
 from workbench.ui.session import portable, recipe_of
+from workbench.ui.steps import recipe_steps, steps_html
 from workbench.ui.text import Words
 
 
@@ -55,6 +56,7 @@ class Frame:
     shown_tab: gr.State
     watch: gr.State
     summary: gr.HTML
+    progress: gr.HTML
     code: gr.Code
     tabs: gr.Tabs
     boards: BoardModels = field(default_factory=BoardModels)
@@ -91,9 +93,9 @@ class Frame:
         self.openers.append((event, handler, list(inputs), name))
 
     def drawn(self, recipe: Recipe) -> tuple[Any, ...]:
-        """Draft, summary line and YAML of a recipe."""
+        """Draft, steps and YAML of a recipe."""
         recipe = portable(recipe)
-        return recipe.model_dump(), summary_html(recipe, self.t), recipe.to_yaml()
+        return recipe.model_dump(), steps_html(recipe_steps(recipe, self.t), self.t), recipe.to_yaml()
 
     def finish(self, parts: Sequence[Part]) -> None:
         """Joins the tabs: opening a recipe fills them all, coming into view works out what is slow."""
@@ -194,27 +196,10 @@ def _with_signature(guard: Callable[..., Any], handler: Callable[..., Any]) -> C
     return guard
 
 
-def summary_html(recipe: Recipe, t: Words) -> str:
-    """The recipe in one line: model, data, template, method."""
-    shots = recipe.data.split.shots
-    shots_word = "summary.shots" if recipe.task == "classification" else "summary.shots_in_all"
-    rows = t(shots_word, shots=shots) if shots else t("summary.all_rows")
-    prompts = recipe.prompt.templates
-    prompt = prompts[0] if len(prompts) == 1 else t("summary.templates", first=prompts[0], more=len(prompts) - 1)
-    name = str(recipe.method.get("name", ""))
-    method = t.get(f"methods.{name}.title", name)
-    data = f"{_file(recipe.data.train)} \u00b7 {rows}"
-    return f'<div class="pw-summary">{chips([recipe.model.path, data, prompt, method])}</div>'
-
-
 def _heard(event: Any) -> Any:
     """The event, and for a text box also leaving it: gradio drops the first edit after the server filled one, be it a whole paste."""
     box = getattr(event, "__self__", None)
     return functools.partial(gr.on, [event, box.blur]) if isinstance(box, gr.Textbox) and event.event_name == "input" else event
-
-
-def _file(path: str) -> str:
-    return path.rsplit("/", 1)[-1]
 
 
 def _same(name: str) -> str:

@@ -6,10 +6,13 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.recipe import Recipe, load_recipe, parse_yaml, preset_names, recipe_from
-from workbench.ui.frame import Frame, Part, summary_html
+from workbench.errors import WorkbenchError
+from workbench.recipe import Recipe, load_recipe, preset_names
+from workbench.ui.frame import Frame, Part
 from workbench.ui.markup import esc
 from workbench.ui.session import Watch, first_draft, portable, recipe_of, restored
+from workbench.ui.sharing import OPENED, build_sharing, recipe_of_token
+from workbench.ui.steps import recipe_steps, run_steps, steps_html
 from workbench.ui.tabs import board, data, method, model, prompt, runs, train, try_it
 from workbench.ui.tabs.train import newest
 from workbench.ui.text import Words, languages
@@ -22,6 +25,11 @@ HEAD = """<script>
 Object.defineProperty(navigator, "language", {{get: () => "{code}"}});
 Object.defineProperty(navigator, "languages", {{get: () => ["{code}"]}});
 document.documentElement.lang = "{code}";
+document.addEventListener("click", ({{target}}) => {{
+    const step = target.closest?.("[data-step]");
+    if (step) document.querySelector(`#tabs [data-tab-id="${{step.dataset.step}}"]`)?.click();
+}});
+addEventListener("hashchange", () => location.hash.startsWith("#recipe=") && location.reload());
 document.addEventListener("paste", ({{target}}) => setTimeout(() => target.matches("textarea, input") && (target.blur(), target.focus())));
 </script>"""
 
@@ -56,20 +64,22 @@ def build(service: Any, language: str) -> gr.Blocks:
                 _presets(t), value=_preset(first), label=t("preset.label"), info=t("preset.help"), elem_id="preset", scale=2
             )
             name = gr.Textbox(first.name, label=t("preset.name"), info=t("preset.name_help"), max_lines=1, scale=2, elem_id="recipe-name")
-        summary = gr.HTML(summary_html(first, t), elem_id="summary")
-        with gr.Accordion(t("recipe.title"), open=False, elem_id="recipe"):
+        with gr.Row(elem_classes="pw-flow", elem_id="flow"):
+            summary = gr.HTML(steps_html(recipe_steps(first, t), t), elem_id="summary")
+            progress = gr.HTML(steps_html(run_steps("", None, {}, t), t), elem_id="progress")
+        with gr.Accordion(t("recipe.title"), open=False, elem_id="recipe") as shown:
             code = gr.Code(
                 first.to_yaml(), language="yaml", label=t("recipe.title"), show_label=False, lines=8, max_lines=24, interactive=True
             )
-            apply = gr.Button(t("recipe.apply"), size="sm", elem_id="recipe-apply")
         draft, shown_tab, watch = gr.State(first.model_dump()), gr.State("model"), gr.State(Watch())
         browser = gr.BrowserState({}, storage_key="prompt-workbench", secret="prompt-workbench")
         with gr.Tabs(elem_id="tabs") as tabs:
-            frame = Frame(service, t, draft, shown_tab, watch, summary, code, tabs)
+            frame = Frame(service, t, draft, shown_tab, watch, summary, progress, code, tabs)
             parts = [tab.build(frame) for tab in TABS]
         top = Part("top", tabs, [preset, name], lambda recipe: [_preset(recipe), recipe.name])
         frame.opens(preset.input, lambda recipe, chosen: load_recipe(chosen) if chosen else recipe, [preset], "preset")
-        frame.opens(apply.click, lambda recipe, text: read_yaml(text), [code], "recipe_apply")
+        with shown:
+            build_sharing(frame)
         frame.edit(
             name.input, lambda recipe, text: {"name": (text or "").strip() or "untitled"}, [name], "recipe_name", trigger_mode="always_last"
         )
@@ -78,22 +88,13 @@ def build(service: Any, language: str) -> gr.Blocks:
     return page
 
 
-def read_yaml(text: str) -> Recipe:
-    """The recipe a person typed.
-
-    Raises:
-        RecipeError: with the line, or with every wrong field.
-    """
-    return recipe_from(parse_yaml(text, source="recipe"), source="recipe")
-
-
 def _remember(page: gr.Blocks, frame: Frame, parts: list[Part], browser: gr.BrowserState) -> None:
     """A fresh page shows what the browser had in view, and the run that is being worked on."""
     controls = [control for part in parts for control in part.controls]
 
-    def load(kept: Any, watch: Watch) -> list[Any]:
+    def load(kept: Any, watch: Watch, token: str) -> list[Any]:
         kept = kept if isinstance(kept, dict) else {}
-        recipe = portable(recipe_of(restored(kept.get("draft"), frame.t.language)))
+        recipe = portable(_given(token, frame.t) or recipe_of(restored(kept.get("draft"), frame.t.language)))
         run = kept.get("run")
         known = {summary.id: summary.status for summary in frame.service.runs()}
         seen = Watch(run if run in known else newest(frame.service))
@@ -106,7 +107,9 @@ def _remember(page: gr.Blocks, frame: Frame, parts: list[Part], browser: gr.Brow
 
     ready = gr.State(False)
     outputs = [frame.draft, frame.summary, frame.code, frame.watch, ready, *controls]
-    loaded = frame.on(page.load, load, [browser, frame.watch], outputs, "load", concurrency_id="edit", concurrency_limit=1)
+    token = gr.Textbox(visible="hidden", elem_id="recipe-given")
+    given = [browser, frame.watch, token]
+    loaded = frame.on(page.load, load, given, outputs, "load", concurrency_id="edit", concurrency_limit=1, js=OPENED)
     page.load(None, js=LOAD)
     # In the browser, at once: an answer of the server would come after a person's first click and take them back.
     page.load(None, inputs=[browser], js=KEPT_TAB)
@@ -114,6 +117,17 @@ def _remember(page: gr.Blocks, frame: Frame, parts: list[Part], browser: gr.Brow
     frame.refresh(loaded.then, parts)
     for state, name in ((frame.draft, "draft"), (frame.shown_tab, "tab")):
         frame.on(state.change, keep, [ready, frame.draft, frame.shown_tab, frame.watch], [browser], f"keep_{name}")
+
+
+def _given(token: str, t: Words) -> Recipe | None:
+    """The recipe in the link that the page was opened with; a damaged one is said to be so, and what was there before stays."""
+    if not token:
+        return None
+    try:
+        return recipe_of_token(token)
+    except WorkbenchError as error:
+        gr.Warning(esc(f"{error.message} {error.fix}"), title=t("errors.title"), duration=12)
+        return None
 
 
 def _header(t: Words) -> None:

@@ -17,6 +17,7 @@ from workbench.ui.learnt import learnt_html
 from workbench.ui.markup import confusion, duration, esc, facts, heading, percent, problem, progress, sentence, size
 from workbench.ui.samples import samples_html, text_tiles, writes
 from workbench.ui.session import Watch, ready
+from workbench.ui.steps import run_steps, steps_html
 from workbench.ui.text import Words
 
 BUSY = ("queued", "running", "paused", "stopping")
@@ -203,7 +204,7 @@ def build(frame: Frame) -> Part:
                 matrix = gr.HTML(elem_id="train-confusion")
                 build_findings(frame)
         timer = gr.Timer(0.5)
-    drawn = [frame.watch, status, loss, accuracy, matrix, start, pause, resume, stop]
+    drawn = [frame.watch, status, loss, accuracy, matrix, start, pause, resume, stop, frame.progress]
     _wire_settings(frame, shots, validation, epochs, batch, rate, seed)
     _wire_pet(frame, pet, generations)
     _wire_run(frame, start, pause, resume, stop, timer, drawn)
@@ -276,7 +277,8 @@ def _wire_run(frame: Frame, start: Any, pause: Any, resume: Any, stop: Any, time
 
     def updates(shown: TrainView) -> list[Any]:
         presses = [gr.update(interactive=shown.buttons[name]) for name in ("start", "pause", "resume", "stop")]
-        return [shown.watch, status_html(shown, t), *_figures(shown, t), confusion_html(shown, t), *presses]
+        steps = steps_html(run_steps(shown.name, shown.status, _latest(shown), t), t)
+        return [shown.watch, status_html(shown, t), *_figures(shown, t), confusion_html(shown, t), *presses, steps]
 
     def poll(watch: Watch) -> Any:
         shown = view(service, watch)
@@ -301,6 +303,11 @@ def _wire_run(frame: Frame, start: Any, pause: Any, resume: Any, stop: Any, time
     frame.on(start.click, begin, [frame.draft, frame.watch], drawn, "train_start", concurrency_limit=1)
     for button, name in ((pause, "pause"), (resume, "resume"), (stop, "stop")):
         frame.on(button.click, act(name), [frame.watch], drawn, f"train_{name}")
+
+
+def _latest(shown: TrainView) -> dict[str, Any]:
+    """The figures of the last evaluation, or a job's own."""
+    return shown.evaluations[-1] if shown.evaluations else shown.result.get("metrics") or {}
 
 
 def _figures(shown: TrainView, t: Words) -> list[Any]:
