@@ -42,6 +42,11 @@ def option_fields(options_type: type[BaseModel]) -> tuple[OptionField, ...]:
     return tuple(_option(key, field) for key, field in options_type.model_fields.items() if key != tag)
 
 
+def chosen_fields(model: type[BaseModel], names: Sequence[str]) -> tuple[OptionField, ...]:
+    """Those fields of a model that has no tag, in the order of `names`."""
+    return tuple(_option(name, model.model_fields[name]) for name in names)
+
+
 def tag_name(options_type: type[BaseModel]) -> str:
     """The field that says what the options belong to: `name` of a method, `kind` of a verbalizer."""
     return next(iter(options_type.model_fields))

@@ -11,6 +11,7 @@ import gradio as gr
 from workbench.data.conversations import Turn
 from workbench.errors import RunError
 from workbench.serving.generator import Sampling
+from workbench.ui.forms import explained
 from workbench.ui.frame import Frame
 from workbench.ui.markup import heading, sentence
 from workbench.ui.text import Words
@@ -76,9 +77,11 @@ def build_chat(frame: Frame) -> tuple[Callable[..., list[Any]], Sequence[Any], S
             send = gr.Button(t("chat.send"), variant="primary", scale=0, min_width=140, elem_id="chat-send")
             clear = gr.Button(t("chat.clear"), scale=0, min_width=140, elem_id="chat-clear")
         with gr.Accordion(t("chat.sampling"), open=False):
-            temperature = gr.Slider(0, 1.5, value=0.7, step=0.05, label=t("chat.temperature"), info=t("chat.temperature_help"))
-            top_p = gr.Slider(0.05, 1, value=0.9, step=0.05, label=t("chat.top_p"), info=t("chat.top_p_help"))
-            tokens = gr.Slider(8, 512, value=64, step=8, label=t("chat.max_tokens"))
+            livelier = explained(t("chat.temperature_help"), "", 0.7, t)
+            share = explained(t("chat.top_p_help"), t("chat.top_p_higher"), 0.9, t)
+            temperature = gr.Slider(0, 1.5, value=0.7, step=0.05, label=t("chat.temperature"), info=livelier)
+            top_p = gr.Slider(0.05, 1, value=0.9, step=0.05, label=t("chat.top_p"), info=share)
+            tokens = gr.Slider(8, 512, value=64, step=8, label=t("chat.max_tokens"), info=explained("", t("chat.max_tokens_higher"), 64, t))
         first = gr.State({})
 
     def labels(run_id: str | None, started: bool) -> list[Any]:

@@ -9,38 +9,52 @@ import gradio as gr
 from workbench.methods import MethodInfo, OptionField
 from workbench.ui.text import Words
 
+OFTEN = 2
+SELDOM = "pw-more"
+
 
 def controls(method: MethodInfo, t: Words) -> list[gr.components.Component]:
-    """One control per option of a method, in the order the options are declared."""
-    return [control(field, method.name, t) for field in method.fields]
+    """One control per option of a method, in the order the options are declared; those after the first few are not seen by everybody."""
+    return [control(field, method.name, t, seldom=place >= OFTEN) for place, field in enumerate(method.fields)]
 
 
-def control(field: OptionField, owner: str, t: Words, group: str = "methods") -> gr.components.Component:
+def explained(help_: str, higher: str, safe: Any, t: Words) -> str:
+    """What a number is, what more or less of it does, and the value that is safe."""
+    value = t("forms.empty") if safe is None else f"{safe:g}" if isinstance(safe, float) else str(safe)
+    return " ".join(part for part in (help_, higher, t("forms.safe", value=value)) if part)
+
+
+def control(
+    field: OptionField, owner: str, t: Words, group: str = "methods", *, seldom: bool = False, elem_id: str | None = None
+) -> gr.components.Component:
     """The control for a field of a method, or of another group's `owner`, its label and help in the page's language where they are
-    written there: for this owner, or for any."""
+    written there: for this owner, or for any. What is `seldom` needed is seen once all fields are asked for."""
     key = f"{group}.{owner}.fields.{field.name}"
     if not t.get(f"{key}.label", ""):
         key = f"{group}.any.fields.{field.name}"
     label = t.get(f"{key}.label", field.name.replace("_", " "))
     info = t.get(f"{key}.help", field.description) or None
+    if field.kind in ("int", "float"):
+        info = explained(info or "", t.get(f"{key}.higher", ""), field.default, t)
     value = shown(field, field.default)
+    given: dict[str, Any] = {"label": label, "info": info, "value": value, "elem_id": elem_id}
+    if seldom:
+        given["elem_classes"] = SELDOM
     if field.kind == "choice":
         choices = [(t.get(f"{key}.choices.{choice}", choice), choice) for choice in field.choices]
-        return gr.Dropdown(choices, value=value, label=label, info=info)
+        return gr.Dropdown(choices, **given)
     if field.kind == "bool":
-        return gr.Checkbox(value=value, label=label, info=info)
+        return gr.Checkbox(**given)
     if field.kind in ("int", "float"):
         whole = field.kind == "int"
         return gr.Number(
-            value=value,
-            label=label,
-            info=info,
+            **given,
             minimum=field.minimum,
             maximum=field.maximum,
             step=1 if whole else 0.01,
             precision=0 if whole else None,
         )
-    return gr.Textbox(value=value, label=label, info=info)
+    return gr.Textbox(**given)
 
 
 def shown(field: OptionField, value: Any) -> Any:

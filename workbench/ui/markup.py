@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
+from workbench.ui.text import Words
+
 # gr.HTML fills its value into a JavaScript and Handlebars template: braces, dollars and backticks must not survive as themselves.
 _TEMPLATE_MARKS = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;", "\\": "&#92;"})
 
@@ -93,6 +95,13 @@ def progress(share: float, text: str) -> str:
         f'<div class="pw-progress" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{width:.0f}">'
         f'<div class="pw-progress-fill" style="width:{width:.2f}%"></div></div><p class="pw-sentence pw-quiet">{esc(text)}</p>'
     )
+
+
+def all_fields(t: Words) -> str:
+    """The switch between the fields that matter and all of them; the page's script hears it, and the browser remembers."""
+    few, every = esc(t("forms.few")), esc(t("forms.all"))
+    sides = f'<span class="pw-all-on">{few}</span><span class="pw-all-off">{every}</span>'
+    return f'<button type="button" class="pw-all" data-all>{sides}</button>'
 
 
 def percent(share: float) -> str:

@@ -9,6 +9,7 @@ import gradio as gr
 from workbench.errors import WorkbenchError
 from workbench.recipe import Recipe, load_recipe, preset_names
 from workbench.ui.frame import Frame, Part
+from workbench.ui.glossary import glossary_html
 from workbench.ui.markup import esc
 from workbench.ui.session import Watch, first_draft, portable, recipe_of, restored
 from workbench.ui.sharing import OPENED, build_sharing, recipe_of_token
@@ -28,6 +29,12 @@ document.documentElement.lang = "{code}";
 document.addEventListener("click", ({{target}}) => {{
     const step = target.closest?.("[data-step]");
     if (step) document.querySelector(`#tabs [data-tab-id="${{step.dataset.step}}"]`)?.click();
+}});
+const every = "prompt-workbench-all";
+document.documentElement.toggleAttribute("data-all", localStorage.getItem(every) === "1");
+document.addEventListener("click", ({{target}}) => {{
+    if (!target.closest?.("[data-all]:not(html)")) return;
+    localStorage.setItem(every, document.documentElement.toggleAttribute("data-all") ? "1" : "0");
 }});
 addEventListener("hashchange", () => location.hash.startsWith("#recipe=") && location.reload());
 document.addEventListener("paste", ({{target}}) => setTimeout(() => target.matches("textarea, input") && (target.blur(), target.focus())));
@@ -76,6 +83,7 @@ def build(service: Any, language: str) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs") as tabs:
             frame = Frame(service, t, draft, shown_tab, watch, summary, progress, code, tabs)
             parts = [tab.build(frame) for tab in TABS]
+        gr.HTML(glossary_html(t), elem_id="words")
         top = Part("top", tabs, [preset, name], lambda recipe: [_preset(recipe), recipe.name])
         frame.opens(preset.input, lambda recipe, chosen: load_recipe(chosen) if chosen else recipe, [preset], "preset")
         with shown:

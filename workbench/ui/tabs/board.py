@@ -29,8 +29,10 @@ from workbench.ui.board_words import (
     table_html,
     why_html,
 )
+from workbench.ui.forms import explained
 from workbench.ui.frame import Frame, Part
-from workbench.ui.markup import bars, duration, esc, heading, problem, progress, sentence
+from workbench.ui.glossary import lead
+from workbench.ui.markup import all_fields, bars, duration, esc, heading, problem, progress, sentence
 from workbench.ui.rows import dataset
 from workbench.ui.session import Watch, ready
 from workbench.ui.tabs.train import BUSY, buttons
@@ -199,20 +201,22 @@ def build(frame: Frame) -> Part:
     """Lays out the tab and wires it."""
     t = frame.t
     with gr.Tab(t("board.tab"), id="board") as tab:
-        gr.HTML(sentence(t("board.lead")))
+        gr.HTML(lead(t("board.lead"), t))
         with gr.Accordion(t("board.four"), open=False):
             gr.HTML(paradigms_html(t))
         with gr.Row():
             with gr.Column(scale=1, min_width=270):
                 budget = gr.Radio(_budgets(t), value="quick", label=t("board.budget"), info=t("board.budget_help"), elem_id="board-budget")
                 shots = gr.Textbox("0, 8, 32", label=t("board.shots"), info=t("board.shots_help"), max_lines=1, elem_id="board-shots")
-                seeds = gr.Number(1, label=t("board.seeds"), info=t("board.seeds_help"), minimum=1, precision=0, elem_id="board-seeds")
-                with gr.Accordion(t("board.methods_label"), open=False):
+                times = explained(t("board.seeds_help"), t("board.seeds_higher"), 3, t)
+                seeds = gr.Number(1, label=t("board.seeds"), info=times, minimum=1, precision=0, elem_id="board-seeds")
+                with gr.Accordion(t("board.methods_label"), open=False, elem_classes="pw-more"):
                     methods = gr.Dropdown(
                         method_choices(t), value=usual_methods(), label=t("board.methods_label"), info=t("board.methods_help"),
                         show_label=False, multiselect=True, elem_id="board-methods",
                     )  # fmt: skip
                 start = gr.Button(t("board.start"), variant="primary", elem_id="board-start")
+                gr.HTML(all_fields(t))
                 with gr.Row():
                     pause = gr.Button(t("train.pause"), interactive=False, elem_id="board-pause", min_width=70)
                     resume = gr.Button(t("train.resume"), interactive=False, elem_id="board-resume", min_width=70)
@@ -221,7 +225,7 @@ def build(frame: Frame) -> Part:
             with gr.Column(scale=3, min_width=420):
                 status = gr.HTML(sentence(t("board.empty"), "note"), elem_id="board-status")
                 curves = gr.Plot(show_label=False, container=False, elem_id="board-curves")
-                detail_key = gr.Radio([], label=t("board.detail"), visible=False, elem_id="board-detail-shots")
+                detail_key = gr.Radio([], label=t("board.detail"), info=t("board.detail_help"), visible=False, elem_id="board-detail-shots")
                 points = gr.Plot(show_label=False, container=False, elem_id="board-intervals")
         detail = gr.HTML(elem_id="board-detail")
         asking = _ask_area(t)
@@ -273,7 +277,9 @@ class _Asking:
 
 def _ask_area(t: Words) -> _Asking:
     gr.HTML(heading(t("board.ask_title")) + sentence(t("board.ask_help")))
-    models = gr.Dropdown([], label=t("board.models"), multiselect=True, max_choices=MOST_ASKED, elem_id="board-models")
+    models = gr.Dropdown(
+        [], label=t("board.models"), info=t("board.models_help"), multiselect=True, max_choices=MOST_ASKED, elem_id="board-models"
+    )
     with gr.Row():
         boxes = [
             gr.Textbox(label=t("try.text"), placeholder=t("try.placeholder"), visible=i == 0, elem_id=f"board-text-{i}", scale=3)

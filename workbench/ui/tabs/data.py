@@ -16,6 +16,7 @@ from workbench.recipe import Recipe
 from workbench.ui import charts, dialogues
 from workbench.ui.data_view import DataView, labelled_view
 from workbench.ui.frame import Frame, Part
+from workbench.ui.glossary import lead
 from workbench.ui.markup import facts, heading, problem, sentence, table
 from workbench.ui.rows import SUFFIXES, preset_files
 from workbench.ui.rows import table as read
@@ -117,7 +118,7 @@ def build(frame: Frame) -> Part:
     """Lays out the tab and wires it."""
     t = frame.t
     with gr.Tab(t("data.tab"), id="data") as tab:
-        gr.HTML(sentence(t("data.lead")))
+        gr.HTML(lead(t("data.lead"), t))
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
                 task = gr.Radio(

@@ -16,7 +16,8 @@ from workbench.recipe import Recipe
 from workbench.serving.tuned import tune
 from workbench.ui import forms, memory_report
 from workbench.ui.frame import Frame, Part
-from workbench.ui.markup import amount, esc, facts, heading, problem, sentence, size, table
+from workbench.ui.glossary import lead
+from workbench.ui.markup import all_fields, amount, esc, facts, heading, problem, sentence, size, table
 from workbench.ui.method_drawing import drawing
 from workbench.ui.rows import dataset
 from workbench.ui.session import ready
@@ -107,17 +108,19 @@ def build(frame: Frame) -> Part:
     infos = {name: method_info(name) for name in method_names()}
     titles = {name: t.get(f"methods.{name}.title", info.title) for name, info in infos.items()}
     with gr.Tab(t("method.tab"), id="method") as tab:
-        gr.HTML(sentence(t("method.lead")))
+        gr.HTML(lead(t("method.lead"), t))
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
                 name = gr.Radio(
-                    [(titles[key], key) for key in infos], value=next(iter(infos)), label=t("method.name"), elem_id="method-name"
+                    [(titles[key], key) for key in infos], value=next(iter(infos)), label=t("method.name"),
+                    info=t("method.name_help"), elem_id="method-name",
                 )
                 groups, fields = {}, {}
                 for key, info in infos.items():
                     with gr.Column(visible=False) as groups[key]:
-                        gr.HTML(sentence(t.get(f"methods.{key}.description", info.description), "note"))
+                        gr.HTML(lead(t.get(f"methods.{key}.description", info.description), t, "note"))
                         fields[key] = forms.controls(info, t)
+                gr.HTML(all_fields(t))
             with gr.Column(scale=3, min_width=380):
                 shown = gr.HTML(elem_id="method-view")
                 with gr.Accordion(t("memory.title"), open=False, elem_id="method-memory") as asked:

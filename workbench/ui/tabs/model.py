@@ -17,7 +17,8 @@ from workbench.models.transfer import CancelledError
 from workbench.recipe import Recipe
 from workbench.ui.drawing import drawing, ideas
 from workbench.ui.frame import Frame, Part, session_key
-from workbench.ui.markup import amount, chips, duration, facts, heading, problem, sentence, size, table
+from workbench.ui.glossary import lead
+from workbench.ui.markup import all_fields, amount, chips, duration, facts, heading, problem, sentence, size, table
 from workbench.ui.session import ready
 from workbench.ui.text import Words
 
@@ -171,10 +172,13 @@ def build(frame: Frame) -> Part:
     """Lays out the tab and wires it."""
     t = frame.t
     with gr.Tab(t("model.tab"), id="model") as tab:
-        gr.HTML(sentence(t("model.lead")))
+        gr.HTML(lead(t("model.lead"), t))
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
-                source = gr.Radio([(t(f"model.source_{name}"), name) for name in SOURCES], value="embedded", label=t("model.source"))
+                source = gr.Radio(
+                    [(t(f"model.source_{name}"), name) for name in SOURCES], value="embedded", label=t("model.source"),
+                    info=t("model.source_help"),
+                )
                 embedded = gr.Dropdown(
                     embedded_models(), label=t("model.embedded"), info=t("model.embedded_help"), elem_id="model-embedded"
                 )
@@ -192,7 +196,7 @@ def build(frame: Frame) -> Part:
                 status = gr.HTML(elem_id="model-status")
             with gr.Column(scale=3, min_width=380):
                 card = gr.HTML(elem_id="model-card")
-                with gr.Accordion(t("model.compare"), open=False, elem_id="model-compare"):
+                with gr.Accordion(t("model.compare"), open=False, elem_classes="pw-more", elem_id="model-compare"):
                     other = gr.Textbox(
                         label=t("model.compare_with"), info=t("model.compare_help"), max_lines=1, placeholder="embedded:tiny-zh",
                         elem_id="model-other",
@@ -203,13 +207,16 @@ def build(frame: Frame) -> Part:
             listed = gr.HTML(elem_id="model-catalog-table")
             # Counting so many architectures takes seconds, so not before somebody looks.
             frame.on(catalog.expand, lambda: catalog_html(t), [], [listed], "model_catalog_table", show_progress="minimal")
-            entries = gr.Dropdown(catalog_names(), value=None, label=t("model.catalog_choose"), elem_id="model-catalog-choose")
+            entries = gr.Dropdown(
+                catalog_names(), value=None, label=t("model.catalog_choose"), info=t("model.catalog_help"), elem_id="model-catalog-choose"
+            )
             frame.opens(entries.input, lambda recipe, name: catalog_recipe(name) if name else recipe, [entries], "model_catalog")
-        with gr.Accordion(t("model.convert"), open=False, elem_id="model-convert"):
+        gr.HTML(all_fields(t))
+        with gr.Accordion(t("model.convert"), open=False, elem_classes="pw-more", elem_id="model-convert"):
             gr.HTML(sentence(t("model.convert_lead")))
             with gr.Row():
-                checkpoint = gr.Textbox(label=t("model.convert_from"), max_lines=1)
-                target = gr.Textbox(label=t("model.convert_to"), max_lines=1)
+                checkpoint = gr.Textbox(label=t("model.convert_from"), info=t("model.convert_from_help"), max_lines=1)
+                target = gr.Textbox(label=t("model.convert_to"), info=t("model.convert_to_help"), max_lines=1)
             convert = gr.Button(t("model.convert_do"), elem_id="model-convert-do")
             converted = gr.HTML(elem_id="model-converted")
 

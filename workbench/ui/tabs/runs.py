@@ -11,6 +11,7 @@ import gradio as gr
 from workbench.errors import RunError
 from workbench.recipe import Recipe
 from workbench.ui.frame import Frame, Part
+from workbench.ui.glossary import lead
 from workbench.ui.job_report import kind_name
 from workbench.ui.markup import percent, sentence
 from workbench.ui.session import Watch, portable
@@ -51,7 +52,7 @@ def build(frame: Frame) -> Part:
     names = ("name", "kind", "status", "method", "model", "accuracy", "macro_f1", "steps", "created", "id")
     headers = [t(f"runs.{name}") for name in names]
     with gr.Tab(t("runs.tab"), id="runs") as tab:
-        gr.HTML(sentence(t("runs.lead")))
+        gr.HTML(lead(t("runs.lead"), t))
         table = gr.Dataframe(
             headers=headers, type="array", interactive=False, show_label=False, wrap=False, elem_id="runs-table", max_height=420
         )

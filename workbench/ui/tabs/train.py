@@ -9,16 +9,19 @@ import gradio as gr
 
 from workbench.errors import RunError
 from workbench.recipe import PetPart, Recipe
-from workbench.ui import charts
+from workbench.ui import charts, training_form
 from workbench.ui.findings import build_findings
+from workbench.ui.forms import SELDOM, explained
 from workbench.ui.frame import Frame, Part
+from workbench.ui.glossary import lead
 from workbench.ui.job_report import kind_name, report_figure, report_html
 from workbench.ui.learnt import learnt_html
-from workbench.ui.markup import confusion, duration, esc, facts, heading, percent, problem, progress, sentence, size
+from workbench.ui.markup import all_fields, confusion, duration, esc, facts, heading, percent, problem, progress, sentence, size
 from workbench.ui.samples import samples_html, text_tiles, writes
 from workbench.ui.session import Watch, ready
 from workbench.ui.steps import run_steps, steps_html
 from workbench.ui.text import Words
+from workbench.ui.training_form import build_settings
 
 BUSY = ("queued", "running", "paused", "stopping")
 RESUMABLE = ("paused", "stopped", "interrupted", "failed")
@@ -175,22 +178,21 @@ def build(frame: Frame) -> Part:
     """Lays out the tab and wires it."""
     t = frame.t
     with gr.Tab(t("train.tab"), id="train") as tab:
-        gr.HTML(sentence(t("train.lead")))
+        gr.HTML(lead(t("train.lead"), t))
         with gr.Row():
             with gr.Column(scale=1, min_width=250):
-                shots = gr.Number(label=t("train.shots"), info=t("train.shots_help"), minimum=0, precision=0, elem_id="train-shots")
-                validation = gr.Number(
-                    label=t("train.validation"), info=t("train.validation_help"), minimum=0, precision=0, elem_id="train-validation"
+                shots = _number("shots", t, 16, minimum=0)
+                validation = _number("validation", t, 200, minimum=0)
+                epochs = _number("epochs", t, 5, minimum=0.1, whole=False)
+                rate = gr.Textbox(
+                    label=t("train.rate"), info=f'{t("train.rate_help")} {t("forms.safe", value="auto")}', max_lines=1, elem_id="train-rate"
                 )
-                epochs = gr.Number(label=t("train.epochs"), minimum=0.1, step=1, elem_id="train-epochs")
-                batch = gr.Number(label=t("train.batch_size"), minimum=1, precision=0, elem_id="train-batch-size")
-                rate = gr.Textbox(label=t("train.rate"), info=t("train.rate_help"), max_lines=1, elem_id="train-rate")
-                seed = gr.Number(label=t("train.seed"), info=t("train.seed_help"), minimum=0, precision=0, elem_id="train-seed")
                 pet = gr.Checkbox(label=t("train.pet"), info=t("train.pet_help"), elem_id="train-pet")
-                generations = gr.Number(
-                    label=t("train.generations"), info=t("train.generations_help"), minimum=0, maximum=10, precision=0, visible=False,
-                    elem_id="train-generations",
-                )
+                generations = _number("generations", t, 0, minimum=0, maximum=10, visible=False)
+                batch = _number("batch_size", t, 16, minimum=1, elem_classes=SELDOM)
+                seed = _number("seed", t, 13, minimum=0, elem_classes=SELDOM)
+                more = build_settings(frame)
+                gr.HTML(all_fields(t))
             with gr.Column(scale=3, min_width=420):
                 with gr.Row():
                     start = gr.Button(t("train.start"), variant="primary", elem_id="train-start", min_width=110)
@@ -212,9 +214,17 @@ def build(frame: Frame) -> Part:
     def fill(recipe: Recipe) -> list[Any]:
         training, split = recipe.training, recipe.data.split
         settings = [split.shots, split.validation, training.epochs, training.batch_size, str(training.learning_rate), training.seed]
-        return [*settings, gr.update(value=recipe.pet is not None, visible=recipe.task == "classification"), _generations_shown(recipe)]
+        shown = gr.update(value=recipe.pet is not None, visible=recipe.task == "classification")
+        return [*settings, shown, _generations_shown(recipe), *training_form.fill(recipe)]
 
-    return Part("train", tab, [shots, validation, epochs, batch, rate, seed, pet, generations], fill)
+    return Part("train", tab, [shots, validation, epochs, batch, rate, seed, pet, generations, *more], fill)
+
+
+def _number(name: str, t: Words, safe: float, *, whole: bool = True, **options: Any) -> gr.Number:
+    """One of the tab's own numbers, explained."""
+    info = explained(t(f"train.{name}_help"), t(f"train.{name}_higher"), safe, t)
+    place = f"train-{name.replace('_', '-')}"
+    return gr.Number(label=t(f"train.{name}"), info=info, precision=0 if whole else None, elem_id=place, **options)
 
 
 def set_pet(recipe: Recipe, on: bool) -> dict[str, Any]:

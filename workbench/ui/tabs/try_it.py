@@ -12,6 +12,7 @@ from workbench.ui.batch import build_batch
 from workbench.ui.beside import BASE, MOST_FIELDS, Side, answer, cells, fields_of, side_html
 from workbench.ui.chat import build_chat
 from workbench.ui.frame import Frame, Part
+from workbench.ui.glossary import lead
 from workbench.ui.markup import sentence
 from workbench.ui.rows import dataset
 from workbench.ui.session import Watch
@@ -83,7 +84,7 @@ def build(frame: Frame) -> Part:
     """Lays out the tab and wires it."""
     t, service = frame.t, frame.service
     with gr.Tab(t("try.tab"), id="try_it") as tab:
-        gr.HTML(sentence(t("try.lead")))
+        gr.HTML(lead(t("try.lead"), t))
         with gr.Row():
             run = gr.Dropdown([], label=t("try.run"), info=t("try.run_help"), elem_id="try-run")
             other = gr.Dropdown(

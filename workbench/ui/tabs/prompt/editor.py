@@ -9,6 +9,7 @@ import gradio as gr
 
 from workbench.errors import VerbalizerError
 from workbench.recipe import Recipe
+from workbench.ui.forms import explained
 from workbench.ui.markup import sentence
 from workbench.ui.tabs.prompt import verbalizer, writing
 from workbench.ui.text import Words
@@ -45,7 +46,7 @@ def layout(t: Words) -> Editor:
     boxes = [
         gr.Textbox(
             label=t("prompt.template") if i == 0 else t("prompt.template_more", number=i + 1),
-            info=t("prompt.template_help") if i == 0 else None,
+            info=t("prompt.template_help") if i == 0 else t("prompt.template_more_help"),
             lines=2, visible=i == 0, elem_id=f"template-{i}",
         )
         for i in range(MOST_TEMPLATES)
@@ -66,7 +67,8 @@ def layout(t: Words) -> Editor:
             gr.HTML(sentence(t("prompt.verbalizer_help")))
         panel.shown.render()
     layout = writing.layout(t)
-    length = gr.Slider(16, 512, step=8, label=t("prompt.max_length"), info=t("prompt.max_length_help"))
+    kept = explained(t("prompt.max_length_help"), t("prompt.max_length_higher"), 128, t)
+    length = gr.Slider(16, 512, step=8, label=t("prompt.max_length"), info=kept)
     return Editor(boxes, fields, pieces, more, keep, worded, table, words, panel, layout, length)
 
 

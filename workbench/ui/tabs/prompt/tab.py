@@ -18,6 +18,7 @@ from workbench.recipe import Recipe
 from workbench.serving.scoring import Dropped
 from workbench.ui import dialogues
 from workbench.ui.frame import Frame, Part, session_key
+from workbench.ui.glossary import lead
 from workbench.ui.markup import heading, sentence
 from workbench.ui.rows import dataset
 from workbench.ui.session import ready, recipe_of
@@ -51,7 +52,7 @@ def build(frame: Frame) -> Part:
     """Lays out the tab and wires it."""
     t = frame.t
     with gr.Tab(t("prompt.tab"), id="prompt") as tab:
-        gr.HTML(sentence(t("prompt.lead")))
+        gr.HTML(lead(t("prompt.lead"), t))
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
                 edit = editor.layout(t)
@@ -99,7 +100,10 @@ def _layout(t: Words, turn: gr.Button, attention: gr.Checkbox, preview: gr.HTML,
     with gr.Accordion(t("import.title"), open=False, elem_id="import"):
         pasted = gr.Textbox(label=t("import.text"), info=t("import.text_help"), lines=3, elem_id="import-text")
         with gr.Row():
-            notation = gr.Dropdown(sources.notation_choices(t), value=sources.AUTO, label=t("import.notation"), elem_id="import-notation")
+            notation = gr.Dropdown(
+                sources.notation_choices(t), value=sources.AUTO, label=t("import.notation"), info=t("import.notation_help"),
+                elem_id="import-notation",
+            )
             cuts = [(t(f"import.cut_{name}"), name) for name in sources.TRUNCATIONS]
             truncation = gr.Dropdown(cuts, value="tail", label=t("import.truncation"), info=t("import.truncation_help"))
         read = gr.Button(t("import.read"), size="sm", elem_id="import-read")

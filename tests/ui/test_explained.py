@@ -1,0 +1,74 @@
+"""Every field says what it is; every number also what more or less of it does and which value is safe; terms have their entries."""
+
+import re
+
+import gradio as gr
+import pytest
+
+from workbench.options import chosen_fields
+from workbench.recipe import Recipe, TrainingPart
+from workbench.ui import page, training_form
+from workbench.ui.glossary import TERMS, glossary_html, lead
+from workbench.ui.text import Words, languages
+
+FIELDS = (gr.Textbox, gr.Number, gr.Dropdown, gr.Radio, gr.Checkbox, gr.Slider)
+# Their label says all there is: a text to ask about, a message to send.
+TEXTS = re.compile(r"(try|board|chat)-text-\d")
+
+
+@pytest.fixture(scope="module", params=sorted(languages()))
+def built(request, service):
+    return Words(request.param), page.build(service, request.param)
+
+
+def fields(blocks):
+    found = [c for c in blocks.blocks.values() if isinstance(c, FIELDS) and c.label and c.visible != "hidden"]
+    return [c for c in found if not TEXTS.fullmatch(c.elem_id or "")]
+
+
+def test_every_field_has_its_sentence_and_every_number_its_safe_value(built):
+    t, blocks = built
+    assert [c.label for c in fields(blocks) if not c.info] == []
+    safe = t("forms.safe").split("{")[0]
+    # The length of a written answer has its own sentence with a good start in it.
+    numbers = [c for c in fields(blocks) if isinstance(c, (gr.Number, gr.Slider)) and c.elem_id != "prompt-new-tokens"]
+    assert [c.label for c in numbers if safe not in c.info] == [] and len(numbers) > 25
+
+
+def test_what_few_people_need_waits_behind_the_switch(built):
+    _, blocks = built
+    more = {c.elem_id for c in fields(blocks) if "pw-more" in (c.elem_classes or [])}
+    assert {"train-batch-size", "train-seed"} <= more and not {"train-shots", "train-epochs", "train-rate"} & more
+
+
+@pytest.mark.parametrize("language", sorted(languages()))
+def test_numbers_of_methods_say_what_more_of_them_does(language):
+    from workbench.methods import method_info, method_names
+
+    t = Words(language)
+    for name in method_names():
+        for field in method_info(name).fields:
+            assert field.kind not in ("int", "float") or t.get(f"methods.{name}.fields.{field.name}.higher", ""), (name, field.name)
+    for field in chosen_fields(TrainingPart, training_form.NAMES):
+        key = f"training.any.fields.{field.name}"
+        assert t.get(f"{key}.help", "") and (field.kind not in ("int", "float") or t.get(f"{key}.higher", "")), field.name
+
+
+@pytest.mark.parametrize("language", sorted(languages()))
+def test_terms_are_linked_once_and_every_link_has_its_entry(language):
+    t = Words(language)
+    html = glossary_html(t)
+    assert html.count('id="term-') == len(TERMS) and "arXiv:2106.09685" in html
+    text = f'{t("glossary.lora.name")} <b> {t("glossary.lora.name")} {t("glossary.template.name")}'
+    linked = lead(text, t)
+    assert linked.count("#term-lora") == 1 and linked.count("#term-template") == 1 and "<b>" not in linked
+    assert set(re.findall('href="#(.*?)"', linked)) <= set(re.findall('id="(.*?)"', html))
+
+
+def test_settings_behind_the_switch_go_into_the_recipe_and_back():
+    recipe = Recipe()
+    assert recipe.replace(training_form.set_stop(recipe, "loss", 5)).training.early_stopping.patience == 5
+    stopped = recipe.replace(training_form.set_stop(recipe, "macro_f1", None))
+    assert training_form.fill(stopped)[-2:] == ["macro_f1", 1] and training_form.fill(recipe)[-2] == "off"
+    assert stopped.replace(training_form.set_stop(stopped, "off", 3)) == recipe
+    assert len(training_form.fill(recipe)) == len(training_form.NAMES) + 2

@@ -1,0 +1,56 @@
+"""The training settings that few people touch, in the tab Train behind the switch for every field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from workbench.options import chosen_fields
+from workbench.recipe import EarlyStopping, Recipe, TrainingPart
+from workbench.ui import forms
+from workbench.ui.frame import Frame
+
+NAMES = (
+    "scheduler", "warmup", "weight_decay", "max_gradient_norm", "gradient_accumulation", "gradient_checkpointing", "precision", "lm_loss",
+)  # fmt: skip
+METRICS = ("accuracy", "macro_f1", "loss")
+OFF = "off"
+
+
+def build_settings(frame: Frame) -> list[Any]:
+    """Lays the settings out and wires them; gives the controls that `fill` fills."""
+    t = frame.t
+    fields = chosen_fields(TrainingPart, NAMES)
+    with gr.Column(elem_classes=forms.SELDOM):
+        controls = [forms.control(field, "any", t, "training", elem_id=f"train-{field.name.replace('_', '-')}") for field in fields]
+        stop = gr.Dropdown(
+            [(t("training.stop_off"), OFF), *((t(f"training.stop_{name}"), name) for name in METRICS)], value=OFF,
+            label=t("training.stop"), info=t("training.stop_help"), elem_id="train-stop-early",
+        )  # fmt: skip
+        patience = gr.Number(
+            EarlyStopping().patience, label=t("training.patience"), minimum=1, precision=0, elem_id="train-patience",
+            info=forms.explained(t("training.patience_help"), t("training.patience_higher"), EarlyStopping().patience, t),
+        )  # fmt: skip
+    for field, control in zip(fields, controls, strict=True):
+
+        def assign(recipe: Recipe, value: Any, field: Any = field) -> dict[str, Any]:
+            return {f"training.{field.name}": forms.given(field, value)}
+
+        frame.edit(control.input, assign, [control], f"train_{field.name}", trigger_mode="always_last")
+    for control, name in ((stop, "stop_early"), (patience, "patience")):
+        frame.edit(control.input, set_stop, [stop, patience], f"train_{name}", trigger_mode="always_last")
+    return [*controls, stop, patience]
+
+
+def set_stop(recipe: Recipe, metric: str, patience: float | None) -> dict[str, Any]:
+    """When to stop early, as an assignment."""
+    return {"training.early_stopping": None if metric == OFF else {"metric": metric, "patience": int(patience or 1)}}
+
+
+def fill(recipe: Recipe) -> list[Any]:
+    """One value per control of `build_settings`."""
+    training = recipe.training
+    stop = training.early_stopping
+    values = [forms.shown(field, getattr(training, field.name)) for field in chosen_fields(TrainingPart, NAMES)]
+    return [*values, stop.metric if stop else OFF, stop.patience if stop else EarlyStopping().patience]
