@@ -173,7 +173,7 @@ def _from_messages(table: Table, value: str, line: int) -> Conversation:
 def _turns(table: Table, value: str, line: int) -> list[Turn]:
     try:
         messages: Any = json.loads(value) if value.strip() else []
-    except ValueError:
+    except (ValueError, RecursionError):
         messages = None
     if not isinstance(messages, list) or any(not isinstance(message, dict) for message in messages):
         raise DataError(

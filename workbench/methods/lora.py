@@ -271,7 +271,7 @@ def _halves(name: str, value: Tensor) -> tuple[Tensor, Tensor]:
 def _read_config(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise MethodError(f"The adapter's {file.name} cannot be read.", fix="The file is missing or damaged; train again.") from error
     if not isinstance(content, dict) or content.get("peft_type") != "LORA":
         raise MethodError("The folder holds no LoRA adapter.", fix="Choose the folder that a LoRA run wrote.")

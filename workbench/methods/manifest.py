@@ -49,7 +49,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Raises MethodError when method.json is missing or damaged."""
     try:
         content = json.loads((folder / METHOD_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise MethodError(f"The method's {METHOD_FILE} cannot be read.", fix="The file is missing or damaged; train again.") from error
     if not isinstance(content, dict) or not isinstance(content.get("method"), dict):
         raise MethodError(f"{METHOD_FILE} describes no tuning method.", fix="The file is damaged; train again.")

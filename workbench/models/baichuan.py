@@ -77,7 +77,7 @@ def convert_baichuan(source: Path, target: Path, progress: Progress | None = Non
     Raises:
         ModelError: a 13B model, missing or damaged shards, a full disk, or a target that is there already.
     """
-    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    config = _plain(source / "config.json")
     llama = llama_config(config)
     shards = weight_shards(source)
     if target.exists() and any(target.iterdir()):
@@ -115,9 +115,12 @@ def weight_shards(source: Path) -> list[Path]:
         if (source / single).is_file():
             return [source / single]
         if (source / index).is_file():
-            names = sorted(set(json.loads((source / index).read_text(encoding="utf-8"))["weight_map"].values()))
+            places = _plain(source / index).get("weight_map")
+            if not isinstance(places, dict):
+                raise ModelError(f"{index} does not say where the weights are.", fix="Copy or download it again.")
+            names = sorted({str(name) for name in places.values()})
             # A shard name comes from the file: only its last part counts, so that it cannot point outside the folder.
-            files = [source / Path(str(name)).name for name in names]
+            files = [source / Path(name).name for name in names]
             lost = [file.name for file in files if not file.is_file()]
             if lost:
                 raise ModelError(f"{source.name} lacks {len(lost)} of {len(files)} weight files, such as {lost[0]}.", fix="Download them.")
@@ -179,6 +182,16 @@ def _open_shard(shard: Path) -> Iterator[Iterator[tuple[str, torch.Tensor]]]:
     yield iter(content.items())
 
 
+def _plain(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise ModelError(f"{file.name} is not readable JSON.", fix="Copy or download it again.")
+    return content
+
+
 def _write_tokenizer(source: Path, staging: Path, config: dict[str, Any]) -> int:
     from transformers import PreTrainedTokenizerFast
 
@@ -186,7 +199,7 @@ def _write_tokenizer(source: Path, staging: Path, config: dict[str, Any]) -> int
         raise ModelError(f"{source.name} holds no tokenizer.model.", fix="Copy or download the model's files completely.")
     tokenizer = fast_tokenizer(source / "tokenizer.model")
     file = source / "tokenizer_config.json"
-    said = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    said = _plain(file) if file.is_file() else {}
 
     def token(name: str, default: int) -> str | None:
         value = said.get(f"{name}_token")

@@ -29,7 +29,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{folder.name} is not a model folder: there is no config.json{_instead(folder)}.", fix=_fix_for(folder))
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError):
+    except (ValueError, OSError, RecursionError):
         raise ModelError(f"config.json in {folder.name} is not readable JSON.", fix="Copy or download the model's files again.") from None
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise ModelError(f"config.json in {folder.name} does not say which model type it is.", fix="Choose a transformers model folder.")
@@ -150,7 +150,7 @@ def weight_files(folder: Path) -> list[Path]:
         return [folder / "model.safetensors"] if (folder / "model.safetensors").is_file() else []
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ModelError(f"{index.name} in {folder.name} is not readable.", fix="Copy or download the model's files again.") from None
     # A shard name comes from the file: only its last part counts, so that it cannot point outside the folder.
     return sorted(folder / Path(str(name)).name for name in names)
@@ -185,7 +185,7 @@ def _tokenizer_config(folder: Path) -> dict[str, Any]:
     file = folder / "tokenizer_config.json"
     try:
         content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except (ValueError, OSError):
+    except (ValueError, OSError, RecursionError):
         raise ModelError(f"tokenizer_config.json in {folder.name} is not readable JSON.", fix="Copy the model's files again.") from None
     return content if isinstance(content, dict) else {}
 

@@ -214,7 +214,7 @@ def _read_verbalizer(folder: Path, expected: dict[str, Any]) -> dict[str, Tensor
     try:
         facts = json.loads((folder / VERBALIZER_FILE).read_text(encoding="utf-8"))
         state = load_file(folder / VERBALIZER_WEIGHTS)
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+    except (OSError, ValueError, RecursionError, safetensors.SafetensorError) as error:
         raise VerbalizerError("The saved verbalizer cannot be read.", fix="Its files are missing or damaged; train again.") from error
     for key in ("kind", "labels"):
         if not isinstance(facts, dict) or facts.get(key) != expected[key]:

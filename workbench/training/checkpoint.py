@@ -112,7 +112,7 @@ def _read(folder: Path, step: int) -> Checkpoint | None:
         if progress.step != step:
             return None
         return Checkpoint(folder, progress, int(content["next_event"]), content["recipe_key"], content["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

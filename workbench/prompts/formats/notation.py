@@ -94,7 +94,7 @@ def constants(text: str) -> Any:
     """JSON, or Python's notation of strings, numbers, lists and dicts; None when it is neither. Nothing is evaluated."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     try:
         return ast.literal_eval(text.strip())
