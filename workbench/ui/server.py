@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import gradio as gr
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
+from workbench.runs.faults import log_bug
 from workbench.ui import page
 from workbench.ui.guard.guard import Guard, Policy
 from workbench.ui.text import languages, preferred
@@ -35,6 +37,7 @@ def application(service: Any, *, language: str | None = None, policy: Policy | N
     """
     app = FastAPI(title="Prompt Workbench", docs_url=None, redoc_url=None, openapi_url=None)
     codes = tuple(languages())
+    pages: list[gr.Blocks] = []
 
     @app.get("/")
     def root(request: Request) -> RedirectResponse:
@@ -51,9 +54,27 @@ def application(service: Any, *, language: str | None = None, policy: Policy | N
 
     for code in codes:
         blocks = page.build(service, code).queue(default_concurrency_limit=4)
+        pages.append(blocks)
         gr.mount_gradio_app(
             app, blocks, path=f"/{code}", server_name="127.0.0.1", footer_links=["api"], run_history=False, show_error=False,
             max_file_size=MOST_UPLOAD, ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False,
             theme=theme(), css_paths=STYLE, head=page.head(code), blocked_paths=[str(Path(service.root) / "runs")],
         )
-    return Guard(app, policy or Policy())
+
+    def report(error: BaseException, doing: str) -> str:
+        return log_bug(service.root, error, doing)
+
+    return Guard(app, policy or Policy(), waiting=lambda key, value: waiting(pages, key, value), report=report)
+
+
+def waiting(pages: Iterable[gr.Blocks], key: str, value: str) -> int:
+    """How many calls wait in the pages' queues, or are worked on, whose request carries `value` under `key` of its state.
+
+    gradio has no public door to its queue; it is read here and nowhere else, and nothing in it is changed.
+    """
+    events: list[Any] = []
+    for blocks in pages:
+        queue = blocks._queue
+        events += [event for kind in queue.event_queue_per_concurrency_id.values() for event in kind.queue]
+        events += [event for job in queue.active_jobs if job for event in job]
+    return sum(event.request.scope.get("state", {}).get(key) == value for event in events)

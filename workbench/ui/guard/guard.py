@@ -2,10 +2,11 @@
 
     host      403 unless its Host header is one the server goes by (DNS rebinding)
     origin    403 from another site's page (cross-site posts; SameSite cookies are the second lock)
-    rate      429 when one address changes things too fast
+    flood     429 when one address changes things too fast
     who       the session cookie, a bearer token or ?token=; else the log-in page (401 for programs)
+    rate      429 when one client changes things too fast, or has too much waiting in the page's queue
     size      413 for bodies over their limit, counted while they arrive, and for a client's uploads in all
-    answer    security headers on everything, downloads as attachments
+    answer    security headers on everything, downloads as attachments, an error id in place of what broke
 
 gradio's own routes know nothing of this, so none of them can be forgotten: a test walks them all.
 """
@@ -13,10 +14,14 @@ gradio's own routes know nothing of this, so none of them can be forgotten: a te
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from workbench.access import OWNER, Places, Principal, Role
 from workbench.ui.guard.headers import secured
@@ -27,6 +32,8 @@ from workbench.ui.guard.sessions import Sessions
 from workbench.ui.guard.users import Users
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Waiting = Callable[[str, str], int]
+Report = Callable[[BaseException, str], str]
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 OPEN_PATHS = ("/login", "/favicon.ico")
@@ -69,15 +76,25 @@ class Policy:
 
 
 class Guard:
-    """ASGI middleware; one per server, on one event loop."""
+    """ASGI middleware; one per server, on one event loop.
 
-    def __init__(self, app: App, policy: Policy) -> None:
-        self.app, self.policy = app, policy
+    Args:
+        waiting: how many calls with this value under this key of their request's state wait in the page's queue or are worked on.
+        report: writes down what broke and returns the id under which it stands in the log.
+    """
+
+    def __init__(
+        self, app: App, policy: Policy, *, waiting: Waiting = lambda key, value: 0, report: Report = lambda error, doing: "unlogged"
+    ) -> None:
+        self.app, self.policy, self._waiting, self._report = app, policy, waiting, report
         self.sessions = Sessions(policy.owner, policy.token)
         limits = policy.limits
+        self._flood = RateLimit(limits.address_posts_per_second, limits.address_posts_at_once)
         self._rate = RateLimit(limits.posts_per_second, limits.posts_at_once)
         self._visitor_rate = RateLimit(policy.visitor_limits.posts_per_second, policy.visitor_limits.posts_at_once)
         self._failed = Quota(limits.attempts, limits.attempt_window_seconds)
+        self._at_work: Counter[str] = Counter()
+        self._begun = Quota(limits.visitors_per_address, limits.visitor_window_seconds)
         self._uploaded = {
             role: Quota(some.upload_total_bytes, some.upload_window_seconds)
             for role, some in ((Role.OWNER, limits), (Role.USER, limits), (Role.VISITOR, policy.visitor_limits))
@@ -96,7 +113,7 @@ class Guard:
         refusal = self._foreign(request)
         if refusal:
             return await request.answer(403, refusal)
-        wait = self._rate.wait(request.client) if request.method in CHANGING else 0.0
+        wait = self._flood.wait(request.client) if request.method in CHANGING else 0.0
         if wait:
             return await self._later(request, wait, "Too many requests at once.")
         if request.path == "/login" and self.policy.asks:
@@ -139,7 +156,9 @@ class Guard:
         if policy.demo:
             visitor = Principal(f"visitor-{secrets.token_hex(8)}", Role.VISITOR, policy.visitor_places)
             # Only a page load begins a session: a program that keeps no cookies must not fill the table.
-            begins = request.method == "GET" and "text/html" in request.header("accept")
+            begins = request.method == "GET" and "text/html" in request.header("accept") and self._begun.left(request.client) > 0
+            if begins:
+                self._begun.add(request.client, 1)
             return visitor, self.sessions.begin(visitor) if begins else None
         return (None if policy.asks else policy.owner), None
 
@@ -200,10 +219,15 @@ class Guard:
     async def _serve(self, request: GuardedRequest, principal: Principal | None, cookie: str | None) -> None:
         """Passes a request on with its body counted and its answer secured."""
         principal = principal or self.policy.owner
-        if principal.role == Role.VISITOR and request.method in CHANGING:
-            wait = self._visitor_rate.wait(principal.name)
+        # A program that keeps no cookie is somebody new each time, so only its address tells that it is the same.
+        client = principal.name if principal.role != Role.VISITOR or self.sessions.find(request.cookie) else request.client
+        if request.method in CHANGING:
+            rate = self._visitor_rate if principal.role == Role.VISITOR else self._rate
+            wait = rate.wait(client)
             if wait:
                 return await self._later(request, wait, "Too many requests at once.")
+            if self._too_many_waiting(request, principal, client):
+                return await self._later(request, 1, "Your last requests are still being worked on.")
         most, quota = self._allowance(request, principal)
         if most <= 0:
             seconds = quota.wait(principal.name) if quota else 0.0
@@ -211,8 +235,8 @@ class Guard:
         announced = request.header("content-length")
         if announced and (not announced.isdecimal() or int(announced) > most):
             return await request.answer(413, _too_large(most))
-        request.scope.setdefault("state", {})["principal"] = principal
-        started = False
+        request.scope.setdefault("state", {}).update(principal=principal, client=client, address=request.client)
+        started = broken = False
 
         async def counted() -> MutableMapping[str, Any]:
             nonlocal most
@@ -226,8 +250,13 @@ class Guard:
             return message
 
         async def out(message: MutableMapping[str, Any]) -> None:
-            nonlocal started
+            nonlocal started, broken
+            if broken:
+                return
             if message["type"] == "http.response.start":
+                if message["status"] == 500 and not _is_json(message.get("headers", ())):  # an exception that nobody caught
+                    broken = True
+                    return
                 started = True
                 headers = secured(message.get("headers", ()), file="/file=" in request.path or "/file/" in request.path)
                 if cookie is not None:
@@ -236,11 +265,37 @@ class Guard:
             await request.send(message)
 
         limit = most
+        error: Exception = RuntimeError("The answer was 500.")
+        self._at_work[client] += 1
         try:
             await self.app(request.scope, counted, out)
         except TooLarge:
+            broken = False
             if not started:
                 await request.answer(413, _too_large(limit))
+        except (ClientDisconnect, HTTPException):  # the client went away, or asks for a stream that has ended
+            pass
+        except Exception as bug:  # whatever breaks in one request is written down, and the next one is served
+            error, broken = bug, not started
+            if started:
+                self._report(bug, f"{request.method} {request.path}")
+        finally:
+            self._at_work[client] -= 1
+            if not self._at_work[client]:
+                del self._at_work[client]
+        if broken:
+            error_id = self._report(error, f"{request.method} {request.path}")
+            await request.answer(500, f"Something broke in the workbench (error {error_id}). Its log has the details.")
+
+    def _too_many_waiting(self, request: GuardedRequest, principal: Principal, client: str) -> bool:
+        """Whether a call would wait behind too many of the same client, and everybody else's behind it: in the queue, or beside it,
+        since some handlers answer without queueing."""
+        if principal.role == Role.OWNER:
+            return False
+        limits = self.policy.visitor_limits if principal.role == Role.VISITOR else self.policy.limits
+        if self._waiting("client", client) + self._at_work[client] >= limits.waiting:
+            return True
+        return principal.role == Role.VISITOR and self._waiting("address", request.client) >= limits.address_waiting
 
     def _allowance(self, request: GuardedRequest, principal: Principal) -> tuple[float, Quota | None]:
         limits = self.policy.visitor_limits if principal.role == Role.VISITOR else self.policy.limits
@@ -248,6 +303,10 @@ class Guard:
             return limits.body_bytes, None
         quota = self._uploaded[principal.role]
         return min(limits.upload_bytes, quota.left(principal.name)), quota
+
+
+def _is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(name.lower() == b"content-type" and value.startswith(b"application/json") for name, value in headers)
 
 
 def _too_large(most: float) -> str:

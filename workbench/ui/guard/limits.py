@@ -19,7 +19,11 @@ class Limits:
         upload_bytes: of one upload request, all its files together.
         upload_total_bytes: of all uploads of one client within `upload_window_seconds`.
         posts_per_second, posts_at_once: of changing requests of one client, in the long run and in one go.
+        address_posts_per_second, address_posts_at_once: the same of one address, which a whole class may share.
+        waiting: calls of one client that may wait in the page's queue; a page of its own has a handful there.
+        address_waiting: the same of all visitors of one address.
         attempts: log-ins that one address may fail within `attempt_window_seconds`.
+        visitors_per_address: visitors of one address that get a session within `visitor_window_seconds`.
     """
 
     body_bytes: int = 1_000_000
@@ -28,11 +32,17 @@ class Limits:
     upload_window_seconds: float = 3600.0
     posts_per_second: float = 50.0
     posts_at_once: int = 400
+    address_posts_per_second: float = 300.0
+    address_posts_at_once: int = 2_000
+    waiting: int = 40
+    address_waiting: int = 200
     attempts: int = 10
     attempt_window_seconds: float = 60.0
+    visitors_per_address: int = 300
+    visitor_window_seconds: float = 3600.0
 
 
-DEMO = Limits(upload_bytes=1_000_000, upload_total_bytes=5_000_000, posts_per_second=20.0, posts_at_once=200)
+DEMO = Limits(upload_bytes=1_000_000, upload_total_bytes=5_000_000, posts_per_second=20.0, posts_at_once=200, waiting=20)
 
 
 class RateLimit:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from workbench.access import Principal
+from workbench.access import Principal, Role
 
 IDLE_SECONDS = 12 * 3600.0
 LONGEST_SECONDS = 7 * 24 * 3600.0
@@ -46,7 +46,9 @@ class Sessions:
         secret, now = secrets.token_urlsafe(32), self._clock()
         self._sessions[_key(secret)] = _Session(principal, now, now)
         while len(self._sessions) > MOST_SESSIONS:
-            self._sessions.popitem(last=False)
+            # Visitors go first: a crowd of them must not log anybody out.
+            oldest = next((key for key, kept in self._sessions.items() if kept.principal.role == Role.VISITOR), next(iter(self._sessions)))
+            del self._sessions[oldest]
         return secret
 
     def find(self, secret: str) -> Principal | None:
