@@ -222,6 +222,13 @@ def load_recipe(path: str | Path, assignments: dict[str, Any] | None = None) -> 
     return anchor(recipe, file.parent)
 
 
+def load_preset(name: str) -> Recipe:
+    """A preset recipe by its name, and nothing else: the name comes from a page, and a path is none."""
+    if name not in preset_names():
+        raise RecipeError("There is no such preset.", fix=nearest(name[:64], preset_names()))
+    return load_recipe(PRESETS / "recipes" / f"{name}.yaml")
+
+
 def find_recipe(path: str | Path) -> Path:
     """The recipe file for a path or for the bare name of a preset."""
     candidate = Path(path)
@@ -256,8 +263,11 @@ def resolve_path(value: str, folder: Path) -> str:
     if Path(value).is_absolute():
         return value
     for base in (folder, Path.cwd(), PROJECT):
-        if (base / value).exists():
-            return str((base / value).resolve())
+        try:
+            if (base / value).exists():
+                return str((base / value).resolve())
+        except (OSError, ValueError):  # too long, or with a NUL in it: no file has that name
+            return value
     return value
 
 

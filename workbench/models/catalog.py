@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.errors import RecipeError, nearest
 from workbench.models.card import model_card
 from workbench.models.memory import weights_bytes
 from workbench.recipe import PRESETS, Recipe, load_recipe
@@ -47,7 +48,9 @@ def catalog_names() -> list[str]:
 
 
 def catalog_recipe(name: str) -> Recipe:
-    """The recipe of an entry."""
+    """The recipe of an entry; RecipeError for any other name, since it may come from a page."""
+    if name not in catalog_names():
+        raise RecipeError("There is no such model in the catalog.", fix=nearest(name[:64], catalog_names()))
     return load_recipe(CATALOG / f"{name}.yaml")
 
 

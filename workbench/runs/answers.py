@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workbench.access import acting
 from workbench.errors import RunError
 from workbench.recipe import Recipe
 from workbench.runs.store import RunStore
@@ -176,10 +177,14 @@ def check_trainable(recipe: Recipe) -> None:
     from workbench.data.conversations import load_conversations
     from workbench.data.dataset import load_splits
     from workbench.methods import check_method
+    from workbench.models.loading import find_model
     from workbench.prompts.template import parse_template
     from workbench.prompts.verbalizers import check_verbalizer
     from workbench.runs.jobs import check_job
 
+    if acting().places is not None:
+        # The worker that trains acts for the server, so what the one who asks may not load is refused here or nowhere.
+        find_model(recipe.model.path, recipe.model.revision)
     check_method(recipe.method)
     options = check_verbalizer(recipe.prompt.verbalizer)
     for template in recipe.prompt.templates:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.access import acting, check_data_file
 from workbench.prompts.cards import Card, card_from, merged, ranked
 from workbench.recipe import Recipe
+from workbench.runs.demo import check_demo
 
 if TYPE_CHECKING:
     from workbench.models.pool import ModelPool
@@ -88,7 +89,10 @@ class Lab:
         from workbench.data.dataset import load_splits
         from workbench.serving.scoring import CardScorer
 
-        check_data_file(recipe.data.train)  # before what is kept, which does not know who asks
+        check_demo(recipe)
+        for file in (recipe.data.train, recipe.data.validation, recipe.data.unlabeled):
+            if file:
+                check_data_file(file)  # before what is kept, which does not know who asks
         key = _measured_key(recipe)
         with self._guard:
             if key not in self._scorers:

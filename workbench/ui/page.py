@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.errors import WorkbenchError
-from workbench.recipe import Recipe, load_recipe, preset_names
+from workbench.recipe import Recipe, load_preset, preset_names
 from workbench.ui.frame import Frame, Part
 from workbench.ui.glossary import glossary_html
 from workbench.ui.markup import esc
@@ -85,7 +85,7 @@ def build(service: Any, language: str) -> gr.Blocks:
             parts = [tab.build(frame) for tab in TABS]
         gr.HTML(glossary_html(t), elem_id="words")
         top = Part("top", tabs, [preset, name], lambda recipe: [_preset(recipe), recipe.name])
-        frame.opens(preset.input, lambda recipe, chosen: load_recipe(chosen) if chosen else recipe, [preset], "preset")
+        frame.opens(preset.input, lambda recipe, chosen: load_preset(chosen) if chosen else recipe, [preset], "preset")
         with shown:
             build_sharing(frame)
         frame.edit(

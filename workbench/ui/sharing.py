@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,6 +12,7 @@ from workbench.errors import RecipeError
 from workbench.recipe import Recipe, parse_yaml, recipe_from
 from workbench.ui.frame import Frame
 from workbench.ui.session import portable, recipe_of
+from workbench.ui.uploads import check_upload
 
 LONGEST_LINK = 12_000
 LARGEST_FILE_BYTES = 1_000_000
@@ -83,7 +83,7 @@ def read_file(path: str) -> Recipe:
     Raises:
         RecipeError: it is too large, no text, or holds no recipe.
     """
-    file = Path(path)
+    file = check_upload(path)
     if file.stat().st_size > LARGEST_FILE_BYTES:
         raise RecipeError("This file is too large for a recipe.", fix="Give the YAML file of a recipe.")
     try:

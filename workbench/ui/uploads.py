@@ -5,17 +5,24 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
-from workbench.errors import DataError
+from workbench.access import acting
+from workbench.errors import AccessError, DataError
 from workbench.ui.rows import SUFFIXES
 
 DISK_FLOOR_BYTES = 500_000_000
 
 
 def keep_upload(upload: str, root: Path) -> str:
-    """Moves an uploaded file into the data root under its content's hash, so that runs can be resumed later; returns its path."""
-    source = Path(upload)
+    """Moves an uploaded file into the data root under its content's hash, so that runs can be resumed later; returns its path.
+
+    Raises:
+        DataError: no data file, or no room for it.
+        AccessError: a client of a shared server names a file that nobody uploaded.
+    """
+    source = check_upload(upload)
     if source.suffix.lower() not in SUFFIXES:
         raise DataError(f"{source.name} is not a data file.", fix=f"Give one of {', '.join(SUFFIXES)}.")
     with open(source, "rb") as handle:
@@ -30,6 +37,14 @@ def keep_upload(upload: str, root: Path) -> str:
             raise DataError("The disk is nearly full, so nothing can be uploaded.", fix="Delete runs that are no longer needed.")
         shutil.move(source, kept)
     return str(kept)
+
+
+def check_upload(upload: str) -> Path:
+    """The place of a file that was just uploaded; AccessError when a client of a shared server names any other."""
+    source = Path(upload)
+    if acting().places is not None and not source.resolve().is_relative_to(Path(tempfile.gettempdir()).resolve()):
+        raise AccessError("Only a file that was uploaded just now can be taken.", fix="Upload it again.")
+    return source
 
 
 def safe_name(name: str) -> str:
