@@ -5,6 +5,7 @@ import string
 from pathlib import Path
 
 import pytest
+import yaml
 
 from workbench.models.families import families
 from workbench.recipe import preset_names
@@ -20,6 +21,18 @@ def test_languages_hold_the_same_keys():
     english = set(_entries("en"))
     for code in languages():
         assert set(_entries(code)) == english
+
+
+def test_no_key_is_written_twice():
+    def check(node: yaml.Node, place: str) -> list[str]:
+        if not isinstance(node, yaml.MappingNode):
+            return []
+        keys = [key.value for key, _ in node.value]
+        below = [found for key, value in node.value for found in check(value, f"{place}{key.value}.")]
+        return below + [f"{place}{key}" for key in set(keys) if keys.count(key) > 1]
+
+    for code in languages():
+        assert check(yaml.compose((TEXT / f"{code}.yaml").read_text(encoding="utf-8")), f"{code}: ") == []
 
 
 def test_both_languages_fill_in_the_same_values():
