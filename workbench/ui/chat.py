@@ -64,24 +64,27 @@ def build_chat(frame: Frame) -> tuple[Callable[..., list[Any]], Sequence[Any], S
     t, service = frame.t, frame.service
     with gr.Column(elem_id="chat"):
         gr.HTML(heading(t("chat.title")) + sentence(t("chat.lead")))
-        run = gr.Dropdown([], label=t("try.run"), info=t("chat.run_help"), elem_id="chat-run")
         note = gr.HTML(elem_id="chat-note")
-        with gr.Row():
-            base = gr.Chatbot(label=t("try.base"), height=300, elem_id="chat-base")
-            tuned = gr.Chatbot(label=t("try.tuned"), height=300, elem_id="chat-tuned")
-        boxes = [
-            gr.Textbox(label=t("chat.message"), lines=1, visible=i == 0, elem_id=f"chat-text-{i}", submit_btn=False)
-            for i in range(MOST_FIELDS)
-        ]
-        with gr.Row():
-            send = gr.Button(t("chat.send"), variant="primary", scale=0, min_width=140, elem_id="chat-send")
-            clear = gr.Button(t("chat.clear"), scale=0, min_width=140, elem_id="chat-clear")
-        with gr.Accordion(t("chat.sampling"), open=False):
-            livelier = explained(t("chat.temperature_help"), "", 0.7, t)
-            share = explained(t("chat.top_p_help"), t("chat.top_p_higher"), 0.9, t)
-            temperature = gr.Slider(0, 1.5, value=0.7, step=0.05, label=t("chat.temperature"), info=livelier)
-            top_p = gr.Slider(0.05, 1, value=0.9, step=0.05, label=t("chat.top_p"), info=share)
-            tokens = gr.Slider(8, 512, value=64, step=8, label=t("chat.max_tokens"), info=explained("", t("chat.max_tokens_higher"), 64, t))
+        # Nobody needs two empty windows while there is no run that writes text.
+        with gr.Column(visible=False) as room:
+            run = gr.Dropdown([], label=t("try.run"), info=t("chat.run_help"), elem_id="chat-run")
+            with gr.Row():
+                base = gr.Chatbot(label=t("try.base"), height=300, elem_id="chat-base")
+                tuned = gr.Chatbot(label=t("try.tuned"), height=300, elem_id="chat-tuned")
+            boxes = [
+                gr.Textbox(label=t("chat.message"), lines=1, visible=i == 0, elem_id=f"chat-text-{i}", submit_btn=False)
+                for i in range(MOST_FIELDS)
+            ]
+            with gr.Row():
+                send = gr.Button(t("chat.send"), variant="primary", scale=0, min_width=140, elem_id="chat-send")
+                clear = gr.Button(t("chat.clear"), scale=0, min_width=140, elem_id="chat-clear")
+            with gr.Accordion(t("chat.sampling"), open=False):
+                livelier = explained(t("chat.temperature_help"), "", 0.7, t)
+                share = explained(t("chat.top_p_help"), t("chat.top_p_higher"), 0.9, t)
+                temperature = gr.Slider(0, 1.5, value=0.7, step=0.05, label=t("chat.temperature"), info=livelier)
+                top_p = gr.Slider(0.05, 1, value=0.9, step=0.05, label=t("chat.top_p"), info=share)
+                longer = explained("", t("chat.max_tokens_higher"), 64, t)
+                tokens = gr.Slider(8, 512, value=64, step=8, label=t("chat.max_tokens"), info=longer)
         first = gr.State({})
 
     def labels(run_id: str | None, started: bool) -> list[Any]:
@@ -102,7 +105,7 @@ def build_chat(frame: Frame) -> tuple[Callable[..., list[Any]], Sequence[Any], S
         chosen = current if current in ids else ids[0] if ids else None
         update = gr.update(choices=found, value=chosen)
         boxed = [gr.skip()] * MOST_FIELDS if chosen == current else labels(chosen, False)
-        return [update, "" if found else sentence(t("chat.none_yet"), "note"), *boxed]
+        return [update, gr.update(visible=bool(found)), "" if found else sentence(t("chat.none_yet"), "note"), *boxed]
 
     def talk(
         run_id: str | None,
@@ -138,7 +141,7 @@ def build_chat(frame: Frame) -> tuple[Callable[..., list[Any]], Sequence[Any], S
     inputs = [run, base, tuned, first, temperature, top_p, tokens, *boxes]
     for event, name in ((send.click, "chat_send"), (boxes[0].submit, "chat_submit")):
         frame.on(event, talk, inputs, shown, name, concurrency_limit=2)
-    return refresh, [run], [run, note, *boxes]
+    return refresh, [run], [run, room, note, *boxes]
 
 
 def _plain(messages: Any) -> Messages:

@@ -26,6 +26,9 @@ from workbench.ui.session import portable, recipe_of
 from workbench.ui.steps import recipe_steps, steps_html
 from workbench.ui.text import Words
 
+# Out of view a tab's timer ticks this many times slower: each tick costs browser and server something, and nobody looks.
+SLOWER = 6
+
 
 @dataclass
 class Part:
@@ -37,6 +40,7 @@ class Part:
         controls: components that show the recipe.
         fill: recipe -> one update per control.
         refresh: (handler, inputs, outputs) that works out what is slow to show, or None.
+        timer: ticks as often as it says while the tab is in view, and rarely while it is not.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Part:
     controls: list[Component] = field(default_factory=list)
     fill: Callable[[Recipe], list[Any]] = lambda recipe: []
     refresh: tuple[Callable[..., Any], list[Component], list[Component]] | None = None
+    timer: gr.Timer | None = None
 
 
 @dataclass
@@ -109,10 +114,12 @@ class Frame:
             outputs = [self.draft, self.summary, self.code, *controls]
             done = self.on(event, opened, [self.draft, *inputs], outputs, name, concurrency_id="edit", concurrency_limit=1)
             self.refresh(done.then, parts)
+        timers = {part.name: part.timer for part in parts if part.timer}
         for part in parts:
             if not isinstance(part.tab, gr.Tab):
                 continue
-            chosen = part.tab.select(functools.partial(_same, part.name), outputs=[self.shown_tab], api_name=False, show_progress="hidden")
+            shown = functools.partial(_shown, part.name, {name: timer.value for name, timer in timers.items()})
+            chosen = part.tab.select(shown, outputs=[self.shown_tab, *timers.values()], api_name=False, show_progress="hidden")
             self.refresh(chosen.then, [part])
 
     def refresh(self, after: Any, parts: Sequence[Part]) -> None:
@@ -202,5 +209,6 @@ def _heard(event: Any) -> Any:
     return functools.partial(gr.on, [event, box.blur]) if isinstance(box, gr.Textbox) and event.event_name == "input" else event
 
 
-def _same(name: str) -> str:
-    return name
+def _shown(name: str, timers: dict[str, float]) -> list[Any]:
+    """The tab in view, and for each tab with a timer how often that one ticks now, in seconds."""
+    return [name, *(gr.update(value=seconds if other == name else seconds * SLOWER) for other, seconds in timers.items())]

@@ -228,12 +228,14 @@ def build(frame: Frame) -> Part:
                 detail_key = gr.Radio([], label=t("board.detail"), info=t("board.detail_help"), visible=False, elem_id="board-detail-shots")
                 points = gr.Plot(show_label=False, container=False, elem_id="board-intervals")
         detail = gr.HTML(elem_id="board-detail")
-        asking = _ask_area(t)
-        with gr.Row():
-            export = gr.Button(t("board.export"), size="sm", elem_id="board-export")
-            download = gr.File(label=t("board.download"), visible=False, elem_id="board-download")
+        # Without a finished cell there is nobody to ask and nothing to report.
+        with gr.Column(visible=False) as answered:
+            asking = _ask_area(t)
+            with gr.Row():
+                export = gr.Button(t("board.export"), size="sm", elem_id="board-export")
+                download = gr.File(label=t("board.download"), visible=False, elem_id="board-download")
         timer, watch, done = gr.Timer(1.0), gr.State(Watch()), gr.State(-1)
-    drawn = [watch, done, status, curves, detail_key, points, detail, asking.models, start, pause, resume, stop, chosen]
+    drawn = [watch, done, status, curves, detail_key, points, detail, asking.models, answered, start, pause, resume, stop, chosen]
     wiring = _Wiring(frame, drawn)
     frame.on(timer.tick, wiring.poll, [frame.shown_tab, watch, done, detail_key], drawn, "board_poll", queue=True, concurrency_limit=None)
     frame.on(start.click, wiring.begin, [frame.draft, watch, shots, seeds, methods, budget], drawn, "board_start", concurrency_limit=1)
@@ -256,7 +258,7 @@ def build(frame: Frame) -> Part:
         numbers = ", ".join(str(number) for number in job.get("shots", USUAL_SHOTS.split(", ")))
         return [numbers, job.get("seeds", 3), names or usual_methods(), budget_of(job)]
 
-    return Part("board", tab, [shots, seeds, methods, budget], fill, (wiring.look, [watch, detail_key], drawn))
+    return Part("board", tab, [shots, seeds, methods, budget], fill, (wiring.look, [watch, detail_key], drawn), timer)
 
 
 def budget_of(job: dict[str, Any]) -> str:
@@ -304,14 +306,15 @@ class _Wiring:
         presses = [gr.update(interactive=shown.buttons[name]) for name in ("start", "pause", "resume", "stop")]
         chosen = gr.update(choices=choices(self.service, t), value=shown.id)
         if report is None or not report["lines"]:
-            empty = [None, gr.update(choices=[], visible=False), None, "", gr.update(choices=[], value=[])]
+            empty = [None, gr.update(choices=[], visible=False), None, "", gr.update(choices=[], value=[]), gr.update(visible=False)]
             return [shown.watch, count, status_html(shown, t), *empty, *presses, chosen]
         if count == done:
-            return [shown.watch, count, status_html(shown, t), *[gr.skip()] * 5, *presses, chosen]
+            return [shown.watch, count, status_html(shown, t), *[gr.skip()] * 6, *presses, chosen]
         known = [name for name in report["shots"] if any(line["shots"] == name for line in report["lines"])]
         key = key if key in known else known[-1]
         radio = gr.update(choices=[(shots_name(name, t), name) for name in known], value=key, visible=True)
-        return [shown.watch, count, status_html(shown, t), curves_figure(report, t), radio, *self._detail(report, key), *presses, chosen]
+        found = [curves_figure(report, t), radio, *self._detail(report, key), gr.update(visible=True)]
+        return [shown.watch, count, status_html(shown, t), *found, *presses, chosen]
 
     def poll(self, tab: str, watch: Watch, done: int, key: str | None) -> Any:
         shown = view(self.service, watch) if tab == "board" else None

@@ -217,7 +217,7 @@ def build(frame: Frame) -> Part:
         shown = gr.update(value=recipe.pet is not None, visible=recipe.task == "classification")
         return [*settings, shown, _generations_shown(recipe), *training_form.fill(recipe)]
 
-    return Part("train", tab, [shots, validation, epochs, batch, rate, seed, pet, generations, *more], fill)
+    return Part("train", tab, [shots, validation, epochs, batch, rate, seed, pet, generations, *more], fill, timer=timer)
 
 
 def _number(name: str, t: Words, safe: float, *, whole: bool = True, **options: Any) -> gr.Number:

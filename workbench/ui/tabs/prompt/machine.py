@@ -92,18 +92,19 @@ def layout(t: Words) -> Searches:
             buttons = {name: gr.Button(t(f"search.{name}"), size="sm", min_width=150, elem_id=f"search-{name}") for name in SEARCHES}
             stop = gr.Button(t("train.stop"), size="sm", interactive=False, min_width=80, elem_id="search-stop")
         status = gr.HTML(elem_id="search-status")
-    return Searches(buttons, stop, status, gr.State(""), gr.Timer(1.0))
+    return Searches(buttons, stop, status, gr.State(""), gr.Timer(1.0, active=False))
 
 
 def wire(frame: Frame, searches: Searches, listed: gr.HTML) -> None:
     """Starts, follows and stops a search; `listed` shows the cards once it has ended."""
     t, service, run = frame.t, frame.service, searches.run
-    drawn = [run, searches.status, listed, searches.stop]
+    drawn = [run, searches.status, listed, searches.stop, searches.timer]
 
     def updates(draft: dict[str, Any], shown: SearchView | None) -> list[Any]:
         working = shown is not None and shown.working
         cards_now = gr.skip() if working else cards.cards_html(service.lab.cards(ready(draft)), ready(draft), t)
-        return [shown.run if shown and working else "", view_html(shown, t), cards_now, gr.update(interactive=working)]
+        switches = [gr.update(interactive=working), gr.update(active=working)]
+        return [shown.run if shown and working else "", view_html(shown, t), cards_now, *switches]
 
     def start(name: str) -> Any:
         def press(draft: dict[str, Any], current: str) -> list[Any]:
