@@ -38,6 +38,7 @@ def score(arguments: argparse.Namespace) -> dict[str, Any]:
     for name in arguments.library:
         cards += library_entry(name).cards(fields, labels)
     scorer = CardScorer(load_model(recipe.model), recipe.prompt, labels, examples, training=splits.train.examples)
+    scorer.read(cards, len(examples))
     scored = [scorer.score(card, len(examples)) for card in cards]
     refused = next((card for card in scored if card.problem and card.source == "recipe"), None)
     if refused is not None:

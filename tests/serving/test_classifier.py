@@ -175,7 +175,7 @@ def test_only_label_word_rows_are_asked_for(bert, monkeypatch):
         asked.append(SimpleNamespace(words=token_ids.tolist(), normalizer=normalizer, shape=mask_positions.shape))
         return torch.zeros(*mask_positions.shape, len(token_ids)), None
 
-    monkeypatch.setattr("workbench.serving.classifier.cloze_logits", spy)
+    monkeypatch.setattr("workbench.serving.reading.cloze_logits", spy)
     classifier = PromptClassifier(bert, prompt("{text} it was [MASK] ."), LABELS)
     classifier.predict(EXAMPLES)
     assert [(call.words, call.normalizer, call.shape) for call in asked] == [(classifier.verbalizer.token_ids, False, (5, 1))]

@@ -1,21 +1,33 @@
 """Cards scored together: the figures of one prompt at a time, work that is shared, and requests that are dropped."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from tests.prompts.tiny_tokenizers import qwen_like
 from tests.tiny_runs import make_recipe
-from workbench.data.dataset import load_splits
+from workbench.data.dataset import InputExample, load_splits
 from workbench.errors import DataError
-from workbench.models.loading import load_model
+from workbench.models.families import family_of
+from workbench.models.loading import LoadedModel, load_model
+from workbench.models.packing import packed_states
 from workbench.prompts.cards import Card
+from workbench.recipe import PromptPart
 from workbench.runs.files import evaluate_examples
 from workbench.serving.classifier import PromptClassifier
 from workbench.serving.predictor import Predictor
+from workbench.serving.reading import TemplateReading
 from workbench.serving.scoring import CardScorer, Dropped, compare, ensemble_of, stages
 
 TEMPLATES = ["{text} it was [MASK] .", "the [MASK] film {text}", "[MASK] : {text}", "{text} the food was [MASK]"]
+SENTENCES = ["the movie was great", "a bad film", "这本书很好", "it was", "good film and a bad book"]
+ENDINGS = ["{text} it was [MASK]", "{text} it is [MASK]", "{text} was it really [MASK]", "it is : {text} [MASK]", "{text} [MASK] ."]
+WORDS_OF_ONE = {"yes": ["great"], "no": ["bad"]}
+WORDS_OF_SEVERAL = {"yes": ["很好", "good"], "no": ["不满意", "bad"]}
+NOTHING_SHARED = SimpleNamespace(at=lambda place: None)
 OTHER_WORDS = {"kind": "manual", "words": {"pos": ["nice"], "neg": ["bad"]}}
 
 
@@ -35,8 +47,11 @@ def scorer(setting):
 def calls(monkeypatch):
     """How many rows went through the model."""
     seen: list[int] = []
-    predict = PromptClassifier.predict
-    monkeypatch.setattr(PromptClassifier, "predict", lambda self, rows, **more: seen.append(len(rows)) or predict(self, rows, **more))
+    monkeypatch.setattr("workbench.serving.classifier.FULL_TOKENS", 0)
+    ask = PromptClassifier.template_log_probabilities
+    monkeypatch.setattr(
+        PromptClassifier, "template_log_probabilities", lambda self, batch, *more: seen.append(len(batch)) or ask(self, batch, *more)
+    )
     return seen
 
 
@@ -127,3 +142,33 @@ def test_without_rows_there_is_nothing_to_score(setting):
     with pytest.raises(DataError, match="no labelled rows"):
         CardScorer(loaded, recipe.prompt, splits.labels, [])
     assert math.isfinite(CardScorer(loaded, recipe.prompt, splits.labels, splits.train.examples).score(Card(TEMPLATES[0]), 4).loss)
+
+
+@pytest.mark.parametrize("words", [WORDS_OF_ONE, WORDS_OF_SEVERAL], ids=["one token", "several tokens"])
+def test_cards_read_together_by_a_causal_model_get_the_figures_of_each_alone(words, monkeypatch):
+    loaded = causal_model()
+    prompt = PromptPart(templates=["{text} [MASK]"], verbalizer={"kind": "manual", "words": words}, max_length=32)
+    examples = [InputExample(str(n), {"text": text}, ("yes", "no")[n % 2]) for n, text in enumerate(SENTENCES)]
+    cards = [Card(template) for template in ENDINGS]
+    alone = [PromptClassifier(loaded, prompt.model_copy(update={"templates": [c.template]}), ("no", "yes")) for c in cards[:-1]]
+    for classifier in alone:
+        monkeypatch.setattr(classifier, "read", lambda batch, own=classifier: [TemplateReading(own, batch, 0, NOTHING_SHARED)])
+    seen: list[int] = []
+    monkeypatch.setattr("workbench.serving.classifier.FULL_TOKENS", 0)
+    monkeypatch.setattr("workbench.serving.reading.packed_states", lambda *given: seen.append(1) or packed_states(*given))
+    scorer = CardScorer(loaded, prompt, ("no", "yes"), examples, batch_size=3)
+    scorer.read(cards, 5)
+    assert len(seen) == 2  # two batches for all cards
+    for card, classifier in zip(cards, alone, strict=False):
+        assert (scorer.probabilities(card, 5) - classifier.predict(examples[:5])).abs().max() < 1e-5
+    assert len(seen) == 2 and "behind" in scorer.score(cards[-1], 5).problem
+
+
+def causal_model() -> LoadedModel:
+    torch.manual_seed(2)
+    config = Qwen2Config(
+        vocab_size=len(qwen_like()), num_key_value_heads=2, max_position_embeddings=64, initializer_range=0.2, pad_token_id=0,
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+    )  # fmt: skip
+    model = Qwen2ForCausalLM(config).eval()
+    return LoadedModel(model, qwen_like(), family_of(model, "causal"), "causal", "tiny", "", torch.device("cpu"))

@@ -10,7 +10,7 @@ from workbench.data.soft_labels import write_soft_labels
 from workbench.errors import TrainingError
 from workbench.methods import attach, check_method
 from workbench.models.pool import ModelPool
-from workbench.serving.classifier import EncodedExample
+from workbench.serving.reading import EncodedExample
 from workbench.training.classification import ClassificationObjective, class_loss, soft_label_loss
 from workbench.training.masked_words import MaskedWords
 from workbench.training.stepper import seed_everything

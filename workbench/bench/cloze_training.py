@@ -18,7 +18,8 @@ from workbench.bench.workload import LABELS, PROMPT, copy_of, masked_model, revi
 from workbench.methods import attach
 from workbench.models.loading import LoadedModel
 from workbench.recipe import PromptPart, TrainingPart
-from workbench.serving.classifier import EncodedExample, PromptClassifier
+from workbench.serving.classifier import PromptClassifier
+from workbench.serving.reading import EncodedExample
 
 BATCH, RATE = 16, 2e-5
 OURS, DEFAULT, GROUPED = "workbench", "HF Trainer", "HF Trainer, grouped by length"

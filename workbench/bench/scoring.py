@@ -1,20 +1,20 @@
-"""P3: zero-shot scores of many templates on the same rows, next to transformers' fill-mask pipeline."""
+"""P3: zero-shot scores of many templates on the same rows: masked, next to transformers' fill-mask pipeline; causal, next to one forward
+pass per label word."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from workbench.bench.comparison import Row, Scale, comparison
 from workbench.bench.measure import interleaved, ratio
-from workbench.data.dataset import InputExample, dataset_from
-from workbench.data.readers import read_table
+from workbench.bench.workload import LABELS, PROMPT, causal_model, masked_model, review_rows
+from workbench.data.dataset import InputExample
 from workbench.prompts.cards import Card
 from workbench.prompts.template import parse_template
-from workbench.recipe import PRESETS, PromptPart
+from workbench.recipe import PromptPart
 
-LABELS = ("negative", "positive")
-WORDS = {"negative": ["terrible", "bad"], "positive": ["great", "good"]}
+WORDS = PROMPT.verbalizer["words"]
 TEMPLATES = (
     "{text} It was [MASK] .",
     "{text} All in all, it was [MASK] .",
@@ -25,45 +25,80 @@ TEMPLATES = (
     "{text} What a [MASK] movie !",
     "My verdict : [MASK] . {text}",
 )
-MAX_LENGTH = 256
-WANTED = 12.0
+ENDINGS = (
+    "{text} It was [MASK]",
+    "{text} All in all, it was [MASK]",
+    "{text} In summary, the film is [MASK]",
+    "{text} The film is [MASK]",
+    "{text} My verdict: [MASK]",
+    "{text} I found it [MASK]",
+    "{text} What I felt was [MASK]",
+    "{text} In one word: [MASK]",
+)
+MASKED_GOAL, CAUSAL_GOAL = 12.0, 11.0
+Scores = list[list[float]]
 
 
 @comparison("P3", "zero-shot scores of templates")
 def scoring(scale: Scale) -> list[Row]:
-    """A 4x256 masked model with a vocabulary of 30,522; the same prompts, and class probabilities that agree to 1e-4."""
+    """Rows of review lengths; every side gives the same class probabilities to 1e-4."""
+    return [*_masked(scale), *_causal(scale)]
+
+
+def _masked(scale: Scale) -> list[Row]:
     rows, count = (32, 2) if scale.quick else (1000, 8)
-    loaded, examples, templates = _model(), _examples(rows), TEMPLATES[:count]
-    ours: dict[str, Any] = {}
-    theirs: dict[str, Any] = {}
+    loaded, examples, templates = masked_model(4, 256), review_rows(rows), TEMPLATES[:count]
+    sides = {
+        "workbench": lambda: score_templates(loaded, templates, examples),
+        "transformers fill-mask pipeline": lambda: fill_mask(loaded, templates, examples, 1),
+        "transformers fill-mask pipeline in batches of 32": lambda: fill_mask(loaded, templates, examples, 32),
+    }
+    return _compared(scale, sides, f"scoring, masked 4x256, {rows} rows, {count} templates", MASKED_GOAL)
 
-    def workbench() -> None:
-        ours["answer"] = score_templates(loaded, templates, examples)
 
-    def pipeline_of(batch: int) -> Any:
-        return lambda: theirs.update(answer=fill_mask(loaded, templates, examples, batch))
+def _causal(scale: Scale) -> list[Row]:
+    rows, count = (16, 2) if scale.quick else (200, 8)
+    loaded, examples, templates = causal_model(4, 256), review_rows(rows), ENDINGS[:count]
+    sides = {
+        "workbench": lambda: score_templates(loaded, templates, examples),
+        "a forward pass per label word": lambda: word_by_word(loaded, templates, examples, 1),
+        "a forward pass per label word, in batches of 32": lambda: word_by_word(loaded, templates, examples, 32),
+    }
+    return _compared(scale, sides, f"scoring, causal 4x256, {rows} rows, {count} templates on one text", CAUSAL_GOAL)
 
-    sides = {"workbench": workbench, "pipeline": pipeline_of(1), "pipeline in batches of 32": pipeline_of(32)}
-    measured = interleaved(sides, rounds=1 if not scale.quick else scale.rounds, warm_up=scale.quick, flops=False)
-    apart = max(abs(a - b) for one, two in zip(ours["answer"], theirs["answer"], strict=True) for a, b in zip(one, two, strict=True))
-    work = f"scoring, 4x256, {rows} rows, {count} templates"
-    figures = {name: figure.to_json() for name, figure in measured.items()} | {"largest_difference": apart}
+
+def _compared(scale: Scale, sides: dict[str, Callable[[], Scores]], work: str, goal: float) -> list[Row]:
+    answers: dict[str, Scores] = {}
+
+    def keeping(name: str, run: Callable[[], Scores]) -> Callable[[], None]:
+        return lambda: answers.update({name: run()})
+
+    rounds = scale.rounds if scale.quick else 1
+    measured = interleaved({name: keeping(name, run) for name, run in sides.items()}, rounds=rounds, warm_up=scale.quick, flops=False)
+    ours, *peers = sides
+    figures = {name: figure.to_json() for name, figure in measured.items()}
+    apart = {peer: _apart(answers[ours], answers[peer]) for peer in peers}
     return [
-        Row("P3", work, f"transformers fill-mask {peer}", ratio(measured["workbench"], measured[peer]), WANTED, figures=figures)
-        for peer in list(sides)[1:]
+        Row("P3", work, peer, ratio(measured[ours], measured[peer]), goal, figures=figures | {"largest_difference": apart[peer]})
+        for peer in peers
     ]
 
 
-def score_templates(loaded: Any, templates: Sequence[str], examples: list[InputExample]) -> list[list[float]]:
+def _apart(one: Scores, two: Scores) -> float:
+    return max(abs(a - b) for first, second in zip(one, two, strict=True) for a, b in zip(first, second, strict=True))
+
+
+def score_templates(loaded: Any, templates: Sequence[str], examples: list[InputExample]) -> Scores:
     """For each template the probability of the second class, row by row, as the prompt lab computes it."""
     from workbench.serving.scoring import CardScorer
 
-    prompt = PromptPart(templates=list(templates), verbalizer={"kind": "manual", "words": WORDS}, max_length=MAX_LENGTH)
-    scorer = CardScorer(loaded, prompt, LABELS, examples)
-    return [scorer.probabilities(Card(template), len(examples))[:, 1].tolist() for template in templates]
+    prompt = PromptPart(templates=list(templates), verbalizer=PROMPT.verbalizer, max_length=PROMPT.max_length)
+    scorer, cards = CardScorer(loaded, prompt, LABELS, examples), [Card(template) for template in templates]
+    scorer.read(cards, len(examples))
+    return [scorer.probabilities(card, len(examples))[:, 1].tolist() for card in cards]
 
 
-def fill_mask(loaded: Any, templates: Sequence[str], examples: list[InputExample], batch: int) -> list[list[float]]:
+def fill_mask(loaded: Any, templates: Sequence[str], examples: list[InputExample], batch: int) -> Scores:
     """The same from a fill-mask pipeline with the label words as its targets; class scores are mean logits, as ours."""
     import torch
     from transformers import pipeline
@@ -73,7 +108,7 @@ def fill_mask(loaded: Any, templates: Sequence[str], examples: list[InputExample
     answers = []
     for template in templates:
         prompts = [_filled(template, example.fields["text"], loaded.tokenizer) for example in examples]
-        cut = {"truncation": True, "max_length": MAX_LENGTH}
+        cut = {"truncation": True, "max_length": PROMPT.max_length}
         found = pipe(prompts, targets=words, top_k=len(words), batch_size=batch, tokenizer_kwargs=cut)
         scores = [{item["token_str"].strip(): item["score"] for item in row} for row in found]
         logs = torch.tensor([[row[word] for word in words] for row in scores]).log().view(len(scores), 2, -1).mean(dim=2)
@@ -86,23 +121,39 @@ def _filled(template: str, text: str, tokenizer: Any) -> str:
     return "".join(tokenizer.mask_token if piece.kind == "mask" else piece.text for piece in pieces)
 
 
-def _examples(rows: int) -> list[InputExample]:
-    table = read_table(PRESETS / "data" / "en_movie_reviews.csv")
-    # Rows that name a special token would be two different prompts: the pipeline reads it as one.
-    plain = [e for e in dataset_from(table, {"text": "text", "label": "label"}).examples if "[" not in e.fields["text"]]
-    return plain[:rows]
-
-
-def _model() -> Any:
-    """Randomly initialised: what is measured does not depend on what a model knows."""
+def word_by_word(loaded: Any, templates: Sequence[str], examples: list[InputExample], batch: int) -> Scores:
+    """The same by reading every prompt with every label word behind it, as evaluation harnesses do, and adding up the log-probabilities
+    of the word's tokens; prompts are tokenized beforehand, in the rows' order."""
     import torch
-    from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
-    from workbench.models.families import family_of
-    from workbench.models.loading import LoadedModel
+    from workbench.serving.classifier import PromptClassifier
 
-    torch.manual_seed(0)
-    tokenizer = AutoTokenizer.from_pretrained(PRESETS / "models" / "tiny-en", trust_remote_code=False)
-    config = BertConfig(vocab_size=30522, hidden_size=256, num_hidden_layers=4, num_attention_heads=4, intermediate_size=1024)
-    model = BertForMaskedLM(config).eval()
-    return LoadedModel(model, tokenizer, family_of(model, "masked"), "masked", "4x256", "", torch.device("cpu"), "none")
+    answers = []
+    for template in templates:
+        prompt = PromptPart(templates=[template], verbalizer=PROMPT.verbalizer, max_length=PROMPT.max_length)
+        classifier = PromptClassifier(loaded, prompt, LABELS)
+        rows = classifier.encode(examples)
+        prompts = [row.variants[0].input_ids[: row.variants[0].mask_positions[0] + 1] for row in rows]
+        words = classifier.verbalizer.words
+        by_word = torch.stack([_word_scores(loaded, prompts, list(word.token_ids), batch) for word in words], dim=1)
+        by_class = torch.stack([by_word[:, [w.label == label for w in words]].mean(dim=1) for label in range(2)], dim=1)
+        answers.append(torch.softmax(by_class, dim=1)[:, 1].tolist())
+    return answers
+
+
+def _word_scores(loaded: Any, prompts: list[list[int]], word: list[int], batch: int) -> Any:
+    """Log-probability of `word` behind each prompt, [N], from the model's own full logits."""
+    import torch
+
+    found = []
+    with torch.no_grad():
+        for start in range(0, len(prompts), batch):
+            rows = [prompt + word for prompt in prompts[start : start + batch]]
+            longest = max(map(len, rows))
+            ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+            mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+            logs = torch.log_softmax(loaded.model(input_ids=ids, attention_mask=mask, use_cache=False).logits, dim=-1)
+            for number, row in enumerate(rows):
+                places = range(len(row) - len(word) - 1, len(row) - 1)
+                found.append(sum(logs[number, place, token] for place, token in zip(places, word, strict=True)))
+    return torch.stack(found)

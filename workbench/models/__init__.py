@@ -6,6 +6,7 @@
     pool.py          loaded models, shared by the page, the runs and the predictors
     families/        what the parts of an architecture are called, one file per family, one decorator each
     cloze.py         logits of label words at mask positions, and nothing that nobody asked for
+    packing.py       prompts of a causal model that begin alike, read once
     quantization.py  int8, nf4 and fp4 weights through bitsandbytes, on GPU and CPU
     card.py          what a model is, read from its configuration alone
     memory.py        bytes of weights, gradients, optimizer and activations, before anything is loaded

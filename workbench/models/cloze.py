@@ -44,15 +44,29 @@ def cloze_logits(
     mask_positions = mask_positions.to(device)
     token_ids = None if token_ids is None else token_ids.to(device)
     if loaded.family.rows_only:
-        hidden = hidden_at(loaded, input_ids, attention_mask, mask_positions)
-        logits, full = _vocabulary_product(loaded, hidden, token_ids, whole=normalizer or token_ids is None)
-    else:
-        options = _call_options(loaded)
-        full = loaded.model(input_ids=input_ids, attention_mask=attention_mask, **options).logits
-        full = at(full, mask_positions).flatten(0, 1)
-        logits = full if token_ids is None else full[:, token_ids]
-    batch, masks = mask_positions.shape
-    total = torch.logsumexp(full.float(), dim=-1).view(batch, masks) if normalizer and full is not None else None
+        states = last_states(loaded, input_ids, attention_mask, mask_positions)
+        return vocabulary_logits(loaded, states, token_ids, normalizer=normalizer)
+    options = _call_options(loaded)
+    full = loaded.model(input_ids=input_ids, attention_mask=attention_mask, **options).logits
+    full = at(full, mask_positions).flatten(0, 1)
+    logits = full if token_ids is None else full[:, token_ids]
+    return _shaped(logits, full if normalizer else None, *mask_positions.shape)
+
+
+def vocabulary_logits(
+    loaded: LoadedModel, states: torch.Tensor, token_ids: torch.Tensor | None, *, normalizer: bool = False
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """As `cloze_logits`, from the last layer's states [B, M, H] of a family that computes rows of the product."""
+    hidden = loaded.family.transform_hidden(loaded.model, states.flatten(0, 1))
+    logits, full = _vocabulary_product(loaded, hidden, token_ids, whole=normalizer or token_ids is None)
+    return _shaped(logits, full if normalizer else None, *states.shape[:2])
+
+
+def _shaped(
+    logits: torch.Tensor, full: torch.Tensor | None, batch: int, masks: int
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """[B * M, W] as [B, M, W], and the normalizers [B, M] of the full logits where they are given."""
+    total = None if full is None else torch.logsumexp(full.float(), dim=-1).view(batch, masks)
     return logits.float().view(batch, masks, -1), total
 
 
@@ -64,15 +78,19 @@ def hidden_at(
     input_ids, attention_mask = input_ids.to(loaded.device), attention_mask.to(loaded.device)
     if transformed and not loaded.family.rows_only:
         return _into_product(loaded, input_ids, attention_mask, positions)
-    gathered = _last_states(loaded, input_ids, attention_mask, positions).flatten(0, 1)
+    gathered = last_states(loaded, input_ids, attention_mask, positions).flatten(0, 1)
     return loaded.family.transform_hidden(loaded.model, gathered) if transformed else gathered
 
 
-def _last_states(
-    loaded: LoadedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor
+def last_states(
+    loaded: LoadedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor, **options: Any
 ) -> torch.Tensor:
-    """The backbone's output at `positions`, [B, M, H]; where the family says how, its last layer computes nothing for any other."""
-    family, options = loaded.family, _call_options(loaded)
+    """The backbone's output at `positions`, [B, M, H]; where the family says how, its last layer computes nothing for any other.
+
+    Args:
+        options: more for the backbone's call, such as position_ids.
+    """
+    family, options = loaded.family, {**_call_options(loaded), **options}
     backbone: Any = family.backbone(loaded.model)
     layer = family.layers(loaded.model)[-1]
     if family.layer_at is None or not can_narrow(layer) or loaded.model.config._attn_implementation == "eager":

@@ -17,8 +17,9 @@ from workbench.prompts.soft import SoftSlots
 from workbench.prompts.template import parse_template
 from workbench.prompts.verbalizers.verbalizer import Context
 from workbench.prompts.verbalizers.words import WordVerbalizer
-from workbench.serving.classifier import EncodedExample, PromptClassifier, TemplateReading
+from workbench.serving.classifier import PromptClassifier
 from workbench.serving.predictor import untuned
+from workbench.serving.reading import EncodedExample, TemplateReading
 
 if TYPE_CHECKING:
     from workbench.data.dataset import InputExample

@@ -11,7 +11,8 @@ import torch
 from workbench.data.dataset import load_splits
 from workbench.errors import TrainingError
 from workbench.prompts.verbalizers import check_verbalizer, verbalizer_class
-from workbench.serving.classifier import EncodedExample, PromptClassifier
+from workbench.serving.classifier import PromptClassifier
+from workbench.serving.reading import EncodedExample
 from workbench.training.masked_words import MaskedWords
 from workbench.training.metrics import classification_metrics
 from workbench.training.objective import Objective

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from workbench.models.cloze import cloze_logits
 from workbench.prompts.encoding import Encoding
-from workbench.serving.classifier import EncodedExample, PromptClassifier
+from workbench.serving.classifier import PromptClassifier
+from workbench.serving.reading import EncodedExample
 
 MASKED_SHARE = 0.15
 

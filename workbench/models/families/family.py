@@ -28,6 +28,7 @@ class Family:
         feed_forward: the linear maps of the feed-forward part, in order of use.
         features: words for the model card; those that depend on the configuration are found by the card.
         rows_only: the vocabulary product may be computed for chosen rows at chosen positions.
+        packs: several sequences may stand in one row, with positions and a mask of their own (models/packing.py).
         layer_at: computes the last layer at chosen positions only (models/last_layer.py); None where it has to be computed whole.
     """
 
@@ -48,6 +49,7 @@ class Family:
     feed_forward: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     rows_only: bool = True
+    packs: bool = False
     layer_at: NarrowForward | None = None
 
     def backbone(self, model: nn.Module) -> nn.Module:

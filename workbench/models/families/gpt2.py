@@ -26,4 +26,5 @@ class Gpt2Family(Family):
     value: str = "attn.c_attn"
     output: str = "attn.c_proj"
     feed_forward: tuple[str, ...] = ("mlp.c_fc", "mlp.c_proj")
+    packs: bool = True
     features: tuple[str, ...] = ("causal attention", "learned positions", "LayerNorm before each block", "GELU")

@@ -34,4 +34,5 @@ class LlamaFamily(DecoderFamily):
     name: str = "llama"
     title: str = "Llama"
     model_types: tuple[str, ...] = ("llama", "mistral")
+    packs: bool = True
     layer_at: NarrowForward | None = decoder_layer_at

@@ -15,5 +15,6 @@ class Qwen2Family(DecoderFamily):
     name: str = "qwen2"
     title: str = "Qwen2"
     model_types: tuple[str, ...] = ("qwen2",)
+    packs: bool = True
     layer_at: NarrowForward | None = decoder_layer_at
     features: tuple[str, ...] = ("causal attention", "RoPE", "RMSNorm", "SwiGLU", "biases on query, key and value")

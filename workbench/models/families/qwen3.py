@@ -15,5 +15,6 @@ class Qwen3Family(DecoderFamily):
     name: str = "qwen3"
     title: str = "Qwen3"
     model_types: tuple[str, ...] = ("qwen3",)
+    packs: bool = True
     layer_at: NarrowForward | None = decoder_layer_at
     features: tuple[str, ...] = ("causal attention", "RoPE", "RMSNorm", "SwiGLU", "normalised queries and keys")
