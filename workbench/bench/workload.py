@@ -37,15 +37,15 @@ def masked_model(layers: int, hidden: int) -> LoadedModel:
 
 
 def causal_model(layers: int, hidden: int) -> LoadedModel:
-    """A Qwen2 of random weights with the embedded causal model's tokenizer and bert-base's number of words, so that both kinds compare."""
+    """A Qwen2 of random weights with the tokenizer and the number of words of `masked_model`."""
     from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
     torch.manual_seed(13)
-    tokenizer = AutoTokenizer.from_pretrained(PRESETS / "models" / "tiny-qwen", trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(PRESETS / "models" / "tiny-en", trust_remote_code=False)
     heads = hidden // 64
     model = Qwen2ForCausalLM(Qwen2Config(
-        vocab_size=max(VOCABULARY, len(tokenizer)), hidden_size=hidden, intermediate_size=4 * hidden, num_hidden_layers=layers,
-        num_attention_heads=heads, num_key_value_heads=heads, max_position_embeddings=512,
+        vocab_size=VOCABULARY, hidden_size=hidden, intermediate_size=4 * hidden, num_hidden_layers=layers, num_attention_heads=heads,
+        num_key_value_heads=heads, max_position_embeddings=512,
     )).eval()  # fmt: skip
     return LoadedModel(model, tokenizer, family_of(model, "causal"), "causal", "bench", "bench", torch.device("cpu"))
 

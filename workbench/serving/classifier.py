@@ -24,7 +24,7 @@ from workbench.prompts.verbalizers import Verbalizer, build_verbalizer, check_ve
 from workbench.prompts.verbalizers.verbalizer import Context, Diagnosis
 from workbench.prompts.verbalizers.words import WordVerbalizer
 from workbench.serving.calibration import Calibration, contentless, mean_log, skew
-from workbench.serving.reading import EncodedExample, SharedStates, TemplateReading
+from workbench.serving.reading import EncodedExample, SharedStates, StateSource, TemplateReading
 
 if TYPE_CHECKING:
     from workbench.data.dataset import InputExample
@@ -55,6 +55,8 @@ class PromptClassifier:
     def __init__(self, loaded: LoadedModel, prompt: PromptPart, labels: tuple[str, ...], attached: Attached | None = None) -> None:
         self.loaded = loaded
         self.labels = labels
+        self.kept: StateSource | None = None
+        """States of rows under a body that does not train; whoever trains may put some here."""
         causal = loaded.kind == "causal"
         self.max_length = min(prompt.max_length, model_max_length(loaded) - (attached.positions if attached else 0))
         options = check_verbalizer(prompt.verbalizer)
@@ -201,7 +203,7 @@ class PromptClassifier:
         self, verbalizer: Verbalizer, examples: Sequence[InputExample], batch_size: int
     ) -> Iterator[tuple[TemplateReading, Tensor]]:
         """Every batch under every template of one verbalizer, with the classes of its rows [B]."""
-        for _, batch in self._batches(examples, batch_size):
+        for _, batch in _batches(self.encode(examples), batch_size):
             labels = torch.tensor([example.label for example in batch], device=self.loaded.device)
             for template, other in enumerate(self.verbalizers):
                 if other is verbalizer:
@@ -210,8 +212,12 @@ class PromptClassifier:
     def predict(self, examples: Sequence[InputExample], *, batch_size: int = 32) -> Tensor:
         """Class probabilities [N, C] on the CPU, in the order given, calibrated if the verbalizer says so; evaluated without gradients in
         batches of similar length."""
-        result = torch.zeros(len(examples), len(self.labels), dtype=torch.float32)
-        for indices, by_template in self._answers(examples, batch_size):
+        return self.predict_encoded(self.encode(examples), batch_size=batch_size)
+
+    def predict_encoded(self, encoded: Sequence[EncodedExample], *, batch_size: int = 32) -> Tensor:
+        """As `predict`, of rows that `encode` gave."""
+        result = torch.zeros(len(encoded), len(self.labels), dtype=torch.float32)
+        for indices, by_template in self._answers(encoded, batch_size):
             result[indices] = _mean(by_template).exp().float().cpu()
         return result
 
@@ -224,17 +230,17 @@ class PromptClassifier:
             between: called before each batch; what it raises ends the work.
         """
         result = torch.zeros(len(self.verbalizers), len(examples), len(self.labels), dtype=torch.float32)
-        for indices, by_template in self._answers(examples, batch_size, between):
+        for indices, by_template in self._answers(self.encode(examples), batch_size, between):
             result[:, indices] = torch.stack(by_template).exp().float().cpu()
         return result
 
     def _answers(
-        self, examples: Sequence[InputExample], batch_size: int, between: Callable[[], None] = lambda: None
+        self, encoded: Sequence[EncodedExample], batch_size: int, between: Callable[[], None] = lambda: None
     ) -> Iterator[tuple[list[int], list[Tensor]]]:
         """Batch after batch: row numbers, and calibrated class log-probabilities [B, C] of every template."""
         with self.evaluating():
-            offsets = self.offsets() if examples else None
-            for indices, batch in self._batches(examples, batch_size):
+            offsets = self.offsets() if encoded else None
+            for indices, batch in _batches(encoded, batch_size):
                 between()
                 scores = self.template_log_probabilities(batch)
                 pairs = zip(scores, offsets or [], strict=bool(offsets))
@@ -244,7 +250,7 @@ class PromptClassifier:
         """For each example, each label word's probability over the whole vocabulary; the mean over templates. Empty without words."""
         totals = torch.zeros(len(examples), len(self.verbalizer.words), dtype=torch.float32)
         with self.evaluating():
-            for indices, batch in self._batches(examples, batch_size):
+            for indices, batch in _batches(self.encode(examples), batch_size):
                 for template, verbalizer in enumerate(self.verbalizers):
                     if isinstance(verbalizer, WordVerbalizer):
                         totals[indices] += verbalizer.word_probabilities(TemplateReading(self, batch, template)).float().cpu()
@@ -277,17 +283,17 @@ class PromptClassifier:
             torch.tensor([e.mask_positions for e in encodings], device=device),
         )
 
-    def _batches(self, examples: Sequence[InputExample], batch_size: int) -> Iterator[tuple[list[int], list[EncodedExample]]]:
-        encoded = self.encode(examples)
-        for indices in full_batches([example.length for example in encoded], batch_size):
-            yield indices, [encoded[i] for i in indices]
-
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Without gradients and dropout; afterwards the model and the verbalizers are in the mode they were in."""
         roots = [self.loaded.model, *(v.module for v in self.distinct_verbalizers if v.module is not None)]
         with evaluating(*roots), torch.no_grad():
             yield
+
+
+def _batches(encoded: Sequence[EncodedExample], batch_size: int) -> Iterator[tuple[list[int], list[EncodedExample]]]:
+    for indices in full_batches([example.length for example in encoded], batch_size):
+        yield indices, [encoded[i] for i in indices]
 
 
 def full_batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:

@@ -1,6 +1,7 @@
 """What a model says about a batch of prompts: the `Reading` that a verbalizer asks, and what several of them share.
 
     TemplateReading -- logits, hidden --> states of the last layer at the places asked for, then only the rows of the head that are needed
+         |-- StateSource: rows that were read before, where nothing below the head trains
          '-- SharedStates: one pass over all prompts of a batch, on causal models whose prompts begin alike
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -31,12 +32,22 @@ class EncodedExample:
         label: index of its class, or None.
         length: tokens of the longest variant, for batches of similar length.
         target: soft label, a probability per class, or None.
+        number: of the row in the classifier's `kept` states, or None when there are none of it.
     """
 
     variants: list[Encoding]
     label: int | None
     length: int
     target: tuple[float, ...] | None = None
+    number: int | None = None
+
+
+class StateSource(Protocol):
+    """States of rows that were read before."""
+
+    def at(self, place: int, position: Position | None, numbers: list[int]) -> Tensor:
+        """The last layer's states [B, M, H] of numbered rows under the prompt at `place` in the classifier's plan: of one token, or,
+        without a position, at the masks."""
 
 
 class SharedStates:
@@ -75,7 +86,9 @@ class TemplateReading:
         """As `Reading.logits`."""
         loaded = self._classifier.loaded
         chosen = None if token_ids is None else torch.tensor(token_ids, device=loaded.device)
-        states = self._shared.at(self._place(context))
+        states = self._kept(context, None)
+        if states is None:
+            states = self._shared.at(self._place(context))
         if states is None:
             tensors = self._classifier.tensors(self._encodings(context))
             logits, normalizer = cloze_logits(loaded, *tensors, chosen, normalizer=normalize)
@@ -86,10 +99,14 @@ class TemplateReading:
     def hidden(self, position: Position, *, transformed: bool) -> Tensor:
         """As `Reading.hidden`."""
         if (position, transformed) not in self._hidden:
+            loaded, states = self._classifier.loaded, self._kept(1, position)
+            if states is not None:
+                hidden = states.flatten(0, 1)
+                return (loaded.family.transform_hidden(loaded.model, hidden) if transformed else hidden).float()
             encodings = self._encodings(1)
             input_ids, attention_mask, _ = self._classifier.tensors(encodings)
-            positions = torch.tensor([[_token(encoding, position)] for encoding in encodings], device=input_ids.device)
-            hidden = hidden_at(self._classifier.loaded, input_ids, attention_mask, positions, transformed=transformed)
+            positions = torch.tensor([[token_at(encoding, position)] for encoding in encodings], device=input_ids.device)
+            hidden = hidden_at(loaded, input_ids, attention_mask, positions, transformed=transformed)
             self._hidden[position, transformed] = hidden.float()
         return self._hidden[position, transformed]
 
@@ -100,6 +117,12 @@ class TemplateReading:
             for encoding in self._encodings(self._classifier.verbalizers[self._template].contexts[0])
         ]
 
+    def _kept(self, context: Context, position: Position | None) -> Tensor | None:
+        numbers = [example.number for example in self._batch if example.number is not None]
+        if self._classifier.kept is None or len(numbers) < len(self._batch):
+            return None
+        return self._classifier.kept.at(self._place(context), position, numbers)
+
     def _place(self, context: Context) -> int:
         return self._classifier.plan.index((self._template, context))
 
@@ -108,7 +131,7 @@ class TemplateReading:
         return [example.variants[place] for example in self._batch]
 
 
-def _token(encoding: Encoding, position: Position) -> int:
+def token_at(encoding: Encoding, position: Position) -> int:
     """Index of the token whose state is read; auto is the mask or, for a masked model without one, the first token."""
     if position == "last":
         return len(encoding.input_ids) - 1

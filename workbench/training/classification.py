@@ -13,6 +13,7 @@ from workbench.errors import TrainingError
 from workbench.prompts.verbalizers import check_verbalizer, verbalizer_class
 from workbench.serving.classifier import PromptClassifier
 from workbench.serving.reading import EncodedExample
+from workbench.training.kept_states import KeptStates, body_is_frozen
 from workbench.training.masked_words import MaskedWords
 from workbench.training.metrics import classification_metrics
 from workbench.training.objective import Objective
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 SMALLEST_PROBABILITY = 1e-30
 MOST_LM_ROWS = 1000
+KEPT_NOTE = (
+    "Nothing below the part that trains changes, so every row is read once, without dropout, and its states are kept "
+    "(training.cache_features)."
+)
 
 
 class ClassificationObjective(Objective):
@@ -45,7 +50,11 @@ class ClassificationObjective(Objective):
         self.classifier = PromptClassifier(loaded, self.prompt, self.labels, attached)
         self.classifier.fit(self.splits.train.examples)
         self._encoded = self.classifier.encode(self.splits.train.examples)
+        self._validation = self.classifier.encode(self.splits.validation.examples)
         self.lengths = [example.length for example in self._encoded]
+        if self.training.cache_features == "auto" and body_is_frozen(self.classifier, self._encoded[0]):
+            self.classifier.kept = KeptStates(self.classifier, [*self._encoded, *self._validation], self.folder)
+            self.notes.append(KEPT_NOTE)
         self._words = self._auxiliary(loaded) if self.training.lm_loss else None
 
     def loss(self, rows: list[int]) -> torch.Tensor:
@@ -75,10 +84,9 @@ class ClassificationObjective(Objective):
         return len(rows)
 
     def evaluate(self, batch_size: int) -> dict[str, Any]:
-        examples = self.splits.validation.examples
         self.classifier.weights_changed()
-        probabilities = self.classifier.predict(examples, batch_size=batch_size)
-        labels = [self.labels.index(str(example.label)) for example in examples]
+        probabilities = self.classifier.predict_encoded(self._validation, batch_size=batch_size)
+        labels = [self.labels.index(str(example.label)) for example in self.splits.validation.examples]
         return classification_metrics(probabilities.clamp_min(SMALLEST_PROBABILITY).log(), labels, self.labels)
 
 

@@ -12,6 +12,7 @@ One file per task; the trainer and the stepper know nothing else about it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -33,6 +34,7 @@ class Objective(ABC):
         notes: sentences for the person about the data.
         reads: how far into the model the loss reaches; see `Attached`.
         lengths: tokens per training row, for batches of similar length; set by `bind`.
+        folder: the run's, for files that are too large for memory; None keeps everything in memory.
         classifier: where a verbalizer may have parameters of its own; set by `bind`, None for tasks without classes.
     """
 
@@ -43,6 +45,7 @@ class Objective(ABC):
     validation_rows: int
     reads: Reads = "words"
     lengths: list[int]
+    folder: Path | None = None
     classifier: PromptClassifier | None = None
 
     @abstractmethod

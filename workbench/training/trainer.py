@@ -27,6 +27,7 @@ from workbench.training.control import Control
 from workbench.training.events import EventLog
 from workbench.training.faults import plain_disk_errors, plain_memory_errors, refuse_full_disk
 from workbench.training.folder import copy_files, recover_folder, replace_file, write_folder
+from workbench.training.kept_states import FOLDER as STATES
 from workbench.training.objective import make_objective
 from workbench.training.optim import load_optimizer_state, optimizer_state
 from workbench.training.plan import make_schedule
@@ -108,6 +109,7 @@ class Trainer:
         attached = attach(self.loaded, options, keep_original=False, prompt=recipe.prompt, reads=self.objective.reads)
         if recipe.training.gradient_checkpointing:
             self._checkpoint_gradients()
+        self.objective.folder = self.folder
         self.objective.bind(self.loaded, attached)
         self.tuned = Tuned(attached, self.objective.classifier)
         self.stepper = Stepper(recipe.training, self.objective, self.tuned)
@@ -273,6 +275,7 @@ class Trainer:
             self.log.flush()
             write_result(self.folder, result)
             self.checkpoints.clear()
+            shutil.rmtree(self.folder / STATES, ignore_errors=True)
         return result
 
     def _tell_what_was_learnt(self) -> None:
