@@ -217,3 +217,22 @@ def test_loading_can_be_cancelled_where_it_stands(tiny, service, monkeypatch):
     monkeypatch.setattr("workbench.ui.frame.gr.Warning", lambda text, **options: warned.append(text))
     handlers["model_load"](asked, asked, tiny.model_dump(), lambda *values, **options: None)
     assert stages == [0.1] and "cancelled" in warned[0]
+
+
+def test_a_sweep_is_drawn_as_parallel_coordinates():
+    from workbench.ui.job_report import sweep_figure
+
+    columns = ["method", "template", "learning_rate", "accuracy", "macro_f1", "loss", "seeds", "seconds"]
+    rows = [
+        [method, template, rate, 0.5 + place / 10, 0.5, 0.6, 1, 2.0]
+        for place, (method, template, rate) in enumerate(
+            [("lora", "{text} [MASK]" + "x" * 60, 1e-3), ("lora", "{text} [MASK]" + "x" * 61, 1e-4), ("full", "{text} [MASK]", 1e-4)]
+        )
+    ]
+    (trace,) = sweep_figure({"table": {"columns": columns, "rows": rows}}, T).data
+    template, method, rate, accuracy, *_ = trace.dimensions
+    assert list(method.ticktext) == ["LoRA", "Full fine-tuning"] and list(method["values"]) == [0, 0, 1]
+    assert len(set(template.ticktext)) == 3 and template.ticktext[2] == "{text} [MASK]"
+    assert list(rate["values"]) == [-3, -4, -4] and list(accuracy["values"]) == [0.5, 0.6, 0.7] == list(trace.line.color)
+    same = [[*row[:2], 1e-3, *row[3:]] for row in rows[:1]]
+    assert sweep_figure({"table": {"columns": columns, "rows": same}}, T) is None

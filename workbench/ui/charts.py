@@ -224,3 +224,43 @@ def _thinned(steps: Any, values: Any) -> tuple[np.ndarray, np.ndarray]:
         chosen = np.unique(np.minimum(chosen, len(values) - 1))
         steps, values = steps[chosen], values[chosen]
     return (steps.astype(np.int32) if steps.dtype.kind in "iu" else steps.astype(np.float32)), values
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One upright axis of parallel coordinates: numbers, or names that are placed in the order in which they first come."""
+
+    name: str
+    values: Sequence[float | str]
+    share: bool = False
+    log: bool = False
+
+
+def parallel(scales: Sequence[Scale], shade: Sequence[float]) -> go.Figure:
+    """Parallel coordinates (Inselberg 1985): one line per configuration through all of its values, shaded by `shade`. Dragging along an
+    axis leaves the lines that pass there."""
+    named = [any(isinstance(value, str) for value in scale.values) for scale in scales]
+    dimensions = [(_named_scale if words else _number_scale)(scale) for scale, words in zip(scales, named, strict=True)]
+    line = {"color": list(shade), "colorscale": [[0, "#9fc4c7"], [1, ACCENT]], "showscale": False}
+    fonts = {"labelfont": {"size": 12}, "tickfont": {"size": 11, "shadow": "none"}}
+    trace = {"type": "parcoords", "dimensions": dimensions, "line": line, **fonts}
+    return go.Figure(data=[trace], layout={**LAYOUT, "height": 320, "margin": {"l": 230, "r": 60, "t": 60, "b": 24}})
+
+
+def _named_scale(scale: Scale) -> dict[str, Any]:
+    names = list(dict.fromkeys(str(value) for value in scale.values))
+    return {
+        "label": scale.name, "values": [names.index(str(value)) for value in scale.values], "tickvals": list(range(len(names))),
+        "ticktext": names, "range": [-0.3, len(names) - 0.7],
+    }  # fmt: skip
+
+
+def _number_scale(scale: Scale) -> dict[str, Any]:
+    values = [math.log10(value) if scale.log else float(value) for value in scale.values]
+    dimension: dict[str, Any] = {"label": scale.name, "values": values}
+    if scale.log:
+        ticks = sorted(set(scale.values))
+        dimension |= {"tickvals": [math.log10(tick) for tick in ticks], "ticktext": [f"{tick:.1e}" for tick in ticks]}
+    elif scale.share:
+        dimension["tickformat"] = ".0%"
+    return dimension

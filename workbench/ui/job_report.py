@@ -9,6 +9,7 @@ from workbench.ui.markup import heading, percent, table
 from workbench.ui.text import Words
 
 LONGEST_NAME = 44
+LONGEST_TICK = 30
 SHARES = ("accuracy", "macro_f1")
 
 
@@ -45,11 +46,38 @@ def report_figure(result: dict[str, Any], t: Words) -> Any:
     return charts.intervals(names, values, lows, highs, colors) if lines else None
 
 
+def sweep_figure(result: dict[str, Any], t: Words) -> Any:
+    """A sweep's configurations as parallel coordinates: what was varied, then what it came to; None where nothing was varied."""
+    found = result.get("table") or {"columns": [], "rows": []}
+    columns = [str(name) for name in found["columns"]]
+    if "learning_rate" not in columns or not found["rows"]:
+        return None
+    lines = [dict(zip(columns, row, strict=True)) for row in found["rows"]]
+    varied = [name for name in ("template", "method", "learning_rate") if len({line[name] for line in lines}) > 1]
+    if not varied:
+        return None
+    scales = [_scale(name, [line[name] for line in lines], t) for name in (*varied, *SHARES, "loss", "seconds")]
+    return charts.parallel(scales, [line["accuracy"] for line in lines])
+
+
+def _scale(name: str, values: list[Any], t: Words) -> charts.Scale:
+    if not any(isinstance(value, str) for value in values):
+        return charts.Scale(word(name, t), values, share=name in SHARES, log=name == "learning_rate")
+    different = list(dict.fromkeys(map(str, values)))
+    texts = [t.get(f"methods.{text}.title", word(text, t)) for text in different]
+    # Two long names may begin alike: then the number keeps them apart.
+    names = [text if len(text) <= LONGEST_TICK else f"{number}. {text[:LONGEST_TICK]}\u2026" for number, text in enumerate(texts, start=1)]
+    return charts.Scale(word(name, t), [names[different.index(str(value))] for value in values])
+
+
 def _name(line: dict[str, Any], column: str, number: int, t: Words) -> str:
     # A category axis lays equal names on one another: the number keeps them apart.
     said = word(str(line[column]), t)
     template = line.get("template") if column != "template" else None
-    text = f"{said}: {template}" if template else said
+    return _short(f"{said}: {template}" if template else said, number)
+
+
+def _short(text: str, number: int) -> str:
     return f"{number}. {text}" if len(text) <= LONGEST_NAME else f"{number}. {text[:LONGEST_NAME]}\u2026"
 
 

@@ -14,7 +14,7 @@ from workbench.ui.findings import build_findings
 from workbench.ui.forms import SELDOM, explained
 from workbench.ui.frame import Frame, Part
 from workbench.ui.glossary import lead
-from workbench.ui.job_report import kind_name, report_figure, report_html
+from workbench.ui.job_report import kind_name, report_figure, report_html, sweep_figure
 from workbench.ui.learnt import learnt_html
 from workbench.ui.markup import all_fields, confusion, duration, esc, facts, heading, percent, problem, progress, sentence, size
 from workbench.ui.samples import samples_html, text_tiles, writes
@@ -324,8 +324,8 @@ def _figures(shown: TrainView, t: Words) -> list[Any]:
     """The two plots: a training's curves, or what a job found in the first of them."""
     if shown.kind == "train":
         return [gr.update(value=figure(shown, t), visible=True) for figure in (loss_figure, accuracy_figure)]
-    found = report_figure(shown.result, t)
-    return [gr.update(value=found, visible=found is not None), gr.update(visible=False)]
+    found = [report_figure(shown.result, t), sweep_figure(shown.result, t)]
+    return [gr.update(value=figure, visible=figure is not None) for figure in found]
 
 
 def _evaluations(shown: TrainView, metric: str, name: str) -> charts.Line:
