@@ -21,7 +21,8 @@ def figures(metrics: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run as the index knows it. `created` is Unix time in seconds; `error` is {message, fix, error_id} or None."""
+    """One run as the index knows it. `created` is Unix time in seconds; `error` is {message, fix, error_id} or None; `tags` are separated
+    by commas."""
 
     id: str
     name: str
@@ -37,10 +38,14 @@ class RunRecord:
     error: dict[str, Any] | None = None
     kind: str = "train"
     owner: str = OWNER.name
+    tags: str = ""
+    note: str = ""
+    archived: int = 0
 
 
 COLUMNS = (
     "id", "name", "status", "created", "method", "model", "key", "position", "step", "total_steps", "metrics", "error", "kind", "owner",
+    "tags", "note", "archived",
 )  # fmt: skip
 
 
@@ -63,7 +68,14 @@ def add_owner_of_run(database: sqlite3.Connection) -> None:
     database.execute(f"ALTER TABLE runs ADD COLUMN owner TEXT NOT NULL DEFAULT '{OWNER.name}'")
 
 
-MIGRATIONS = (create_runs_table, add_kind_of_run, add_owner_of_run)
+def add_notes_of_run(database: sqlite3.Connection) -> None:
+    """Version 4: what a person writes about a run, and whether it is put away."""
+    for name in ("tags", "note"):
+        database.execute(f"ALTER TABLE runs ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
+    database.execute("ALTER TABLE runs ADD COLUMN archived INTEGER NOT NULL DEFAULT 0")
+
+
+MIGRATIONS = (create_runs_table, add_kind_of_run, add_owner_of_run, add_notes_of_run)
 
 
 def open_index(path: str | Path) -> sqlite3.Connection:

@@ -24,6 +24,7 @@ from workbench.errors import RunError, WorkbenchError
 from workbench.prompts.cards import card_from
 from workbench.recipe import Recipe
 from workbench.runs.answers import Answers, check_trainable
+from workbench.runs.compare import annotations
 from workbench.runs.demo import check_demo, refuse_second_run
 from workbench.runs.faults import log_bug
 from workbench.runs.isolation import ChildBug, Isolation, run_isolated
@@ -228,6 +229,19 @@ class RunService:
             self._changed.notify_all()
         self._events.forget(self.store.folder(run_id) / "events.jsonl")
         self._answers.forget(run_id)
+
+    def annotate(self, run_id: str, *, tags: str | None = None, note: str | None = None, archived: bool | None = None) -> None:
+        """Writes what a person says about a run; what is None stays as it was.
+
+        Raises:
+            RunError: there is no such run, or the text is longer than a note.
+        """
+        self._refuse_when_reading()
+        changes = annotations(tags=tags, note=note, archived=archived)
+        with self._changed:
+            self.store.record(run_id)
+            if changes:
+                self.store.update(run_id, **changes)
 
     def close(self, timeout: float = 60.0) -> None:
         """Stops the active run with a checkpoint (it will be offered as interrupted), ends the worker and gives the data root back."""

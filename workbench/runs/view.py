@@ -28,6 +28,9 @@ class RunSummary:
     step: int
     total_steps: int
     kind: str = "train"
+    tags: str = ""
+    note: str = ""
+    archived: bool = False
 
 
 @dataclass
@@ -151,4 +154,7 @@ def summary_of(record: RunRecord) -> RunSummary:
         step=record.step,
         total_steps=record.total_steps,
         kind=record.kind,
+        tags=record.tags,
+        note=record.note,
+        archived=bool(record.archived),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from plotly.offline import get_plotlyjs
 
 ACCENT, WARM, FAINT, INK, GRID = "#2f8f98", "#d9822b", "rgba(128,128,128,0.45)", "#8a867f", "rgba(128,128,128,0.18)"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Arial, 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
+DISTINCT = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#999999", "#b8a800")
 MOST_POINTS = 800
 BLOCK = 128
 LAYOUT = {
@@ -63,6 +64,14 @@ def curves(lines: Sequence[Line], *, x: str, share: bool = False, span: float | 
     layout["xaxis"] = {**AXIS, "title": {"text": x, "standoff": 8}, **({"range": [-span * 0.015, span * 1.015]} if span else {})}
     # In one piece: each update of a finished figure costs several milliseconds, and a page that watches a run draws two a second.
     return go.Figure(data=traces, layout=layout)
+
+
+def overlay(lines: Sequence[Line], *, x: str, y: str, share: bool = False, log: bool = False) -> go.Figure:
+    """Curves of several runs over each other in colours that hold for colour-blind eyes (Okabe & Ito 2008)."""
+    colored = [replace(line, color=DISTINCT[number % len(DISTINCT)], markers=len(line.steps) < 60) for number, line in enumerate(lines)]
+    figure = curves(colored, x=x, share=share and not log)
+    figure.update_layout(height=380, yaxis_title=y, yaxis_type="log" if log else "linear", legend={"y": -0.22, "yanchor": "top"})
+    return figure
 
 
 def counts(names: Sequence[str], values: Sequence[int], *, x: str, y: str) -> go.Figure:

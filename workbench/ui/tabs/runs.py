@@ -1,4 +1,4 @@
-"""Runs: everything that was ever trained here, to look at again, to start from, or to delete."""
+"""Runs: everything that was ever trained here: to find, note down, lay side by side, start from again, put away or delete."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import gradio as gr
 
 from workbench.errors import RunError
 from workbench.recipe import Recipe
+from workbench.runs.compare import matching, with_new_seed
+from workbench.ui.comparison import build_comparison
 from workbench.ui.frame import Frame, Part
 from workbench.ui.glossary import lead
 from workbench.ui.job_report import kind_name
@@ -32,47 +34,70 @@ class RunRow:
     steps: str
     created: str
     kind: str
+    tags: str
+    note: str
 
 
-def view(service: Any, t: Words) -> list[RunRow]:
-    """Every run, newest first."""
+def view(service: Any, t: Words, words: str = "", *, archived: bool = False) -> list[RunRow]:
+    """The runs that hold every one of `words`, newest first; those put away only on request."""
     return [
         RunRow(
             run.id, run.name, t(f"status.{run.status}"), t.get(f"methods.{run.method}.title", run.method), run.model.rsplit("/", 1)[-1],
             _share(run.metrics, "accuracy"), _share(run.metrics, "macro_f1"), f"{run.step}/{run.total_steps}",
             time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created)), kind_name(run.kind, t),
+            run.tags, run.note,
         )
-        for run in service.runs()
+        for run in matching(service.runs(), words, archived=archived)
     ]
 
 
 def build(frame: Frame) -> Part:
     """Lays out the tab and wires it."""
     t, service = frame.t, frame.service
-    names = ("name", "kind", "status", "method", "model", "accuracy", "macro_f1", "steps", "created", "id")
+    names = ("name", "tags", "kind", "status", "method", "model", "accuracy", "macro_f1", "steps", "created", "note", "id")
     headers = [t(f"runs.{name}") for name in names]
     with gr.Tab(t("runs.tab"), id="runs") as tab:
         gr.HTML(lead(t("runs.lead"), t))
+        with gr.Row(elem_classes="pw-end"):
+            search = gr.Textbox(label=t("runs.search"), info=t("runs.search_help"), max_lines=1, scale=3, elem_id="runs-search")
+            archived = gr.Checkbox(label=t("runs.archived"), info=t("runs.archived_help"), scale=1, elem_id="runs-archived")
         table = gr.Dataframe(
             headers=headers, type="array", interactive=False, show_label=False, wrap=False, elem_id="runs-table", max_height=420
         )
         empty = gr.HTML(elem_id="runs-empty")
         with gr.Row():
             chosen = gr.Dropdown([], label=t("runs.chosen"), info=t("runs.chosen_help"), elem_id="runs-chosen", scale=3)
-            with gr.Column(scale=2, min_width=300), gr.Row():
-                open_run = gr.Button(t("runs.open"), variant="primary", elem_id="runs-open", min_width=120)
-                delete = gr.Button(t("runs.delete"), elem_id="runs-delete", min_width=100)
-                sure = gr.Button(t("runs.sure"), variant="stop", visible=False, elem_id="runs-sure", min_width=140)
+            with gr.Column(scale=2, min_width=300):
+                with gr.Row():
+                    open_run = gr.Button(t("runs.open"), variant="primary", elem_id="runs-open", min_width=120)
+                    again = gr.Button(t("runs.again"), elem_id="runs-again", min_width=160)
+                with gr.Row():
+                    away = gr.Button(t("runs.archive"), elem_id="runs-archive", min_width=110)
+                    delete = gr.Button(t("runs.delete"), elem_id="runs-delete", min_width=100)
+                    sure = gr.Button(t("runs.sure"), variant="stop", visible=False, elem_id="runs-sure", min_width=140)
+        with gr.Row(elem_classes="pw-end"):
+            tags = gr.Textbox(label=t("runs.tags"), info=t("runs.tags_help"), max_lines=1, scale=2, elem_id="runs-tags")
+            note = gr.Textbox(label=t("runs.note"), info=t("runs.note_help"), lines=1, scale=3, elem_id="runs-note")
+            save = gr.Button(t("runs.save"), scale=0, min_width=100, elem_id="runs-save")
+        compared = build_comparison(frame)
 
-    def refresh(current: str | None) -> list[Any]:
-        rows = view(service, t)
+    def refresh(current: str | None, words: str, put_away: bool) -> list[Any]:
+        rows = view(service, t, words or "", archived=put_away)
         ids = [row.id for row in rows]
-        cells = [[r.name, r.kind, r.status, r.method, r.model, r.accuracy, r.macro_f1, r.steps, r.created, r.id] for r in rows]
+        cells = [
+            [r.name, r.tags, r.kind, r.status, r.method, r.model, r.accuracy, r.macro_f1, r.steps, r.created, r.note[:80], r.id]
+            for r in rows
+        ]
         options = [(f"{row.name} \u00b7 {row.created} \u00b7 {row.id[-6:]}", row.id) for row in rows]
-        note = "" if rows else sentence(t("runs.empty"), "note")
-        return [cells, note, gr.update(choices=options, value=current if current in ids else None), gr.update(visible=False)]
+        empty_text = t("runs.no_match") if words else t("runs.empty")
+        said = "" if rows else sentence(empty_text, "note")
+        return [
+            cells, said, gr.update(choices=options, value=current if current in ids else None), gr.update(visible=False),
+            gr.update(choices=options),
+        ]  # fmt: skip
 
-    outputs = [table, empty, chosen, sure]
+    outputs = [table, empty, chosen, sure, compared]
+    filters = [search, archived]
 
     def pick(event: gr.SelectData) -> str | None:
         row = event.row_value or []
@@ -86,18 +111,47 @@ def build(frame: Frame) -> Part:
     def watch_run(run_id: str | None) -> tuple[Any, Any]:
         return (Watch(run_id), gr.update(selected="train")) if run_id else (gr.skip(), gr.skip())
 
-    def remove(run_id: str | None, watch: Watch) -> list[Any]:
+    def known(run_id: str | None) -> str:
+        if not run_id:
+            raise RunError(t("runs.none_chosen"), fix=t("runs.none_chosen_fix"))
+        return run_id
+
+    def written(run_id: str | None) -> list[Any]:
+        run = next((run for run in service.runs() if run.id == run_id), None)
+        return [run.tags, run.note, t("runs.unarchive") if run.archived else t("runs.archive")] if run else ["", "", t("runs.archive")]
+
+    def write(run_id: str | None, tags: str, note: str, words: str, put_away: bool) -> list[Any]:
+        service.annotate(known(run_id), tags=tags or "", note=note or "")
+        return refresh(run_id, words, put_away)
+
+    def put(run_id: str | None, words: str, put_away: bool) -> list[Any]:
+        run = next(run for run in service.runs() if run.id == known(run_id))
+        service.annotate(run.id, archived=not run.archived)
+        return refresh(run_id, words, put_away)
+
+    def rerun(run_id: str | None) -> Any:
+        recipe = service.read(known(run_id), 1 << 60).recipe
+        taken = [service.store.recipe(run.id) for run in service.runs()]
+        return Watch(service.submit(with_new_seed(recipe, taken), alone=True)), gr.update(selected="train")
+
+    def remove(run_id: str | None, watch: Watch, words: str, put_away: bool) -> list[Any]:
         if not run_id:
             raise RunError(t("runs.none_chosen"), fix=t("runs.none_chosen_fix"))
         service.delete(run_id)
-        return [*refresh(None), Watch() if watch.run == run_id else gr.skip()]
+        return [*refresh(None, words, put_away), Watch() if watch.run == run_id else gr.skip()]
 
     frame.on(table.select, pick, [], [chosen], "runs_pick")
     frame.opens(open_run.click, show, [chosen], "runs_open")
     frame.on(open_run.click, watch_run, [chosen], [frame.watch, frame.tabs], "runs_watch")
     frame.on(delete.click, lambda run_id: gr.update(visible=bool(run_id)), [chosen], [sure], "runs_ask_delete")
-    frame.on(sure.click, remove, [chosen, frame.watch], [*outputs, frame.watch], "runs_delete")
-    return Part("runs", tab, refresh=(refresh, [chosen], outputs))
+    frame.on(sure.click, remove, [chosen, frame.watch, *filters], [*outputs, frame.watch], "runs_delete")
+    frame.on(chosen.change, written, [chosen], [tags, note, away], "runs_written")
+    frame.on(save.click, write, [chosen, tags, note, *filters], outputs, "runs_save")
+    frame.on(away.click, put, [chosen, *filters], outputs, "runs_archive")
+    frame.on(again.click, rerun, [chosen], [frame.watch, frame.tabs], "runs_again")
+    frame.on(search.input, refresh, [chosen, *filters], outputs, "runs_search", trigger_mode="always_last")
+    frame.on(archived.input, refresh, [chosen, *filters], outputs, "runs_archived")
+    return Part("runs", tab, refresh=(refresh, [chosen, *filters], outputs))
 
 
 def _share(metrics: dict[str, Any] | None, name: str) -> str:

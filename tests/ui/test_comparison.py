@@ -1,0 +1,23 @@
+"""Runs laid over each other: curves, figures and differences."""
+
+from workbench.ui import comparison
+from workbench.ui.text import Words
+
+T = Words("en")
+
+
+def test_two_runs_are_laid_over_each_other(service, finished, tiny):
+    other = service.submit(tiny.replace({"training.epochs": 1, "name": "<other>"}))
+    assert service.wait(other, 120).status == "finished"
+    shown = comparison.view(service, [finished, other], "train_loss")
+    figure = comparison.figure_of(shown, "train_loss", T, log=True)
+    assert [len(line.x) for line in figure.data] == [len(steps) for steps, _ in shown.curves] and figure.layout.yaxis.type == "log"
+    assert len({line.line.color for line in figure.data}) == 2
+    html = comparison.table_html(shown, T)
+    assert "training.epochs" in html and "&lt;other&gt;" in html and "\u2605" in html and "training.seed" not in html
+
+
+def test_one_run_or_none_asks_for_more(service, finished):
+    assert "two runs" in comparison.table_html(comparison.view(service, [finished], "accuracy"), T)
+    empty = comparison.view(service, [], "accuracy")
+    assert comparison.figure_of(empty, "accuracy", T) is None and "two runs" in comparison.table_html(empty, T)
