@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.ui import markup
+from workbench.ui.text import Words
 
 
 @given(st.text())
@@ -13,7 +14,8 @@ def test_escaped_text_holds_no_mark_that_means_something(text):
 
 
 @pytest.mark.parametrize("piece", [
-    markup.sentence("<b>"), markup.problem("<b>", "<i>"), markup.heading("<b>"), markup.facts([("<b>", "<i>")]), markup.chips(["<b>"]),
+    markup.sentence("<b>"), markup.problem("<b>", "<i>", Words("en")), markup.heading("<b>"), markup.facts([("<b>", "<i>")]),
+    markup.chips(["<b>"]),
     markup.table(["<b>"], [["<i>"]]), markup.bars([("<b>", 0.5)]), markup.token("<b>", "text", "<i>"),
     markup.confusion([[1]], ["<b>"], "<i>", "<i>"), markup.progress(0.5, "<b>"),
 ])

@@ -106,8 +106,8 @@ def disagreements_html(report: dict[str, Any], key: str, t: Words, shown: int = 
 def notes_html(report: dict[str, Any], t: Words) -> str:
     """How the rows were parted, what was left out, and what could not be done."""
     rule = t("board.rule", test=report["test_rows"], seeds=len(report["seeds"]))
-    refused = [f"{line_name(cell, t)}: {cell['message']} {cell['fix']}" for cell in report["refused"]]
-    lines = [sentence(rule), *(sentence(note, "note") for note in report["notes"][:8])]
+    refused = [f"{line_name(cell, t)}: " + t.said(f"{cell['message']} {cell['fix']}") for cell in report["refused"]]
+    lines = [sentence(rule), *(sentence(t.said(note), "note") for note in report["notes"][:8])]
     return "".join([*lines, *(sentence(text, "warning") for text in dict.fromkeys(refused))])
 
 

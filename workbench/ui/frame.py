@@ -147,7 +147,7 @@ def guarded(handler: Callable[..., Any], service: Any, t: Words) -> Callable[...
         if isinstance(error, gr.Error):
             raise error
         if isinstance(error, WorkbenchError):
-            gr.Warning(esc(f"{error.message} {error.fix}".strip()), title=t("errors.title"), duration=12)
+            gr.Warning(esc(t.said(f"{error.message} {error.fix}".strip())), title=t("errors.title"), duration=12)
         else:
             error_id = log_bug(service.root, error, f"page: {handler.__qualname__}")
             gr.Warning(t("errors.bug", error_id=error_id), title=t("errors.title"), duration=20)

@@ -22,10 +22,10 @@ def sentence(text: str, tone: str = "quiet") -> str:
     return f'<p class="pw-sentence pw-{tone}"{role}>{esc(text)}</p>'
 
 
-def problem(message: str, fix: str) -> str:
-    """What is wrong, and below it what to do."""
-    fix_line = f'<span class="pw-fix">{esc(fix)}</span>' if fix else ""
-    return f'<div class="pw-problem" role="alert"><strong>{esc(message)}</strong>{fix_line}</div>'
+def problem(message: str, fix: str, t: Words) -> str:
+    """What is wrong, and below it what to do; the engine's English becomes the page's language."""
+    fix_line = f'<span class="pw-fix">{esc(t.said(fix))}</span>' if fix else ""
+    return f'<div class="pw-problem" role="alert"><strong>{esc(t.said(message))}</strong>{fix_line}</div>'
 
 
 def heading(text: str) -> str:

@@ -1,4 +1,7 @@
-"""The words of a language: every visible string, under a dotted key, from text/LANGUAGE.yaml."""
+"""The words of a language: every visible string, under a dotted key, from text/LANGUAGE.yaml.
+
+What the engine says in English is translated by the patterns in text/LANGUAGE/*.yaml, for a language that has such a folder.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from workbench.ui.sentences import Catalogue
 
 TEXT = Path(__file__).resolve().parent / "text"
 
@@ -18,10 +23,14 @@ def languages() -> dict[str, str]:
 
 
 class Words:
-    """The strings of one language. `words("train.start")` is a string; values fill the {names} in it."""
+    """The strings of one language. `words("train.start")` is a string; values fill the {names} in it.
+
+    `words.said(sentence)` is a sentence of the engine in this language.
+    """
 
     def __init__(self, language: str) -> None:
         self.language = language
+        self.said = catalogue(language)
         self._entries = _entries(language)
 
     def __call__(self, key: str, /, **values: Any) -> str:
@@ -36,6 +45,19 @@ class Words:
     def get(self, key: str, default: str) -> str:
         """The string under `key`, or `default` for what no translator has seen: a new method's options, a new label."""
         return self._entries.get(key, default)
+
+
+@lru_cache
+def catalogue(language: str) -> Catalogue:
+    """The engine's sentences in a language; without a folder of that name they stay as they are.
+
+    Raises:
+        ValueError: a pattern with holes that touch or share a name.
+    """
+    entries: dict[str, str] = {}
+    for file in sorted((TEXT / language).glob("*.yaml")):
+        entries |= yaml.safe_load(file.read_text(encoding="utf-8"))
+    return Catalogue(entries)
 
 
 @lru_cache

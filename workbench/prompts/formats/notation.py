@@ -38,9 +38,9 @@ class Imported:
         if not unknown or len(unknown) > len(free):
             return self
         names = dict(zip(unknown, free, strict=False))
-        told = ", ".join(f"{{{old}}} is now {{{new}}}" for old, new in names.items())
+        told = [f"{{{old}}} is now {{{new}}}." for old, new in names.items()]
         templates = tuple(with_fields(source, names) for source in self.templates)
-        return replace(self, templates=templates, notes=(*self.notes, f"{told[:1].upper()}{told[1:]}."))
+        return replace(self, templates=templates, notes=(*self.notes, *told))
 
     def with_labels(self, labels: Sequence[str]) -> Imported:
         """With classes that are only numbered, from 0 or from 1, named by the data's labels in order."""

@@ -145,10 +145,10 @@ def status_html(shown: BoardView | None, t: Words) -> str:
         return sentence(t("board.empty"), "note")
     left = t("train.left", time=duration(shown.seconds_left)) if shown.seconds_left is not None and shown.status == "running" else ""
     cells = t("board.cells_done", done=shown.done, total=shown.total)
-    line = " \u00b7 ".join(part for part in (cells, left, shown.doing if shown.status == "running" else "") if part)
+    line = " \u00b7 ".join(part for part in (cells, left, t.said(shown.doing) if shown.status == "running" else "") if part)
     badge = f'<span class="pw-badge pw-status-{esc(shown.status)}">{esc(t(f"status.{shown.status}"))}</span>'
     head = f'<div class="pw-runhead"><strong>{esc(shown.name)}</strong>{badge}<code>{esc(shown.id)}</code></div>'
-    trouble = problem(*shown.problem) if shown.problem else ""
+    trouble = problem(*shown.problem, t) if shown.problem else ""
     return head + progress(shown.done / shown.total if shown.total else 0.0, line) + trouble
 
 
@@ -192,7 +192,7 @@ def answers_html(service: Any, models: BoardModels, run_id: str, names: list[str
             shares = bars(sorted(zip(answerer.labels, row, strict=True), key=lambda pair: -pair[1])[:5], winner=label)
             body = f'<p class="pw-answer">{esc(label)}</p>{shares}{why_html(answerer.why(fields, label), t)}'
         except WorkbenchError as error:
-            body = problem(error.message, error.fix)
+            body = problem(error.message, error.fix, t)
         cards.append(f'<section class="pw-card" style="border-top: 3px solid {color(paradigm)}">{title}{body}</section>')
     return f'<div class="pw-duel">{"".join(cards)}</div>'
 

@@ -182,7 +182,7 @@ def _shower(frame: Frame) -> Any:
         try:
             shown = view(recipe, t, _tokenizer(frame, recipe))
         except WorkbenchError as error:
-            return problem(error.message, error.fix), None, None, ""
+            return problem(error.message, error.fix, t), None, None, ""
         unit = t.get(f"data.unit_{shown.unit}", shown.unit)
         counted = sorted(shown.label_counts.items(), key=lambda pair: -pair[1])[:MOST_LABELS]
         labels = charts.counts([name for name, _ in counted], [count for _, count in counted], x=t("data.rows"), y=t("data.labels"))

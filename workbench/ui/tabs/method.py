@@ -164,7 +164,7 @@ def _memory_shower(frame: Frame) -> Any:
         try:
             return memory_report.memory_html(memory_report.view(frame.service, ready(draft)), frame.t)
         except WorkbenchError as error:
-            return problem(error.message, error.fix)
+            return problem(error.message, error.fix, frame.t)
 
     return show
 
@@ -174,7 +174,7 @@ def _shower(frame: Frame) -> Any:
         try:
             return view_html(view(frame.service, ready(draft)), frame.t)
         except WorkbenchError as error:
-            return problem(error.message, error.fix)
+            return problem(error.message, error.fix, frame.t)
 
     return show
 

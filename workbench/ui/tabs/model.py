@@ -334,6 +334,6 @@ def _shower(t: Words) -> Any:
         try:
             return card_html(view(recipe, t), t)
         except WorkbenchError as error:
-            return problem(error.message, error.fix)
+            return problem(error.message, error.fix, t)
 
     return show

@@ -127,7 +127,7 @@ def status_html(shown: TrainView, t: Words) -> str:
     badge = f'<span class="pw-badge pw-status-{esc(shown.status)}">{esc(t(f"status.{shown.status}"))}</span>'
     kind = "" if shown.kind == "train" else f'<span class="pw-badge">{esc(kind_name(shown.kind, t))}</span>'
     head = f'<div class="pw-runhead"><strong>{esc(shown.name)}</strong>{kind}{badge}<code>{esc(shown.id)}</code></div>'
-    trouble = problem(*shown.problem) if shown.problem else ""
+    trouble = problem(*shown.problem, t) if shown.problem else ""
     if shown.status == "stopping":
         trouble += sentence(t("train.stopping_note"), "note")
     if shown.status == "interrupted":
@@ -138,7 +138,7 @@ def status_html(shown: TrainView, t: Words) -> str:
 def _step_line(shown: TrainView, t: Words) -> str:
     if shown.kind == "train":
         return t("train.step_of", step=shown.step, total=shown.total_steps)
-    doing = shown.doing if shown.status in BUSY else ""
+    doing = t.said(shown.doing) if shown.status in BUSY else ""
     return " \u00b7 ".join(part for part in (t("train.part_of", done=shown.step, total=shown.total_steps), doing) if part)
 
 
@@ -160,7 +160,7 @@ def accuracy_figure(shown: TrainView, t: Words) -> Any:
 
 def confusion_html(shown: TrainView, t: Words) -> str:
     """The confusion matrix of the last evaluation or a job's report, and the notes of the run."""
-    notes = "".join(sentence(note, "note") for note in shown.notes)
+    notes = "".join(sentence(t.said(note), "note") for note in shown.notes)
     if shown.kind != "train":
         return report_html(shown.kind, shown.result, t) + notes
     if not shown.evaluations:

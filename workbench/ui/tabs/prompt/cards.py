@@ -148,7 +148,7 @@ def _button(act: str, name: str, card: Card, t: Words) -> str:
 
 def _measure(card: Card, t: Words) -> str:
     if card.problem:
-        return f'<p class="pw-sentence pw-note">{esc(card.problem)}</p>'
+        return f'<p class="pw-sentence pw-note">{esc(t.said(card.problem))}</p>'
     if card.score is None or card.interval is None:
         return f'<p class="pw-sentence pw-quiet">{esc(t("cards.unmeasured"))}</p>'
     low, high = card.interval

@@ -108,7 +108,7 @@ def score_html(shown: ScoreView, t: Words) -> str:
 
 def error_html(error: WorkbenchError, templates: list[str], t: Words) -> str:
     """The error's two sentences and, for a template, the place marked in it."""
-    text = problem(error.message, error.fix)
+    text = problem(error.message, error.fix, t)
     position = getattr(error, "position", None)
     if not isinstance(error, TemplateError) or position is None:
         return text

@@ -60,11 +60,11 @@ def view_html(shown: SearchView | None, t: Words) -> str:
     if shown is None:
         return ""
     if shown.problem:
-        return problem(*shown.problem)
+        return problem(*shown.problem, t)
     if not shown.working:
         return sentence(t("search.found", count=shown.found) if shown.status == "finished" else t("search.stopped"), "note")
     left = t("train.left", time=duration(shown.seconds_left)) if shown.seconds_left is not None else ""
-    line = " \u00b7 ".join(part for part in (t("train.part_of", done=shown.done, total=shown.total), shown.doing, left) if part)
+    line = " \u00b7 ".join(part for part in (t("train.part_of", done=shown.done, total=shown.total), t.said(shown.doing), left) if part)
     return progress(shown.done / shown.total if shown.total else 0.0, line)
 
 

@@ -66,4 +66,5 @@ def imported_html(found: Imported, labels: Sequence[str], t: Words) -> str:
     title = t(f"import.name_{found.notation.replace('-', '_')}")
     misfit = any(set(verbalizer) != set(labels) for verbalizer in found.verbalizers)
     warning = sentence(t("import.misfit", labels=", ".join(labels)), "note") if misfit else ""
-    return heading(t("import.read_as", name=title)) + lines + words + warning + "".join(sentence(note, "quiet") for note in found.notes)
+    notes = "".join(sentence(t.said(note), "quiet") for note in found.notes)
+    return heading(t("import.read_as", name=title)) + lines + words + warning + notes
