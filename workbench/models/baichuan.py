@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from workbench.errors import ModelError
+from workbench.models.foreign import foreign
 from workbench.models.spm import fast_tokenizer
 from workbench.models.transfer import Progress
 
@@ -173,10 +174,8 @@ def _open_shard(shard: Path) -> Iterator[Iterator[tuple[str, torch.Tensor]]]:
         except SafetensorError:
             raise damaged from None
         return
-    try:
+    with foreign(lambda error: damaged):
         content = torch.load(shard, map_location="cpu", weights_only=True, mmap=True)
-    except Exception:  # torch raises nearly anything for a damaged archive
-        raise damaged from None
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise damaged
     yield iter(content.items())

@@ -18,6 +18,7 @@ from workbench.access import check_hub, check_model_path
 from workbench.errors import ModelError, nearest
 from workbench.models.families import Family, family_of
 from workbench.models.folder import check_folder, fingerprint, read_config, weight_bytes
+from workbench.models.foreign import foreign
 from workbench.models.gguf import is_gguf, load_gguf
 from workbench.models.hub import fetch, is_hub_id
 from workbench.models.modelscope import MODELSCOPE, fetch_from_modelscope
@@ -180,12 +181,12 @@ def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
 def _load_tokenizer(folder: Path, kind: str, config: dict[str, Any]) -> Any:
     from transformers import AutoTokenizer
 
-    try:
+    def refusal(error: Exception) -> ModelError:
+        message = f"The tokenizer in {folder.name} cannot be read ({_first_line(error)})."
+        return ModelError(message, fix="Copy the tokenizer files of this model again.")
+
+    with foreign(refusal):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except Exception as error:
-        raise ModelError(
-            f"The tokenizer in {folder.name} cannot be read ({_first_line(error)}).", fix="Copy the tokenizer files of this model again."
-        ) from None
     if kind == "masked" and tokenizer.mask_token_id is None:
         raise ModelError(
             f"The tokenizer in {folder.name} has no mask token, and this is a masked model.",

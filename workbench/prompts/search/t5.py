@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import ModelError
+from workbench.models.foreign import foreign
 from workbench.prompts.template import literal
 
 MOST_TOKENS = 20
@@ -39,14 +40,12 @@ class T5Writer:
     def __init__(self, folder: str | Path) -> None:
         from transformers import AutoTokenizer, T5ForConditionalGeneration
 
-        try:
+        message = f"{Path(folder).name} is not a T5 that can be loaded."
+        with foreign(lambda error: ModelError(message, fix="Give a folder with a T5 and its tokenizer.")):
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
             self.model: Any = T5ForConditionalGeneration.from_pretrained(
                 folder, trust_remote_code=False, use_safetensors=True, local_files_only=True
             ).eval()
-        except Exception as error:
-            message = f"{Path(folder).name} is not a T5 that can be loaded."
-            raise ModelError(message, fix="Give a folder with a T5 and its tokenizer.") from error
         self.marks = [self.tokenizer.convert_tokens_to_ids(f"<extra_id_{number}>") for number in range(3)]
         unknown = self.tokenizer.unk_token_id
         if any(mark is None or mark == unknown for mark in self.marks):
