@@ -50,12 +50,11 @@ def place(name: str, folder: Path) -> Path:
     return folder / "config.json"
 
 
-def check_sentence(error: WorkbenchError, folder: Path) -> None:
-    """Raises AssertionError unless a refusal is something a person can read, without a traceback or a path of this machine."""
+def problems(error: WorkbenchError, folder: Path) -> list[str]:
+    """Why a refusal is nothing that a person can read: a traceback, a path of this machine, nothing said, or far too much."""
     text = f"{error.message} {error.fix}"
-    for forbidden in ("Traceback", 'File "', "Error(", str(folder.parent)):
-        assert forbidden not in text, text
-    assert error.message.strip() and len(text) < 1500, text
+    found = [f"{forbidden} in: {text}" for forbidden in ("Traceback", 'File "', "Error(", str(folder.parent)) if forbidden in text]
+    return found if error.message.strip() and len(text) < 1500 else [*found, f"{len(text)} characters: {text}"]
 
 
 @contextmanager
@@ -106,8 +105,8 @@ def try_files(folder: Path, count: int, first: int = 0) -> dict[str, Any]:
                 consume(name, places[name])
             figures["read"] += 1
         except WorkbenchError as error:
-            check_sentence(error, folder)
             figures["refused"] += 1
+            wrong += [f"mutation {number} of {name}: {problem}"[:300] for problem in problems(error, folder)]
         except Exception as error:
             wrong.append(f"mutation {number} of {name}: {type(error).__name__}: {error}"[:300])
         figures["slowest_seconds"] = round(max(figures["slowest_seconds"], time.process_time() - started), 2)

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,8 +22,9 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from workbench.errors import RunError
 from workbench.recipe import Recipe, recipe_from
@@ -124,7 +126,7 @@ def cell_figure(recipe: Recipe, number: int) -> float:
 
 
 def weights_of(recipe: Recipe) -> bytes:
-    return hashlib.sha256(recipe.to_yaml().encode()).digest() * 8
+    return hashlib.sha256(f"{recipe.training.seed}/{recipe.data.train}/{recipe.job}".encode()).digest() * 8
 
 
 @dataclass
@@ -137,11 +139,41 @@ class Known:
     exported: list[Path] = field(default_factory=list)
 
 
+def try_sequences(count: int, actions: int, *, fresh: bool = False) -> dict[str, Any]:
+    """Tries `count` sequences of `actions` actions at most, the same each time unless `fresh`, and raises what goes wrong.
+
+    Returns:
+        How many sequences and actions there were, and how often each action.
+    """
+    Sequences.tried.clear()
+    checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+    options = settings(
+        max_examples=count, stateful_step_count=actions, deadline=None, database=None, derandomize=not fresh, suppress_health_check=checks
+    )
+    loud, threading.excepthook = threading.excepthook, _quiet_deaths
+    try:
+        run_state_machine_as_test(Sequences, settings=options)
+    finally:
+        threading.excepthook = loud
+    by_action = dict(sorted(Sequences.tried.items()))
+    sequences = by_action.pop("sequences")
+    return {"sequences": sequences, "actions": sum(by_action.values()), "by_action": by_action}
+
+
+def _quiet_deaths(what: Any) -> None:
+    """A worker that is killed ends with an exception that nobody catches, which is the point."""
+    if what.exc_type is not Killed:
+        threading.__excepthook__(what)
+
+
 class Sequences(RuleBasedStateMachine):
     """Hypothesis runs one instance per sequence; every rule leaves the worker at rest: at its gate, paused, or without work."""
 
+    tried: Counter[str] = Counter()
+
     def __init__(self) -> None:
         super().__init__()
+        self.tried["sequences"] += 1
         self.place = Path(tempfile.mkdtemp(prefix="sequence-"))
         self.root, self.gate, self.runs, self.deleted = self.place / "root", Gate(), dict[str, Known](), set[str]()
         self.keys: dict[str, str] = {}
@@ -168,15 +200,18 @@ class Sequences(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 2))
     def upload(self, number: int) -> None:
+        self.tried["upload"] += 1
         self.draft = self.uploaded(number)
 
     @rule(seed=st.integers(0, 3), cells=st.integers(1, 3))
     def edit(self, seed: int, cells: int) -> None:
+        self.tried["edit"] += 1
         self.draft = self.draft.replace({"training.seed": seed, "job.cells": cells})
 
     @precondition(lambda self: len(self.runs) < 8)
     @rule(key=st.sampled_from([None, "a", "b"]))
     def start(self, key: str | None) -> None:
+        self.tried["start"] += 1
         run = self.service.submit(self.draft, key=key)
         known = self.keys.get(key or "")
         if key and known in self.runs:
@@ -188,6 +223,7 @@ class Sequences(RuleBasedStateMachine):
 
     @rule(cells=st.integers(1, 4))
     def get_on(self, cells: int) -> None:
+        self.tried["get_on"] += 1
         self.gate.allow(cells)
         self.settle()
         self.gate.allow(0)
@@ -200,6 +236,7 @@ class Sequences(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(data=st.data())
     def pause(self, data: st.DataObject) -> None:
+        self.tried["pause"] += 1
         run = self.some(data)
         before = self.status(run)
         self.service.pause(run)
@@ -208,6 +245,7 @@ class Sequences(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(data=st.data())
     def resume(self, data: st.DataObject) -> None:
+        self.tried["resume"] += 1
         run = self.some(data)
         before = self.status(run)
         self.service.resume(run)
@@ -217,6 +255,7 @@ class Sequences(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(data=st.data(), times=st.integers(1, 3))
     def stop(self, data: st.DataObject, times: int) -> None:
+        self.tried["stop"] += 1
         run = self.some(data)
         before = self.status(run)
         for _ in range(times):
@@ -226,6 +265,7 @@ class Sequences(RuleBasedStateMachine):
     @rule()
     def reload(self) -> None:
         """A fresh page shows the newest run, or the one at work, as the service has it; one that has drawn it is told nothing new."""
+        self.tried["reload"] += 1
         shown = view(self.service, Watch())
         if not self.runs:
             assert shown is None
@@ -238,6 +278,7 @@ class Sequences(RuleBasedStateMachine):
 
     @rule(torn=st.booleans())
     def kill(self, torn: bool) -> None:
+        self.tried["kill"] += 1
         active = [run for run in self.runs if self.status(run) in ACTIVE]
         self.gate.kill()
         self.end_worker()
@@ -254,6 +295,7 @@ class Sequences(RuleBasedStateMachine):
     @rule()
     def close_and_open(self) -> None:
         """Ctrl-C and a new start."""
+        self.tried["close_and_open"] += 1
         active = [run for run in self.runs if self.status(run) in ACTIVE]
         for run in active:
             self.runs[run].may_be = {"interrupted", "finished"}
@@ -268,6 +310,7 @@ class Sequences(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(data=st.data())
     def delete(self, data: st.DataObject) -> None:
+        self.tried["delete"] += 1
         run = self.some(data)
         if self.status(run) in ACTIVE:
             try:
@@ -282,6 +325,7 @@ class Sequences(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(data=st.data())
     def export(self, data: st.DataObject) -> None:
+        self.tried["export"] += 1
         run = self.some(data)
         target = self.place / "exports" / f"{run}-{len(self.runs[run].exported)}"
         answering = SimpleNamespace(labels=("a", "b"), probabilities=lambda rows: [[0.5, 0.5]] * len(rows))

@@ -13,7 +13,7 @@ import zipfile
 
 import pytest
 
-from tests.faults.any_file import LONGEST_SECONDS, MOST_BYTES, consume, place, try_files
+from tests.faults.any_file import LONGEST_SECONDS, MOST_BYTES, consume, peak_bytes, place, try_files
 from tests.faults.mutations import CONFIG, seeds
 from workbench.data.readers import read_table
 from workbench.errors import WorkbenchError
@@ -62,6 +62,32 @@ def test_a_bomb_in_a_workbook_is_refused_before_it_is_unpacked(tmp_path, size):
         read_table(tmp_path / "x.xlsx")
 
 
+@pytest.mark.parametrize("length", [5_000, 900_000])
+def test_a_bomb_in_columns_is_refused_and_takes_no_memory(tmp_path, length):
+    """A Parquet file whose dictionary holds one text that every row points at: kilobytes that stand for gigabytes."""
+    from pyarrow import DictionaryArray, array, parquet, table
+
+    rows = 300_000_000 // length
+    texts = DictionaryArray.from_arrays(array([0] * rows, "int32"), array(["x" * length]))
+    parquet.write_table(table({"text": texts, "label": array(["a"] * rows)}), tmp_path / "x.parquet", compression="zstd")
+    assert (tmp_path / "x.parquet").stat().st_size < 100_000
+    before = peak_bytes(forget=True)
+    with pytest.raises(WorkbenchError, match="unpack to over"):
+        read_table(tmp_path / "x.parquet")
+    assert peak_bytes() - before < 100_000_000
+
+
+def test_a_workbook_full_of_nothing_is_refused_or_read_within_bounds(tmp_path):
+    """A sheet of 60 MB of zeros that deflate to 60 kB: under the limit, so it is unpacked, and then refused for what it is."""
+    with zipfile.ZipFile(tmp_path / "x.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", b" " * 60_000_000)
+    assert (tmp_path / "x.xlsx").stat().st_size < 100_000
+    before = peak_bytes(forget=True)
+    with pytest.raises(WorkbenchError):
+        read_table(tmp_path / "x.xlsx")
+    assert peak_bytes() - before < MOST_BYTES
+
+
 @pytest.mark.parametrize(("suffix", "content"), [
     ("json", b"[" * 100_000), ("jsonl", b'{"a":' * 100_000), ("yaml", b"a: " + b"[" * 50_000),
     ("yaml", b"a: &a [x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b]\nname: [*c,*c,*c,*c,*c,*c]"),
@@ -69,10 +95,10 @@ def test_a_bomb_in_a_workbook_is_refused_before_it_is_unpacked(tmp_path, size):
 def test_deep_and_swollen_text_is_refused_quickly(tmp_path, suffix, content):
     file = tmp_path / f"x.{suffix}"
     file.write_bytes(content)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(WorkbenchError):
         load_recipe(file) if suffix == "yaml" else read_table(file)
-    assert time.monotonic() - started < LONGEST_SECONDS
+    assert time.process_time() - started < LONGEST_SECONDS
 
 
 @pytest.mark.parametrize("name", [
@@ -92,29 +118,43 @@ def test_a_pickle_is_never_run_whatever_it_is_called(tmp_path, name):
     assert refusal.value.fix and not canary.exists()
 
 
-@pytest.mark.parametrize("field", [
+FIELDS = [
     {"auto_map": {"AutoModelForMaskedLM": "evil.Evil"}}, {"_attn_implementation_internal": "evil/kernels"},
     {"attn_implementation": "evil/kernels"}, {"_attn_implementation": "evil/kernels:x"}, {"experts_implementation": "evil/kernels"},
-])  # fmt: skip
+]  # fmt: skip
+LOADS = """
+import json, sys, time, torch, transformers
+from workbench.errors import WorkbenchError
+from workbench.models.loading import load_model
+from workbench.recipe import ModelPart
+for folder in sys.argv[1:]:
+    started = time.process_time()
+    try:
+        load_model(ModelPart(path=folder))
+        said = "loaded"
+    except WorkbenchError as error:
+        said = error.message
+    print(json.dumps([said, time.process_time() - started]))
+"""
+
+
 @pytest.mark.parametrize("typed", [None, "y\ny\ny\n"], ids=["closed", "yes"])
-def test_code_in_a_configuration_is_refused_and_asks_nobody(tmp_path, field, typed):
-    """In a process of its own, because a question on the terminal would hang this one."""
-    canary = tmp_path / "canary"
-    (tmp_path / "evil.py").write_text(f"import os\nos.mkdir({str(canary)!r})\n")
-    (tmp_path / "config.json").write_text(json.dumps(CONFIG | field))
-    for name in ("vocab.txt", "tokenizer_config.json", "model.safetensors"):
-        place("config.json", tmp_path)
-        assert (tmp_path / name).exists()
-    code = (
-        "import sys, time\nfrom workbench.errors import WorkbenchError\nfrom workbench.models.loading import load_model\n"
-        "from workbench.recipe import ModelPart\nimport transformers, torch\nt = time.monotonic()\n"
-        "try:\n    load_model(ModelPart(path=sys.argv[1]))\n"
-        "except WorkbenchError as e:\n    print(e.message)\nprint(time.monotonic() - t)\n"
-    )
+def test_code_in_a_configuration_is_refused_and_asks_nobody(tmp_path, typed):
+    """In a process of its own, because a question on the terminal would hang this one; each answer within two seconds of its time."""
+    canary, folders = tmp_path / "canary", []
+    for number, field in enumerate(FIELDS):
+        folders.append(tmp_path / f"model-{number}")
+        folders[-1].mkdir()
+        (folders[-1] / "evil.py").write_text(f"import os\nos.mkdir({str(canary)!r})\n")
+        place("config.json", folders[-1]).write_text(json.dumps(CONFIG | field))
+        for name in ("vocab.txt", "tokenizer_config.json", "model.safetensors"):
+            assert (folders[-1] / name).exists()
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], input=typed, stdin=subprocess.DEVNULL if typed is None else None, text=True,
-        capture_output=True, timeout=120, cwd=PROJECT, env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        [sys.executable, "-c", LOADS, *map(str, folders)], input=typed, stdin=subprocess.DEVNULL if typed is None else None, text=True,
+        capture_output=True, timeout=300, cwd=PROJECT, env=os.environ | {"PYTHONPATH": str(PROJECT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    refusal, seconds = done.stdout.strip().splitlines()[-2:]
-    assert refusal.endswith(".") and float(seconds) < 20 and not canary.exists()
+    answers = [json.loads(line) for line in done.stdout.strip().splitlines()]
+    assert len(answers) == len(FIELDS) and not canary.exists()
+    # The first one imports what transformers puts off.
+    assert all(said.endswith("never done here.") for said, _ in answers) and all(seconds < 2 for _, seconds in answers[1:])

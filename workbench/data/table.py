@@ -11,6 +11,8 @@ from workbench.errors import DataError
 MAX_FIELD_CHARACTERS = 1_000_000
 MAX_COLUMNS = 4_096
 MAX_ROWS = 2_000_000
+# A text file cannot hold more; a workbook or a Parquet file of some kilobytes can stand for terabytes of the same text.
+MAX_CHARACTERS = 200_000_000
 
 # Tokenizers and SQLite refuse half surrogates, and a NUL ends a string in much software: neither is text anyone meant to write.
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
@@ -44,11 +46,12 @@ def build_table(name: str, format: str, encoding: str, header: Sequence[str], re
     """A checked table from a header and (line, values) records of the header's width.
 
     Raises:
-        DataError: unusable header, no rows, too many rows, a value that is too long or is not text.
+        DataError: unusable header, no rows, too many rows or characters, a value that is too long or is not text.
     """
     columns = column_names(name, header)
     rows: list[tuple[str, ...]] = []
     lines: list[int] = []
+    characters = 0
     for line, values in records:
         if len(rows) == MAX_ROWS:
             raise DataError(
@@ -56,6 +59,9 @@ def build_table(name: str, format: str, encoding: str, header: Sequence[str], re
             )
         for column, value in zip(columns, values, strict=True):
             check_value(name, line, column, value)
+        characters += sum(map(len, values))
+        if characters > MAX_CHARACTERS:
+            raise DataError(f"{name}, line {line}: the rows so far unpack to over {MAX_CHARACTERS:,} characters.", fix="Take fewer rows.")
         rows.append(tuple(values))
         lines.append(line)
     if not rows:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from workbench.data.table import shorten
 from workbench.errors import ModelError
 from workbench.models.baichuan import is_baichuan, llama_config
 
@@ -78,7 +79,7 @@ def check_config(folder: Path, config: dict[str, Any]) -> str:
         )
     if config["model_type"] not in CONFIG_MAPPING:
         raise ModelError(
-            f"The model type '{config['model_type']}' of {folder.name} is not part of transformers.",
+            f"The model type '{shorten(config['model_type'])}' of {folder.name} is not part of transformers.",
             fix="Choose a model of a family such as BERT, RoBERTa, Qwen2 or Llama.",
         )
     if "adapter_config.json" in {file.name for file in folder.iterdir()} and not _has_weights(folder):
@@ -108,6 +109,8 @@ def model_kind(name: str, config: dict[str, Any]) -> str:
         ModelError: an architecture without a language-model head.
     """
     architectures = config.get("architectures") or []
+    if not isinstance(architectures, list) or not all(isinstance(architecture, str) for architecture in architectures):
+        raise ModelError(f"The architectures in config.json of {name} are no names.", fix="Copy or download the model's files again.")
     for architecture in architectures:
         if architecture.endswith("ForMaskedLM") or architecture in WITH_MASKED_HEAD:
             return "masked"
@@ -124,7 +127,9 @@ def model_kind(name: str, config: dict[str, Any]) -> str:
         "ForPreTraining" in found: "a discriminator without a masked-LM head, so it cannot fill a blank",
         "ConditionalGeneration" in found: "an encoder-decoder or multimodal model, which is not supported",
     }.get(True, "a model without a language-model head, so it cannot fill a blank")
-    raise ModelError(f"{name} is {found}: {reason}.", fix="Choose a checkpoint whose architecture ends in ForMaskedLM or ForCausalLM.")
+    raise ModelError(
+        f"{name} is {shorten(found)}: {reason}.", fix="Choose a checkpoint whose architecture ends in ForMaskedLM or ForCausalLM."
+    )
 
 
 def check_weights(folder: Path) -> None:

@@ -23,6 +23,9 @@ def read_parquet(source: Source) -> Table:
     try:
         file = parquet.ParquetFile(io.BytesIO(source.data))
         _check_size(source.name, file.metadata)
+        # Texts stay in their dictionaries: one of a megabyte that two million rows point at must not become two million texts.
+        texts = [field.name for field in file.schema_arrow if pyarrow.types.is_string(field.type) or pyarrow.types.is_binary(field.type)]
+        file = parquet.ParquetFile(io.BytesIO(source.data), read_dictionary=texts)
         for field in file.schema_arrow:
             if pyarrow.types.is_nested(field.type):
                 raise DataError(
@@ -48,9 +51,17 @@ def _check_size(name: str, metadata: Any) -> None:
 def _rows(name: str, file: Any) -> Iterator[tuple[int, list[str]]]:
     number = 0
     for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-        for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+        for values in zip(*map(_values, batch.columns), strict=True):
             number += 1
             yield number, [_as_text(name, number, value) for value in values]
+
+
+def _values(column: Any) -> list[Any]:
+    """A column's values; those that are equal in a dictionary are one object."""
+    if not hasattr(column, "dictionary"):
+        return column.to_pylist()
+    known = column.dictionary.to_pylist()
+    return [None if index is None else known[index] for index in column.indices.to_pylist()]
 
 
 def _as_text(name: str, line: int, value: Any) -> str:
