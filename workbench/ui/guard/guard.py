@@ -254,6 +254,9 @@ class Guard:
             if broken:
                 return
             if message["type"] == "http.response.start":
+                if most < 0:  # whoever reads the body may have made another error of it
+                    broken = True
+                    return
                 if message["status"] == 500 and not _is_json(message.get("headers", ())):  # an exception that nobody caught
                     broken = True
                     return
@@ -270,9 +273,7 @@ class Guard:
         try:
             await self.app(request.scope, counted, out)
         except TooLarge:
-            broken = False
-            if not started:
-                await request.answer(413, _too_large(limit))
+            broken = not started
         except (ClientDisconnect, HTTPException):  # the client went away, or asks for a stream that has ended
             pass
         except Exception as bug:  # whatever breaks in one request is written down, and the next one is served
@@ -283,7 +284,9 @@ class Guard:
             self._at_work[client] -= 1
             if not self._at_work[client]:
                 del self._at_work[client]
-        if broken:
+        if broken and most < 0:
+            await request.answer(413, _too_large(limit))
+        elif broken:
             error_id = self._report(error, f"{request.method} {request.path}")
             await request.answer(500, f"Something broke in the workbench (error {error_id}). Its log has the details.")
 
