@@ -68,7 +68,7 @@ def writes_a_template(person: Person, job: Job) -> None:
 
 def trains_with_a_pause(person: Person, job: Job) -> str:
     """Starts, sees the curve move, pauses, reloads, resumes; the run's id."""
-    settings = {"train-shots": "8", "train-validation": "24", "train-epochs": "20", "train-batch-size": "8"}
+    settings = {"train-shots": "8", "train-validation": "24", "train-epochs": "14"}
     person.tab("train")
     for place, value in settings.items():
         person.write(place, value)
@@ -87,10 +87,10 @@ def trains_with_a_pause(person: Person, job: Job) -> str:
     person.tab("prompt").sees("preview", person.t("prompt.top"))
     assert person.value("template-0") == job.template
 
-    person.tab("train").press("train-resume").sees_status("finished", seconds=300).sees("train-confusion", job.labels[0])
+    person.tab("train").press("train-resume").sees_status("finished", seconds=600).sees("train-confusion", job.labels[0])
     assert person.find("train-status").locator("code").inner_text() == run
     assert max(person.points("train-loss")) > max(drawn)
-    assert max(person.points("train-accuracy")) > 10, "one evaluation per epoch"
+    assert max(person.points("train-accuracy")) > 6, "one evaluation per epoch"
     return run
 
 
@@ -105,6 +105,6 @@ def asks(person: Person, job: Job) -> None:
     answers = person.find("try-answer").locator(".pw-answer")
     expect(answers).to_have_count(2)
     assert set(answers.all_inner_texts()) <= set(job.labels)
-    base, tuned = person.find("try-answer").locator(".pw-bars").all_inner_texts()
+    base, tuned = person.find("try-answer").locator(".pw-card > .pw-bars").all_inner_texts()
     assert all(label in base and label in tuned for label in job.labels)
     assert base != tuned, "the tuned model answers as the untouched one"

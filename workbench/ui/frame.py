@@ -115,6 +115,8 @@ class Frame:
             done = self.on(event, opened, [self.draft, *inputs], outputs, name, concurrency_id="edit", concurrency_limit=1)
             self.refresh(done.then, parts)
         timers = {part.name: part.timer for part in parts if part.timer}
+        for timer in timers.values():
+            timer.render()  # out here, since gradio does not draw a tab, nor tick its timer, before it was opened once
         for part in parts:
             if not isinstance(part.tab, gr.Tab):
                 continue

@@ -215,8 +215,8 @@ def build(frame: Frame) -> Part:
                         method_choices(t), value=usual_methods(), label=t("board.methods_label"), info=t("board.methods_help"),
                         show_label=False, multiselect=True, elem_id="board-methods",
                     )  # fmt: skip
-                start = gr.Button(t("board.start"), variant="primary", elem_id="board-start")
                 gr.HTML(all_fields(t))
+                start = gr.Button(t("board.start"), variant="primary", elem_id="board-start")
                 with gr.Row():
                     pause = gr.Button(t("train.pause"), interactive=False, elem_id="board-pause", min_width=70)
                     resume = gr.Button(t("train.resume"), interactive=False, elem_id="board-resume", min_width=70)
@@ -234,7 +234,7 @@ def build(frame: Frame) -> Part:
             with gr.Row():
                 export = gr.Button(t("board.export"), size="sm", elem_id="board-export")
                 download = gr.File(label=t("board.download"), visible=False, elem_id="board-download")
-        timer, watch, done = gr.Timer(1.0), gr.State(Watch()), gr.State(-1)
+        timer, watch, done = gr.Timer(1.0, render=False), gr.State(Watch()), gr.State(-1)
     drawn = [watch, done, status, curves, detail_key, points, detail, asking.models, answered, start, pause, resume, stop, chosen]
     wiring = _Wiring(frame, drawn)
     frame.on(timer.tick, wiring.poll, [frame.shown_tab, watch, done, detail_key], drawn, "board_poll", queue=True, concurrency_limit=None)

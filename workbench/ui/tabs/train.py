@@ -136,6 +136,8 @@ def status_html(shown: TrainView, t: Words) -> str:
 
 
 def _step_line(shown: TrainView, t: Words) -> str:
+    if not shown.total_steps:
+        return ""
     if shown.kind == "train":
         return t("train.step_of", step=shown.step, total=shown.total_steps)
     doing = t.said(shown.doing) if shown.status in BUSY else ""
@@ -205,7 +207,7 @@ def build(frame: Frame) -> Part:
                     accuracy = gr.Plot(show_label=False, container=False, elem_id="train-accuracy")
                 matrix = gr.HTML(elem_id="train-confusion")
                 build_findings(frame)
-        timer = gr.Timer(0.5)
+        timer = gr.Timer(0.5, render=False)
     drawn = [frame.watch, status, loss, accuracy, matrix, start, pause, resume, stop, frame.progress]
     _wire_settings(frame, shots, validation, epochs, batch, rate, seed)
     _wire_pet(frame, pet, generations)
