@@ -67,6 +67,11 @@ def test_values_are_filled_in():
     assert Words("zh")("train.step_of", step=3, total=20) == "第 3 / 20 步"
 
 
+def test_sentences_in_a_line_are_set_as_their_language_sets_them():
+    assert Words("en").line("More learns more.", "", "Safe: 5.") == "More learns more. Safe: 5."
+    assert Words("zh").line("越多越好。", "稳妥值：5。") == "越多越好。稳妥值：5。"
+
+
 def test_an_unknown_key_is_a_bug():
     with pytest.raises(KeyError):
         Words("en")("no.such.key")

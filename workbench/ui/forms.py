@@ -21,7 +21,7 @@ def controls(method: MethodInfo, t: Words) -> list[gr.components.Component]:
 def explained(help_: str, higher: str, safe: Any, t: Words) -> str:
     """What a number is, what more or less of it does, and the value that is safe."""
     value = t("forms.empty") if safe is None else f"{safe:g}" if isinstance(safe, float) else str(safe)
-    return " ".join(part for part in (help_, higher, t("forms.safe", value=value)) if part)
+    return t.line(help_, higher, t("forms.safe", value=value))
 
 
 def control(

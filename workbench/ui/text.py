@@ -42,6 +42,10 @@ class Words:
         text = self._entries[key]
         return text.format(**values) if values else text
 
+    def line(self, *sentences: str) -> str:
+        """Sentences in one line; after a Chinese full stop no blank follows."""
+        return " ".join(sentence for sentence in sentences if sentence).replace("\u3002 ", "\u3002")
+
     def get(self, key: str, default: str) -> str:
         """The string under `key`, or `default` for what no translator has seen: a new method's options, a new label."""
         return self._entries.get(key, default)

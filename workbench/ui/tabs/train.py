@@ -186,9 +186,8 @@ def build(frame: Frame) -> Part:
                 shots = _number("shots", t, 16, minimum=0)
                 validation = _number("validation", t, 200, minimum=0)
                 epochs = _number("epochs", t, 5, minimum=0.1, whole=False)
-                rate = gr.Textbox(
-                    label=t("train.rate"), info=f'{t("train.rate_help")} {t("forms.safe", value="auto")}', max_lines=1, elem_id="train-rate"
-                )
+                kinds = t.line(t("train.rate_help"), t("forms.safe", value="auto"))
+                rate = gr.Textbox(label=t("train.rate"), info=kinds, max_lines=1, elem_id="train-rate")
                 pet = gr.Checkbox(label=t("train.pet"), info=t("train.pet_help"), elem_id="train-pet")
                 generations = _number("generations", t, 0, minimum=0, maximum=10, visible=False)
                 batch = _number("batch_size", t, 16, minimum=1, elem_classes=SELDOM)

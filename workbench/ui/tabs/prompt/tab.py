@@ -262,7 +262,7 @@ def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
 
     def together(draft: dict[str, Any]) -> list[Any]:
         change, count, apart = cards.ensemble(recipe_of(draft), book.cards(ready(draft)), t)
-        said = t("cards.ensemble_made", count=count) + (f" {t('cards.ensemble_apart', count=apart)}" if apart else "")
+        said = t.line(t("cards.ensemble_made", count=count), t("cards.ensemble_apart", count=apart) if apart else "")
         return [*frame.drawn(change), *editor.fill(change), sentence(said, "good"), _cards(change)]
 
     def _cards(recipe: Recipe) -> str:
