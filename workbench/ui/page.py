@@ -134,7 +134,7 @@ def _given(token: str, t: Words) -> Recipe | None:
     try:
         return recipe_of_token(token)
     except WorkbenchError as error:
-        gr.Warning(esc(f"{error.message} {error.fix}"), title=t("errors.title"), duration=12)
+        gr.Warning(esc(t.said(f"{error.message} {error.fix}")), title=t("errors.title"), duration=12)
         return None
 
 

@@ -70,7 +70,7 @@ def steps_html(steps: list[Step], t: Words) -> str:
 
 def _step(step: Step, t: Words) -> str:
     said = t("steps.said", step=t(f"steps.{step.tab}"), value=step.value, state=t(f"steps.state_{step.state}"))
-    title = step.problem or step.value
+    title = t.said(step.problem) or step.value
     return (
         f'<button type="button" class="pw-step pw-step-{step.state}" data-step="{step.tab}" title="{esc(title)}" aria-label="{esc(said)}">'
         f'<span class="pw-step-mark" aria-hidden="true">{MARKS[step.state]}</span>'
