@@ -24,7 +24,8 @@ UI = Path(TEXT).parent
 # The same in every language: functions, number formats, and the names that papers and programs gave.
 NAMES = {"relu", "gelu", "tanh", "swish", "float32", "float16", "bfloat16"}
 PROPER = re.compile(
-    r"P-tuning( v2)?|TextCNN|Dropout|OpenPrompt|LM-BFF|PET|RMSNorm|SwiGLU|GeGLU|GELU|DoRA|McNemar|BitFit|Top-p|bfloat16"
+    r"P-tuning( v2)?|TextCNN|Dropout|OpenPrompt|LM-BFF|PET|RMSNorm|SwiGLU|GeGLU|GELU"
+    r"|LoRA|DoRA|McNemar|BitFit|Top-p|bfloat16"
 )
 SHOWN = {"label", "info", "title", "placeholder"}
 WRITERS = {"sentence", "heading", "lead", "explained"}
