@@ -17,8 +17,9 @@ from workbench.ui.text import Words
 # A person waits a second or two; a machine that runs everything else at the same time may need this long.
 SECONDS = 120
 THIS_MACHINE = ("127.0.0.1", "localhost")
-# What a browser says when a page with an open stream is left or reloaded.
+# What a browser and gradio's client say when a page with an open stream is left or reloaded.
 ENDINGS = ("net::ERR_ABORTED", "net::ERR_NETWORK_CHANGED")
+CUT_STREAMS = ("BodyStreamBuffer was aborted", "AbortError: signal is aborted without reason")
 
 
 class Person:
@@ -164,6 +165,6 @@ class Person:
             self._complain("request", f"{request.failure} {request.url}")
 
     def _complain(self, kind: str, what: str) -> None:
-        ended = "BodyStreamBuffer was aborted" in what or (self._leaving and "Connection errored out" in what)
+        ended = any(words in what for words in CUT_STREAMS) or (self._leaving and "Connection errored out" in what)
         if not ended:
             self.complaints.append(f"{kind}: {what}")
