@@ -27,4 +27,20 @@ What flows, in a training step and in an answer alike:
          ─ training/ → events.jsonl → the page's charts    or    ─ serving/ → Prediction(label, probabilities, label words)
 
 A new tuning method, verbalizer, model family or file format is one new file in its room that registers itself.
+
+From Python: `from workbench import Recipe, train` (workbench/runs/python.py).
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+# By name, so that `import workbench` stays as cheap as it was, and the room of runs above is not imported from here.
+_DOORS = {"Recipe": "workbench.recipe", "train": "workbench.runs.python"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _DOORS:
+        return getattr(importlib.import_module(_DOORS[name]), name)
+    raise AttributeError(f"module 'workbench' has no attribute '{name}'")

@@ -30,6 +30,7 @@ def model_card_text(recipe: Recipe, about: dict[str, Any], result: dict[str, Any
             f"- Method: `{recipe.method.get('name')}`{', merged into the weights' if about['merged'] else ''}",
             f"- {'Model' if about['merged'] else 'Base model'}: {base}; quantization: {recipe.model.quantization}",
             f"- Training data: `{recipe.data.train}`, seed {recipe.training.seed}",
+            *([f"- SHA-256 of that file: `{about['data']['sha256']}`"] if "sha256" in about.get("data", {}) else []),
             "",
             "## Templates",
             "",

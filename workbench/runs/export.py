@@ -25,6 +25,7 @@ from workbench.recipe import Recipe
 from workbench.runs.card import model_card_text
 from workbench.runs.service import RunService
 from workbench.runs.store import write_whole
+from workbench.runs.takeaway import fingerprint
 
 if TYPE_CHECKING:
     from workbench.serving.predictor import Predictor
@@ -63,6 +64,7 @@ def export_run(service: RunService, run_id: str, to: str | Path, merge: bool = F
         staged.mkdir(parents=True)
         base = _write_weights(service, recipe, predictor, tuned, staged, merge)
         about = {"run": run_id, "name": recipe.name, "labels": list(predictor.labels), "merged": merge, "base_model": base}
+        about["data"] = fingerprint(recipe.data.train)
         _write_rest(staged, recipe, about, service, merge)
         difference = _compare(staged, rows, expected, _limit(recipe, merge))
         if target.exists():

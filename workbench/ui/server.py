@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from workbench.runs.faults import log_bug
-from workbench.ui import page
+from workbench.ui import page, programs
 from workbench.ui.guard.guard import Guard, Policy
 from workbench.ui.text import languages, preferred
 from workbench.ui.theme import STYLE, theme
@@ -64,6 +64,7 @@ def application(service: Any, *, language: str | None = None, policy: Policy | N
     def report(error: BaseException, doing: str) -> str:
         return log_bug(service.root, error, doing)
 
+    programs.mount(app, service)
     return Guard(app, policy or Policy(), waiting=lambda key, value: waiting(pages, key, value), report=report)
 
 

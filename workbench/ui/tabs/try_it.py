@@ -16,6 +16,7 @@ from workbench.ui.glossary import lead
 from workbench.ui.markup import sentence
 from workbench.ui.rows import dataset
 from workbench.ui.session import Watch
+from workbench.ui.take_away import build_take_away
 from workbench.ui.text import Words
 
 ANSWERING = ("finished", "stopped", "interrupted", "paused", "running")
@@ -104,6 +105,7 @@ def build(frame: Frame) -> Part:
         answer_area = gr.HTML(elem_id="try-answer")
         turn = gr.State(0)
         build_batch(frame, run)
+        build_take_away(frame, run, boxes[0])
         talk, talk_inputs, talk_outputs = build_chat(frame)
 
     def show_run(run_id: str | None) -> list[Any]:

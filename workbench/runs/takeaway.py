@@ -1,0 +1,120 @@
+"""What can be taken away from a run: a folder that answers, a merged model, the adapter alone, or the ways to train it again.
+
+    folder, merged   what `export` makes, proven against the run before it is there
+    adapter          the tuned weights as they lie in the run, with recipe and fingerprint of the data
+    recipe           recipe.yaml
+    script           a plain Python script that trains the recipe and answers
+    command          one line for the command line
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from pprint import pformat
+from typing import TYPE_CHECKING, Any, Literal
+
+from workbench.access import refuse_visitors
+from workbench.recipe import PROJECT, Recipe
+
+if TYPE_CHECKING:
+    from workbench.runs.service import RunService
+
+Kind = Literal["folder", "merged", "adapter", "recipe", "script", "command"]
+KINDS: tuple[Kind, ...] = ("folder", "merged", "adapter", "recipe", "script", "command")
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A file to take away; `difference` is the largest one between its probabilities and the run's, where that was compared."""
+
+    file: Path
+    difference: float | None = None
+    rows: int = 0
+
+
+def take_away(service: RunService, run_id: str, kind: Kind, to: Path) -> Parcel:
+    """Makes one file in the folder `to`: an archive, or a text.
+
+    Raises:
+        RunError: nothing is tuned yet, or the export does not answer as the run does.
+        AccessError: a visitor asks for a model.
+    """
+    recipe = shareable(service.read(run_id, 1 << 60).recipe)
+    name = f"{run_id}-{kind}"
+    to.mkdir(parents=True, exist_ok=True)
+    texts = {"recipe": (".yaml", recipe.to_yaml), "script": (".py", lambda: script(recipe)), "command": (".sh", lambda: command(recipe))}
+    if kind in texts:
+        suffix, text = texts[kind]
+        file = to / f"{name}{suffix}"
+        file.write_text(text(), encoding="utf-8")
+        return Parcel(file)
+    refuse_visitors("take models away")
+    with tempfile.TemporaryDirectory(dir=to) as staging:
+        folder = Path(staging) / name
+        if kind == "adapter":
+            _adapter(service, run_id, recipe, folder)
+            return Parcel(_packed(folder, to))
+        from workbench.runs.export import export_run
+
+        answer = export_run(service, run_id, folder, merge=kind == "merged")
+        return Parcel(_packed(folder, to), answer["largest_difference"], answer["rows_compared"])
+
+
+def script(recipe: Recipe) -> str:
+    """A Python script that trains the recipe and asks it, with nothing to fill in."""
+    content = pformat(recipe.model_dump(), width=100, sort_dicts=False)
+    lines = [
+        "# trains this recipe again, then answers the texts on the command line; the workbench lies beside it or is installed",
+        "import sys", "", "from workbench import train", "", f"RECIPE = {content}", "", "run = train(RECIPE, runs=\"runs\")",
+        "print(run.id, run.metrics)", "for answer in run.predict(sys.argv[1:]):", "    print(answer.label, answer.probabilities)", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def command(recipe: Recipe) -> str:
+    """Lines for a shell that write the recipe and train it."""
+    text, mark = recipe.to_yaml(), "END"
+    while mark in text:
+        mark += "_"
+    return f"cat > recipe.yaml <<'{mark}'\n{text}{mark}\npython -m workbench train recipe.yaml\n"
+
+
+def shareable(recipe: Recipe) -> Recipe:
+    """The recipe without folders of this machine: files of the project relative to it, others by their names."""
+    changes: dict[str, Any] = {}
+    for place in ("train", "validation", "unlabeled"):
+        value = getattr(recipe.data, place)
+        if value:
+            changes[f"data.{place}"] = _known(value)
+    return recipe.replace({**changes, "model.path": _known(recipe.model.path)})
+
+
+def fingerprint(path: str) -> dict[str, Any]:
+    """Name, bytes and SHA-256 of a data file; only the name where it is gone."""
+    file = Path(path)
+    try:
+        with open(file, "rb") as handle:
+            digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        return {"name": file.name, "bytes": file.stat().st_size, "sha256": digest}
+    except OSError:
+        return {"name": file.name}
+
+
+def _adapter(service: RunService, run_id: str, recipe: Recipe, folder: Path) -> None:
+    shutil.copytree(service.tuned_folder(run_id), folder)
+    (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+
+
+def _packed(folder: Path, to: Path) -> Path:
+    return Path(shutil.make_archive(str(to / folder.name), "zip", folder.parent, folder.name))
+
+
+def _known(value: str) -> str:
+    path = Path(value)
+    if not path.is_absolute():
+        return value
+    return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else path.name

@@ -1,0 +1,56 @@
+"""The end of Try it: take the model away as a file, or ask it from other programs."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from workbench.errors import RunError
+from workbench.runs.takeaway import KINDS, Parcel, take_away
+from workbench.ui.frame import Frame
+from workbench.ui.markup import sentence
+from workbench.ui.programs import snippets
+from workbench.ui.text import Words
+
+LANGUAGES = {"curl": "shell", "python": "python", "javascript": "javascript"}
+
+
+def view_html(parcel: Parcel, t: Words) -> str:
+    """What was made, and for a model that it was compared."""
+    if parcel.difference is None:
+        return sentence(t("take.made", file=parcel.file.name), "good")
+    return sentence(t("take.compared", file=parcel.file.name, rows=parcel.rows, difference=f"{parcel.difference:.0e}"), "good")
+
+
+def build_take_away(frame: Frame, run: gr.Dropdown, text: gr.Textbox) -> None:
+    """Lays both areas out below the run that `run` chooses, and wires them."""
+    t, service = frame.t, frame.service
+    with gr.Accordion(t("take.title"), open=False, elem_id="take-away"):
+        kinds = [(t(f"take.kind_{kind}"), kind) for kind in KINDS]
+        kind = gr.Radio(kinds, value=KINDS[0], label=t("take.kind"), info=t("take.kind_help"), elem_id="take-kind")
+        make = gr.Button(t("take.make"), variant="primary", elem_id="take-make")
+        told = gr.HTML(elem_id="take-told")
+        taken = gr.File(label=t("take.file"), interactive=False, height=100, visible=False, elem_id="take-file")
+    with gr.Accordion(t("programs.title"), open=False, elem_id="programs") as asked:
+        gr.HTML(sentence(t("programs.lead")) + sentence(t("programs.bearer")))
+        codes = [
+            gr.Code(language=language, label=t(f"programs.{name}"), interactive=False, lines=2, elem_id=f"programs-{name}")
+            for name, language in LANGUAGES.items()
+        ]
+
+    def pack(run_id: str | None, wanted: Any) -> list[Any]:
+        if not run_id:
+            raise RunError(t("try.no_run"), fix=t("try.none_yet"))
+        parcel = take_away(service, run_id, wanted, Path(tempfile.mkdtemp(prefix="taken-")))
+        return [view_html(parcel, t), gr.update(value=str(parcel.file), visible=True)]
+
+    def show(asked_by: gr.Request, run_id: str | None, words: str) -> list[str]:
+        address = f"{asked_by.url.scheme}://{asked_by.headers.get('host', '')}"
+        said = snippets(run_id or "RUN", words or t("programs.example"))
+        return [said[name].replace("ADDRESS", address) for name in LANGUAGES]
+
+    frame.on(make.click, pack, [run, kind], [told, taken], "take_away", show_progress="full", show_progress_on=[told])
+    frame.on(asked.expand, show, [run, text], codes, "programs")
