@@ -1,6 +1,7 @@
 """The long fault tests as one command; the figures are one JSON object on stdout.
 
-    python -m tests.faults                       200 kills, every call killed and failed once, 1,000 flips, 50 runs: about an hour
+    python -m tests.faults                       all of it: 200 kills, every call killed and failed once, 1,000 flips, 50 runs,
+                                                 10,000 mutated files, 500 sequences of 30 actions, 50 people: an hour and more
     python -m tests.faults --only kills --kills 20
 """
 
@@ -16,9 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults import kills
+from tests.faults.any_file import try_files
 from tests.faults.conftest import Whole, train
+from tests.faults.crowd import crowd
 from tests.faults.damage import fall_backs, found_cuts, found_flips
 from tests.faults.memory import PLACES, fail_then_succeed, resident_after_each
+from tests.faults.sequences import try_sequences
 from tests.faults.test_disk import every_failure
 from tests.training.small_run import make_recipe
 from workbench.training.control import Control
@@ -69,6 +73,9 @@ PARTS: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
     "flips": flips,
     "memory": out_of_memory,
     "runs": many_runs,
+    "files": lambda folder, flags: try_files(folder, flags.mutations),
+    "sequences": lambda folder, flags: try_sequences(flags.sequences, 30, fresh=True),
+    "crowd": lambda folder, flags: crowd(folder, flags.people, 20),
 }
 
 
@@ -82,6 +89,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--every", type=int, default=1, help="kill, or fail, only every n-th call")
     parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--mutations", type=int, default=10_000)
+    parser.add_argument("--sequences", type=int, default=500)
+    parser.add_argument("--people", type=int, default=50)
     flags = parser.parse_args()
     figures = {}
     for name in flags.only or PARTS:

@@ -13,12 +13,17 @@ COMMIT = hashlib.sha1(b"one").hexdigest()
 
 
 class HubServer:
-    """Serves one folder as `owner/model`; `gated` and `slow` change how it answers. Used as a context manager."""
+    """Serves one folder as `owner/model`, and as `old/name`, from where it leads there. Used as a context manager.
+
+    `gated`, `broken` (a status for every file) and `hangs` (no answer about any file) change how it answers.
+    """
 
     def __init__(self, folder: Path, *, gated: bool = False) -> None:
         self.folder, self.gated = folder, gated
+        self.broken, self.hangs = 0, False
         self.asked: list[str] = []
         self.sent = 0
+        self.released = threading.Event()
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -41,6 +46,7 @@ class HubServer:
         return self
 
     def __exit__(self, *error: Any) -> None:
+        self.released.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -51,6 +57,14 @@ class HubServer:
             return self._send(request, 200, b"", body=body)
         api = path.startswith("api/models/")
         parts = path.removeprefix("api/models/").split("/")
+        if self.hangs:
+            self.released.wait(60)
+            return None
+        if self.broken:
+            return self._refuse(request, self.broken, "")
+        if parts[:2] == ["old", "name"]:
+            place = request.path.replace("old/name", "owner/model")
+            return self._send(request, 307, b"", body=body, extra={"Location": place})
         if parts[:2] != ["owner", "model"]:
             return self._refuse(request, 404, "RepoNotFound")
         revision = parts[3] if len(parts) > 3 else "main"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,6 +87,29 @@ def test_gated(server: HubServer) -> None:
     server.gated = True
     with pytest.raises(ModelError, match="accepted its terms"):
         fetch("owner/model", None)
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+def test_a_hub_that_refuses_or_is_broken_is_a_sentence_in_time(server: HubServer, status: int) -> None:
+    server.broken = status
+    started = time.monotonic()
+    with pytest.raises(ModelError) as caught:
+        fetch("owner/model", None)
+    assert caught.value.message.endswith(".") and caught.value.fix and time.monotonic() - started < 20
+
+
+def test_a_hub_that_says_nothing_about_a_file_is_a_sentence_in_time(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers at its door, and then never again; with a tenth of the patience, so that the test is as quick."""
+    monkeypatch.setattr(hub, "TIMEOUT_SECONDS", 1)
+    server.hangs = True
+    started = time.monotonic()
+    with pytest.raises(ModelError, match="cannot be reached"):
+        fetch("owner/model", None)
+    assert time.monotonic() - started < 20
+
+
+def test_a_renamed_model_is_found_under_its_old_name(server: HubServer) -> None:
+    assert (fetch("old/name", None) / "model.safetensors").is_file()
 
 
 def test_no_configuration(server: HubServer, tmp_path: Path) -> None:

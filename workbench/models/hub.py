@@ -6,6 +6,7 @@ import errno
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import quote
 
 from workbench.errors import ModelError
 from workbench.models.transfer import Progress, Transfer
@@ -48,7 +49,7 @@ def fetch(name: str, revision: str | None, progress: Progress | None = None, *, 
         return cached
     if progress:
         progress("download", None)
-    if not _reachable(constants.ENDPOINT):
+    if not _reachable(constants.ENDPOINT, name, revision):
         if cached is None:
             raise _not_reachable(name)
         return cached
@@ -103,15 +104,17 @@ def _not_reachable(name: str) -> ModelError:
     return ModelError(f"The hub cannot be reached, and '{name}' is not in the local cache.", fix=_ELSEWHERE)
 
 
-def _reachable(endpoint: str) -> bool:
-    """One request without retries: the hub's own client tries six times, up to 100 seconds, before it gives up."""
+def _reachable(endpoint: str, name: str, revision: str | None) -> bool:
+    """Whether the hub says anything about the model's first file, asked once: its own client tries again for minutes when the hub
+    hangs, is broken or wants fewer requests."""
     import httpx
 
     try:
-        httpx.head(endpoint, timeout=TIMEOUT_SECONDS)
+        place = f"{endpoint}/{name}/resolve/{quote(revision or 'main', safe='')}/config.json"
+        status = httpx.head(place, timeout=TIMEOUT_SECONDS).status_code
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):
         return False
-    return True
+    return status < 500 and status != 429
 
 
 def _cached(name: str, revision: str | None) -> Path | None:
