@@ -269,7 +269,8 @@ class Guard:
 
         limit = most
         error: Exception = RuntimeError("The answer was 500.")
-        self._at_work[client] += 1
+        counts = request.method in CHANGING  # a stream that a page listens to is no work
+        self._at_work[client] += counts
         try:
             await self.app(request.scope, counted, out)
         except TooLarge:
@@ -281,9 +282,9 @@ class Guard:
             if started:
                 self._report(bug, f"{request.method} {request.path}")
         finally:
-            self._at_work[client] -= 1
+            self._at_work[client] -= counts
             if not self._at_work[client]:
-                del self._at_work[client]
+                self._at_work.pop(client, None)
         if broken and most < 0:
             await request.answer(413, _too_large(limit))
         elif broken:
