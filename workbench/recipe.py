@@ -87,6 +87,9 @@ class TrainingPart(Part):
 
     epochs: float = Field(5, gt=0)
     batch_size: int = Field(16, ge=1)
+    batch_tokens: int | None = Field(
+        None, ge=1, description="Tokens of a forward pass at most, with padding; longer batches are read in parts, to the same gradients."
+    )
     learning_rate: float | Literal["auto"] = "auto"
     scheduler: Literal["linear", "cosine", "constant"] = "linear"
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of all steps over which the learning rate rises.")

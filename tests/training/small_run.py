@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import sys
 import time
 from pathlib import Path
@@ -42,6 +43,13 @@ def make_recipe(folder: Path, changes: dict[str, Any] | None = None) -> Recipe:
         "training": {"epochs": 4, "batch_size": 8, "checkpoint_every": 2},
     }
     return recipe_from(content, source="test").replace(changes or {})
+
+
+def without_dropout(folder: Path) -> None:
+    """Takes the dropout out of the model in `folder`, for losses that are compared."""
+    config = folder / "model" / "config.json"
+    quiet = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    config.write_text(json.dumps(json.loads(config.read_text()) | quiet))
 
 
 def losses(folder: Path) -> list[tuple[int, float]]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 
-from tests.training.small_run import hashes, losses, make_recipe
+from tests.training.small_run import hashes, losses, make_recipe, without_dropout
 from workbench.methods import attach, check_method
 from workbench.models.loading import load_model
 from workbench.models.pool import ModelPool
@@ -29,9 +27,7 @@ KINDS = {
 
 def recipe_of(folder, changes=None, *, cache="auto"):
     recipe = make_recipe(folder, {"method": {"name": "head"}, "training.epochs": 3, "training.cache_features": cache, **(changes or {})})
-    quiet = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # reading anew would drop something else at every step
-    config = folder / "model" / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | quiet))
+    without_dropout(folder)  # reading anew would drop something else at every step
     return recipe
 
 

@@ -1,4 +1,5 @@
-"""P1 and P2: cloze fine-tuning and inference, next to the Trainer of transformers with and without grouping by length, and OpenPrompt.
+"""P1 and P2: cloze fine-tuning and inference, next to the Trainer of transformers with and without grouping by length, and OpenPrompt
+where it can be had.
 
 Every side starts from the same weights, takes the same rows in the same batch size for one epoch of AdamW in float32, and reads the
 same two label words' logits at the mask. A ratio says how many times less processor time ours takes.
@@ -14,7 +15,9 @@ import torch
 
 from workbench.bench.comparison import Row, Scale, comparison
 from workbench.bench.measure import Figures, interleaved, ratio
+from workbench.bench.openprompt import OPENPROMPT, environment, openprompt_sides
 from workbench.bench.workload import LABELS, PROMPT, copy_of, masked_model, review_rows
+from workbench.errors import WorkbenchError
 from workbench.methods import attach
 from workbench.models.loading import LoadedModel
 from workbench.recipe import PromptPart, TrainingPart
@@ -30,9 +33,10 @@ def base_shape(scale: Scale) -> list[Row]:
     """12 layers of 768; 16 rows when quick, else 256 in one round, which takes about half an hour on one core."""
     rows = 16 if scale.quick else 256
     loaded = masked_model(12, 768)
-    sides = training_sides(loaded, rows, scale.folder)
+    other, why = openprompt(loaded, rows, scale)
+    sides = training_sides(loaded, rows, scale.folder) | _side(other, "train")
     figures = interleaved(sides, rounds=1, warm_up=False)
-    return _rows("P1", f"training, 12x768, {rows} rows", figures, {DEFAULT: 3.0, GROUPED: 1.9})
+    return _rows("P1", f"training, 12x768, {rows} rows", figures, {DEFAULT: 3.0, GROUPED: 1.9, OPENPROMPT: 6.0}, why)
 
 
 @comparison("P2", "cloze fine-tuning and inference, a small shape")
@@ -40,23 +44,41 @@ def small_shape(scale: Scale) -> list[Row]:
     """4 layers of 256; 32 rows when quick, else 256."""
     rows = 32 if scale.quick else 256
     loaded = masked_model(4, 256)
-    training = interleaved(training_sides(loaded, rows, scale.folder), rounds=scale.rounds)
-    inference = interleaved(inference_sides(loaded, rows, scale.folder), rounds=scale.rounds)
+    other, why = openprompt(loaded, rows, scale)
+    training = interleaved(training_sides(loaded, rows, scale.folder) | _side(other, "train"), rounds=scale.rounds)
+    inference = interleaved(inference_sides(loaded, rows, scale.folder) | _side(other, "predict"), rounds=scale.rounds)
     return [
-        *_rows("P2", f"training, 4x256, {rows} rows", training, {DEFAULT: 10.0, GROUPED: 5.5}),
-        *_rows("P2", f"inference, 4x256, {rows} rows", inference, {DEFAULT: 16.0, GROUPED: 9.0}),
+        *_rows("P2", f"training, 4x256, {rows} rows", training, {DEFAULT: 10.0, GROUPED: 5.5, OPENPROMPT: 14.0}, why),
+        *_rows("P2", f"inference, 4x256, {rows} rows", inference, {DEFAULT: 16.0, GROUPED: 9.0, OPENPROMPT: 22.0}, why),
     ]
 
 
-def _rows(goal: str, work: str, figures: dict[str, Figures], goals: dict[str, float]) -> list[Row]:
-    return [
-        Row(
-            goal, work, peer, ratio(figures[OURS], figures[peer]), wanted,
-            figures={"ours": figures[OURS].to_json(), "theirs": figures[peer].to_json(),
-                     "flop_ratio": round(figures[peer].flops / max(1, figures[OURS].flops), 2)},
-        )
-        for peer, wanted in goals.items()
-    ]  # fmt: skip
+def _rows(goal: str, work: str, figures: dict[str, Figures], goals: dict[str, float], why: str = "") -> list[Row]:
+    """A row for each peer; one that is not among the figures says why."""
+    rows = []
+    for peer, wanted in goals.items():
+        if peer not in figures:
+            rows.append(Row(goal, work, peer, None, wanted, note=why))
+            continue
+        plain = {"ours": figures[OURS].to_json(), "theirs": figures[peer].to_json()}
+        if figures[peer].flops:  # not counted in another process
+            plain["flop_ratio"] = round(figures[peer].flops / max(1, figures[OURS].flops), 2)
+        rows.append(Row(goal, work, peer, ratio(figures[OURS], figures[peer]), wanted, figures=plain))
+    return rows
+
+
+def openprompt(loaded: LoadedModel, rows: int, scale: Scale) -> tuple[dict[str, Callable[[], Figures]], str]:
+    """OpenPrompt's sides on the same weights and rows; or none, and why it cannot be had."""
+    try:
+        python = environment(scale.say)
+        words = PROMPT.verbalizer["words"]
+        return openprompt_sides(loaded, words, review_rows(rows), scale.folder, python, batch=BATCH, rate=RATE), ""
+    except WorkbenchError as error:
+        return {}, error.message
+
+
+def _side(sides: dict[str, Callable[[], Figures]], work: str) -> dict[str, Callable[[], Figures]]:
+    return {OPENPROMPT: sides[work]} if sides else {}
 
 
 def training_sides(loaded: LoadedModel, rows: int, folder: Path) -> dict[str, Callable[[], Any]]:

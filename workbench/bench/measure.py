@@ -39,7 +39,8 @@ def interleaved(
     """Runs every side once to warm up (and to count its FLOPs), then `rounds` times in turns.
 
     Args:
-        sides: name -> a function that does the whole work once, from the same state each time.
+        sides: name -> a function that does the whole work once, from the same state each time; what runs in a process of its own
+            answers with the Figures that it measured there.
         warm_up: the first round is not timed; without it FLOPs are counted within the only round, which slows small ones.
     """
     counted = {name: (_count_flops(run) if flops else (run(), 0)[1]) for name, run in sides.items()} if warm_up else dict.fromkeys(sides, 0)
@@ -76,8 +77,10 @@ def _once(run: Callable[[], Any]) -> tuple[float, float, int]:
     give_back_memory()
     with PeakMemory() as memory:
         cpu, wall = time.process_time(), time.perf_counter()
-        run()
+        found = run()
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    if isinstance(found, Figures):
+        return found.cpu_seconds, found.seconds, found.peak_bytes
     return cpu, wall, memory.peak_bytes
 
 

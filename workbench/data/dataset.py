@@ -138,7 +138,7 @@ def load_splits(data: DataPart) -> Splits:
     _check_classes(dataset, table.name, held_out=data.validation is None and data.split.validation > 0)
     notes += _label_notes(dataset.labels, table.name)
     if data.validation is not None:
-        validation, more = _validation_file(data, dataset.labels, table.name)
+        validation, more = read_labelled(data.validation, data.columns, dataset.labels, table.name)
         notes += more
         rest = dataset.examples
     else:
@@ -198,9 +198,16 @@ def _label_notes(labels: Sequence[str], name: str) -> list[str]:
     return notes
 
 
-def _validation_file(data: DataPart, labels: tuple[str, ...], train_name: str) -> tuple[list[InputExample], list[str]]:
-    table = read_table(str(data.validation))
-    dataset, notes = without_gaps(dataset_from(table, data.columns), table.name)
+def read_labelled(
+    path: str, columns: dict[str, str], labels: tuple[str, ...], train_name: str
+) -> tuple[list[InputExample], list[str]]:
+    """The labelled rows of a validation file, and notes.
+
+    Raises:
+        DataError: an unreadable file, or a label that `train_name` does not have.
+    """
+    table = read_table(path)
+    dataset, notes = without_gaps(dataset_from(table, columns), table.name)
     for example in dataset.examples:
         if example.label not in labels:
             raise DataError(

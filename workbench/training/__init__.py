@@ -5,6 +5,7 @@
     objective.py   what a task brings: rows, loss, figures
     classification.py   classes and soft labels; masked_words.py beside them
     kept_states.py states of rows under a body that does not train, read once
+    stored_rows.py rows of a large file, tokenized once into a memory-mapped file
     generation.py  answers; text_metrics.py for BLEU and ROUGE
     plan.py        how many steps, evaluations and checkpoints a recipe comes to
     progress.py    what a run has to remember to go on

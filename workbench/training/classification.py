@@ -4,19 +4,23 @@ with an auxiliary masked-word loss where the recipe asks for one."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from workbench.data.dataset import load_splits
+from workbench.data.streams import StreamSplits, is_large, split_stream
 from workbench.errors import TrainingError
 from workbench.prompts.verbalizers import check_verbalizer, verbalizer_class
 from workbench.serving.classifier import PromptClassifier
 from workbench.serving.reading import EncodedExample
+from workbench.training.faults import plain_disk_errors
 from workbench.training.kept_states import KeptStates, body_is_frozen
 from workbench.training.masked_words import MaskedWords
 from workbench.training.metrics import classification_metrics
 from workbench.training.objective import Objective
+from workbench.training.stored_rows import StoredRows, store_rows
 
 if TYPE_CHECKING:
     from workbench.methods import Attached
@@ -40,22 +44,39 @@ class ClassificationObjective(Objective):
     def __init__(self, recipe: Recipe) -> None:
         self.prompt, self.training = recipe.prompt, recipe.training
         self.reads = verbalizer_class(check_verbalizer(recipe.prompt.verbalizer).kind).reads
-        self.splits = load_splits(recipe.data)
+        self.splits = split_stream(recipe.data) if is_large(recipe.data.train) else load_splits(recipe.data)
+        self._source: dict[str, Any] = {"data": recipe.data.model_dump(mode="json"), "prompt": recipe.prompt.model_dump(mode="json")}
         self.labels, self.notes = self.splits.labels, list(self.splits.notes)
-        self.train_rows, self.validation_rows = len(self.splits.train), len(self.splits.validation)
+        streamed = isinstance(self.splits, StreamSplits)
+        self.train_rows = self.splits.rows if streamed else len(self.splits.train)
+        self.validation_rows = len(self.splits.validation)
         if not self.train_rows:
             raise TrainingError("There are no rows to train on.", fix="Lower data.split.validation or choose a file with more rows.")
 
     def bind(self, loaded: LoadedModel, attached: Attached) -> None:
         self.classifier = PromptClassifier(loaded, self.prompt, self.labels, attached)
         self.classifier.fit(self.splits.train.examples)
-        self._encoded = self.classifier.encode(self.splits.train.examples)
         self._validation = self.classifier.encode(self.splits.validation.examples)
+        self._words = self._auxiliary(loaded) if self.training.lm_loss else None
+        if isinstance(self.splits, StreamSplits):
+            self._encoded: Sequence[EncodedExample] = self._stored(self.splits)
+            return
+        self._encoded = self.classifier.encode(self.splits.train.examples)
         self.lengths = [example.length for example in self._encoded]
         if self.training.cache_features == "auto" and body_is_frozen(self.classifier, self._encoded[0]):
             self.classifier.kept = KeptStates(self.classifier, [*self._encoded, *self._validation], self.folder)
             self.notes.append(KEPT_NOTE)
-        self._words = self._auxiliary(loaded) if self.training.lm_loss else None
+
+    def _stored(self, splits: StreamSplits) -> StoredRows:
+        """The training rows of a large file, tokenized into the run's folder."""
+        if self.folder is None:
+            raise TrainingError("A file of this size is trained on in a run's folder only.", fix="Start it as a run.")
+        file = Path(splits.stream.path).stat() if splits.stream is not None else None
+        size = {"bytes": file.st_size, "changed": file.st_mtime_ns} if file is not None else {}
+        with plain_disk_errors():
+            stored = store_rows(self.folder, self.classifier, splits.training_rows(), {**self._source, **size})
+        self.lengths = stored.lengths
+        return stored
 
     def loss(self, rows: list[int]) -> torch.Tensor:
         examples = [self._encoded[row] for row in rows]

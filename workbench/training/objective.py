@@ -12,9 +12,11 @@ One file per task; the trainer and the stepper know nothing else about it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class Objective(ABC):
     train_rows: int
     validation_rows: int
     reads: Reads = "words"
-    lengths: list[int]
+    lengths: Sequence[int] | np.ndarray
     folder: Path | None = None
     classifier: PromptClassifier | None = None
 

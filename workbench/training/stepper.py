@@ -43,7 +43,8 @@ class Stepper:
             tuned.parameters(), learning_rate=self.rate, weight_decay=training.weight_decay, rate_of=partial(tuned.rate_of, auto=auto)
         )
         self.batches = BatchPlan(
-            objective.lengths, batch_size=training.batch_size, accumulation=training.gradient_accumulation, seed=training.seed
+            objective.lengths, batch_size=training.batch_size, accumulation=training.gradient_accumulation, seed=training.seed,
+            most_tokens=training.batch_tokens,
         )
 
     def step(self, number: int, total: int) -> StepFigures:

@@ -35,6 +35,7 @@ from workbench.training.precision import autocast, memory_bytes, peak_memory_byt
 from workbench.training.progress import Progress
 from workbench.training.result import RESULT, make_result, read_result, write_result
 from workbench.training.stepper import Stepper, refuse_non_finite, seed_everything
+from workbench.training.stored_rows import FOLDER as STORED_ROWS
 
 if TYPE_CHECKING:
     from workbench.models.pool import ModelPool
@@ -275,7 +276,8 @@ class Trainer:
             self.log.flush()
             write_result(self.folder, result)
             self.checkpoints.clear()
-            shutil.rmtree(self.folder / STATES, ignore_errors=True)
+            for kept in (STATES, STORED_ROWS):
+                shutil.rmtree(self.folder / kept, ignore_errors=True)
         return result
 
     def _tell_what_was_learnt(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -25,22 +25,28 @@ class Source:
     encoding: str | None = None
 
 
+RowStream = Callable[[str, Iterable[str], str], Iterator[tuple[int, dict[str, str]]]]
+"""From a file's name, its lines with their ends, and the text of its beginning: line and fields of every row, checked as a table's."""
+
+
 @dataclass(frozen=True)
 class FileFormat:
-    """A named format: the suffixes it owns, the first bytes its files must have (b"" for text), and its reader."""
+    """A named format: the suffixes it owns, the first bytes its files must have (b"" for text), its reader, and, where rows can be read
+    one after another, a reader that holds one at a time."""
 
     name: str
     suffixes: tuple[str, ...]
     magic: bytes
     title: str
     read: Callable[[Source], Table]
+    stream: RowStream | None = None
 
 
 _FORMATS: dict[str, FileFormat] = {}
 
 
 def register_format(
-    name: str, *, suffixes: tuple[str, ...], title: str, magic: bytes = b""
+    name: str, *, suffixes: tuple[str, ...], title: str, magic: bytes = b"", stream: RowStream | None = None
 ) -> Callable[[Callable[[Source], Table]], Callable[[Source], Table]]:
     """Registers the decorated reader; a name or suffix that is taken is refused at import."""
 
@@ -48,7 +54,7 @@ def register_format(
         taken = {suffix for known in _FORMATS.values() for suffix in known.suffixes}
         if name in _FORMATS or taken & set(suffixes):
             raise ValueError(f"The file format '{name}' or one of its suffixes {suffixes} is registered already.")
-        _FORMATS[name] = FileFormat(name, suffixes, magic, title, read)
+        _FORMATS[name] = FileFormat(name, suffixes, magic, title, read, stream)
         return read
 
     return register

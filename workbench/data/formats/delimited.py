@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from workbench.data.encoding import decode
 from workbench.data.formats import Source, register_format
-from workbench.data.table import MAX_COLUMNS, MAX_FIELD_CHARACTERS, Table, build_table, check_width
+from workbench.data.table import MAX_COLUMNS, MAX_FIELD_CHARACTERS, Table, build_table, check_value, check_width, column_names
 from workbench.errors import DataError
 
 _DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
@@ -19,13 +19,23 @@ _SAMPLE_ROWS = 50
 csv.field_size_limit(MAX_FIELD_CHARACTERS)
 
 
-@register_format("csv", suffixes=(".csv", ".txt"), title="comma-separated text")
+def stream_csv(name: str, lines: Iterable[str], sample: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """See `RowStream`."""
+    return _stream(name, lines, sniff_delimiter(sample, ","))
+
+
+def stream_tsv(name: str, lines: Iterable[str], sample: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """See `RowStream`."""
+    return _stream(name, lines, sniff_delimiter(sample, "\t"))
+
+
+@register_format("csv", suffixes=(".csv", ".txt"), title="comma-separated text", stream=stream_csv)
 def read_csv(source: Source) -> Table:
     """A table from delimited text; the delimiter is found from the header and the first rows."""
     return _read(source, "csv", ",")
 
 
-@register_format("tsv", suffixes=(".tsv", ".tab"), title="tab-separated text")
+@register_format("tsv", suffixes=(".tsv", ".tab"), title="tab-separated text", stream=stream_tsv)
 def read_tsv(source: Source) -> Table:
     """A table from delimited text that most likely has tabs."""
     return _read(source, "tsv", "\t")
@@ -36,7 +46,8 @@ def _read(source: Source, format: str, expected: str) -> Table:
     if not text.strip():
         raise DataError(f"{source.name} is empty.", fix="Choose a file with a line of column names and at least one row.")
     delimiter = sniff_delimiter(text, expected)
-    records = _records(source.name, text, delimiter)
+    # newline="" splits at \n, \r\n and \r alone and changes none of them; str.splitlines would also split at U+2028 inside a text.
+    records = _records(source.name, io.StringIO(text, newline=""), delimiter)
     first = next(records, None)
     if first is None:
         raise DataError(f"{source.name} is empty.", fix="Choose a file with a line of column names and at least one row.")
@@ -62,10 +73,22 @@ def sniff_delimiter(text: str, expected: str = ",") -> str:
     return best
 
 
-def _records(name: str, text: str, delimiter: str) -> Iterator[tuple[int, int, list[str]]]:
+def _stream(name: str, lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, dict[str, str]]]:
+    records = _records(name, lines, delimiter)
+    first = next(records, None)
+    if first is None:
+        raise DataError(f"{name} is empty.", fix="Choose a file with a line of column names and at least one row.")
+    columns = column_names(name, first[2])
+    for line, values in _checked(name, records, len(columns)):
+        row = dict(zip(columns, values, strict=True))
+        for column, value in row.items():
+            check_value(name, line, column, value)
+        yield line, row
+
+
+def _records(name: str, lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, int, list[str]]]:
     """(first line, last line, fields) of every row that is not blank."""
-    # newline="" splits at \n, \r\n and \r alone and changes none of them; str.splitlines would also split at U+2028 inside a text.
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         line = reader.line_num + 1
         try:

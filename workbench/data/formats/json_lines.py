@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from workbench.data.encoding import decode
 from workbench.data.formats import Source, register_format
-from workbench.data.table import Table, build_table, count, shorten
+from workbench.data.table import Table, build_table, check_value, count, shorten
 from workbench.errors import DataError
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -36,11 +36,20 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=str, parse_float=str, parse_constant=str)
 
 
-@register_format("jsonl", suffixes=(".jsonl", ".ndjson"), title="JSON Lines")
+def stream_jsonl(name: str, lines: Iterable[str], sample: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """See `RowStream`."""
+    for line, value in _line_objects(name, lines):
+        row = _fields(name, line, value)
+        for key, content in row.items():
+            check_value(name, line, key, content)
+        yield line, row
+
+
+@register_format("jsonl", suffixes=(".jsonl", ".ndjson"), title="JSON Lines", stream=stream_jsonl)
 def read_jsonl(source: Source) -> Table:
     """A table from one flat object per line; a key that a row lacks is an empty field."""
     text, encoding = _text(source)
-    return _table(source.name, "jsonl", encoding, _line_objects(source.name, text))
+    return _table(source.name, "jsonl", encoding, _line_objects(source.name, _LINE_END.split(text)))
 
 
 @register_format("json", suffixes=(".json",), title="JSON")
@@ -82,8 +91,8 @@ def _decode_at(name: str, line: int, text: str, position: int) -> tuple[Any, int
         ) from None
 
 
-def _line_objects(name: str, text: str) -> Iterator[tuple[int, Any]]:
-    for line, content in enumerate(_LINE_END.split(text), start=1):
+def _line_objects(name: str, lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
+    for line, content in enumerate(lines, start=1):
         start = _skip(content, 0)
         if start == len(content):
             continue
@@ -127,15 +136,19 @@ def _table(name: str, format: str, encoding: str, objects: Iterator[tuple[int, A
     columns: dict[str, None] = {}
     rows: list[tuple[int, dict[str, str]]] = []
     for line, value in objects:
-        if not isinstance(value, dict):
-            raise DataError(f"{name}, line {line}: a row is {_kind(value)}, not an object.", fix=_ROWS_FIX)
-        row = {key: _as_text(name, line, key, content) for key, content in value.items()}
+        row = _fields(name, line, value)
         columns.update(dict.fromkeys(row))
         rows.append((line, row))
     if not rows or not columns:
         raise DataError(f"{name} has {count(len(rows), 'row')} and no fields.", fix=_ROWS_FIX)
     records = ((line, [row.get(column, "") for column in columns]) for line, row in rows)
     return build_table(name, format, encoding, list(columns), records)
+
+
+def _fields(name: str, line: int, value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise DataError(f"{name}, line {line}: a row is {_kind(value)}, not an object.", fix=_ROWS_FIX)
+    return {key: _as_text(name, line, key, content) for key, content in value.items()}
 
 
 def _as_text(name: str, line: int, key: str, value: Any) -> str:
