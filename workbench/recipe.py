@@ -102,8 +102,8 @@ class TrainingPart(Part):
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     evaluate_every: int | Literal["auto"] = Field("auto", description="Steps between evaluations; auto is once an epoch.")
     checkpoint_every: int | Literal["auto"] = Field("auto", description="Steps between checkpoints; auto follows the evaluations.")
-    cache_features: Literal["auto", "off"] = Field(
-        "auto", description="Under a body that does not train: auto reads every row once, without dropout, off anew at every step, with it."
+    cache_features: Literal["auto", "never"] = Field(
+        "auto", description="Under a body that does not train: auto reads each row once, without dropout, never at every step, with it."
     )
     lm_loss: float = Field(0.0, ge=0, lt=1, description="Weight of an auxiliary masked-word loss on unlabelled rows; PET's is 0.0001.")
     temperature: float = Field(1.0, gt=0, description="Temperature of soft labels.")

@@ -46,7 +46,7 @@ def test_losses_are_those_of_reading_every_row_at_every_step(tmp_path, monkeypat
     assert any("kept" in note for note in plan["notes"])
     templates = 2 if kind == "two templates" else 1
     assert sum(reads) == templates * (plan["train_rows"] + plan["validation_rows"] + 2)  # and one row each for the gradient and the shape
-    trained(recipe_of(tmp_path, KINDS[kind], cache="off"), tmp_path / "anew")
+    trained(recipe_of(tmp_path, KINDS[kind], cache="never"), tmp_path / "anew")
     kept, anew = losses(tmp_path / "kept"), losses(tmp_path / "anew")
     # 1e-6 and not the same bits: a row's states are computed in another batch, where products are added up in another order.
     assert len(kept) == 12 and max(abs(a - b) for (_, a), (_, b) in zip(kept, anew, strict=True)) < 1e-6

@@ -26,9 +26,9 @@ def kept_states(scale: Scale) -> list[Row]:
     found = []
     for what, changes in TRAINED.items():
         recipe = base.replace({**changes, "training.epochs": EPOCHS})
-        trainers = {mode: _trainer(recipe, mode, scale.folder / f"{what}-{mode}") for mode in ("auto", "off")}
+        trainers = {mode: _trainer(recipe, mode, scale.folder / f"{what}-{mode}") for mode in ("auto", "never")}
         try:
-            kept, anew = (trainers[mode] for mode in ("auto", "off"))
+            kept, anew = (trainers[mode] for mode in ("auto", "never"))
             reading = interleaved({"reading": lambda kept=kept: _read(kept)}, rounds=scale.rounds, warm_up=False, flops=False)["reading"]
             sides = {"kept": lambda kept=kept: _epoch(kept), "anew": lambda anew=anew: _epoch(anew)}
             figures = interleaved(sides, rounds=max(3, scale.rounds), flops=False)
