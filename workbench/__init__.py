@@ -37,10 +37,10 @@ import importlib
 from typing import Any
 
 # By name, so that `import workbench` stays as cheap as it was, and the room of runs above is not imported from here.
-_DOORS = {"Recipe": "workbench.recipe", "train": "workbench.runs.python"}
+_DOORS = {"Recipe": "recipe", "train": "runs.python"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _DOORS:
-        return getattr(importlib.import_module(_DOORS[name]), name)
+        return getattr(importlib.import_module(f"{__name__}.{_DOORS[name]}"), name)
     raise AttributeError(f"module 'workbench' has no attribute '{name}'")

@@ -19,7 +19,7 @@ from workbench.serving.classifier import PromptClassifier
 PLACES = {
     "loading": ("workbench.models.loading._load_weights", 1),
     "step": (f"{PromptClassifier.__module__}.PromptClassifier.log_probabilities", 12),
-    "evaluation": (f"{PromptClassifier.__module__}.PromptClassifier.predict", 2),
+    "evaluation": (f"{PromptClassifier.__module__}.PromptClassifier.predict_encoded", 2),
     "saving": (f"{Lora.__module__}.Lora.state", 3),
     "finishing": ("workbench.training.trainer.Trainer.finish", 1),
 }

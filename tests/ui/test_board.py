@@ -144,7 +144,7 @@ def test_reasons_are_coloured_where_they_stand():
 def test_the_command_line_writes_the_report_of_a_board(service, run, tmp_path, capsys):
     from workbench.cli import main
 
-    assert main(["board-report", run[:15], "--runs", str(service.root), "--out", str(tmp_path / "out"), "--lang", "zh"]) == 0
+    assert main(["board-report", run[:-1], "--runs", str(service.root), "--out", str(tmp_path / "out"), "--lang", "zh"]) == 0
     assert "curves.svg" in capsys.readouterr().out and "四种" not in (tmp_path / "out" / "board.csv").read_text(encoding="utf-8")
     assert "训练" in (tmp_path / "out" / "board.html").read_text(encoding="utf-8")
 

@@ -108,7 +108,7 @@ def test_a_method_counts_what_it_trains_and_leaves_the_model_alone(name, tiny, s
 
 
 def test_a_run_is_drawn_once(service, finished):
-    shown = train.view(service, Watch())
+    shown = train.view(service, Watch(finished))
     assert shown.id == finished and shown.status == "finished" and shown.step == shown.total_steps
     assert shown.evaluations[0]["step"] == 0, "the first point is the model before training"
     assert train.view(service, shown.watch) is None
@@ -125,7 +125,7 @@ def test_buttons_follow_the_status():
 
 
 def test_a_sentence_is_answered_before_and_after(service, finished):
-    assert [value for _, value in try_it.choices(service, T)] == [finished]
+    assert finished in [value for _, value in try_it.choices(service, T)]
     shown = try_it.view(service, BoardModels(), finished, "base", {"text": "the food was lovely"}, why=True)
     html = try_it.answer_html(shown, T)
     assert shown.beside.prediction.probabilities != shown.tuned.prediction.probabilities

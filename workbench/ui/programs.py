@@ -66,7 +66,7 @@ def classify(service: Any, run: str, texts: list[str]) -> list[dict[str, Any]]:
     if not isinstance(texts, list) or not texts or len(texts) > MOST_TEXTS or not all(isinstance(text, str) for text in texts):
         raise RunError(f"texts must be a list of 1 to {MOST_TEXTS} strings.", fix='Send {"run": ID, "texts": ["..."]}.')
     predictor = service.predictor(service.resolve(run))
-    names = [name for name in predictor.recipe.data.columns if name != "label"]
+    names = predictor.recipe.fields
     if len(names) != 1:
         raise RunError(f"This run reads the fields {', '.join(names)}.", fix="Ask it on the command line with `predict` and a file.")
     answers = predictor.predict([{names[0]: text} for text in texts], label_words=False)
