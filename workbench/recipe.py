@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import reprlib
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -155,6 +156,12 @@ class Recipe(Part):
             return ("message",)
         return tuple(name for name in self.data.columns if name != "response")
 
+    def with_places(self, change: Callable[[str], str]) -> Recipe:
+        """A copy in which `change` has been applied to every data file and to the model's place."""
+        files = {f"data.{name}": getattr(self.data, name) for name in ("train", "validation", "unlabeled")}
+        places = {**files, "model.path": self.model.path}
+        return self.replace({field: change(place) for field, place in places.items() if place})
+
     def to_yaml(self) -> str:
         """The recipe as a person would write it: in the fields' order, characters as they are, without a job when there is none."""
         content = self.model_dump(exclude={name for name in ("pet", "job") if getattr(self, name) is None})
@@ -254,14 +261,7 @@ def find_recipe(path: str | Path) -> Path:
 
 def anchor(recipe: Recipe, folder: Path) -> Recipe:
     """The recipe with every relative file that exists made absolute; names that match no file stay as they are."""
-    changes: dict[str, Any] = {}
-    for field in ("train", "validation", "unlabeled"):
-        value = getattr(recipe.data, field)
-        if value:
-            changes[f"data.{field}"] = resolve_path(value, folder)
-    if not recipe.model.path.startswith("embedded:"):
-        changes["model.path"] = resolve_path(recipe.model.path, folder)
-    return recipe.replace(changes)
+    return recipe.with_places(lambda place: place if place.startswith("embedded:") else resolve_path(place, folder))
 
 
 def resolve_path(value: str, folder: Path) -> str:

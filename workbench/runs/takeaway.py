@@ -85,12 +85,7 @@ def command(recipe: Recipe) -> str:
 
 def shareable(recipe: Recipe) -> Recipe:
     """The recipe without folders of this machine: files of the project relative to it, others by their names."""
-    changes: dict[str, Any] = {}
-    for place in ("train", "validation", "unlabeled"):
-        value = getattr(recipe.data, place)
-        if value:
-            changes[f"data.{place}"] = _known(value)
-    return recipe.replace({**changes, "model.path": _known(recipe.model.path)})
+    return recipe.with_places(_known)
 
 
 def fingerprint(path: str) -> dict[str, Any]:

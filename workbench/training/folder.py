@@ -17,6 +17,7 @@ from typing import Any
 MANIFEST = "manifest.json"
 STAGING_PREFIX = ".staging-"
 OLD_PREFIX = ".old-"
+FACTS = "facts.json"
 
 
 def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
@@ -71,6 +72,15 @@ def damage(folder: Path) -> str | None:
         if file.stat().st_size != entry.get("bytes") or file_hash(file) != entry.get("sha256"):
             return f"the checksum of {name} does not match"
     return None
+
+
+def holds(folder: Path, facts: dict[str, object]) -> bool:
+    """Whether a folder of the run is what it was written to be, undamaged and made from the same `facts`, which its FACTS file names."""
+    try:
+        found = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return found == facts and damage(folder) is None
 
 
 def write_file(path: Path, text: str) -> None:

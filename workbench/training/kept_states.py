@@ -22,7 +22,7 @@ from torch import Tensor
 from workbench.models.cloze import last_states
 from workbench.serving.classifier import full_batches
 from workbench.serving.reading import token_at
-from workbench.training.folder import damage, recover_folder, write_folder
+from workbench.training.folder import FACTS, holds, recover_folder, write_folder
 
 if TYPE_CHECKING:
     from workbench.prompts.encoding import Encoding
@@ -34,7 +34,7 @@ IN_MEMORY_BYTES = 512 * 1024**2
 """States of one kind that take more than this lie in a file."""
 ROWS_AT_ONCE = 32
 FOLDER = "states"
-ARRAY, FACTS = "states.npy", "facts.json"
+ARRAY = "states.npy"
 Kind = tuple[int, "Position | None"]
 
 
@@ -81,7 +81,7 @@ class KeptStates:
         target = self._folder / FOLDER / f"{kind[0]}-{kind[1] or 'masks'}"
         facts = {"shape": list(shape), "rows": self._digest(kind), "model": self._classifier.loaded.fingerprint}
         recover_folder(target)
-        if not _is_whole(target, facts):
+        if not holds(target, facts):
             write_folder(target, lambda staging: self._write(kind, shape, facts, staging))
         return torch.from_numpy(np.load(target / ARRAY, mmap_mode="r+")), dtype
 
@@ -127,11 +127,3 @@ def body_is_frozen(classifier: PromptClassifier, example: EncodedExample) -> boo
             if last_states(loaded, input_ids, attention_mask, torch.zeros_like(input_ids[:, :1])).requires_grad:
                 return False
     return True
-
-
-def _is_whole(folder: Path, facts: dict[str, object]) -> bool:
-    try:
-        found = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return found == facts and damage(folder) is None

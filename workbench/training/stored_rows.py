@@ -17,14 +17,14 @@ import numpy as np
 
 from workbench.prompts.encoding import Encoding
 from workbench.serving.reading import EncodedExample
-from workbench.training.folder import damage, recover_folder, write_folder
+from workbench.training.folder import FACTS, holds, recover_folder, write_folder
 
 if TYPE_CHECKING:
     from workbench.data.dataset import InputExample
     from workbench.serving.classifier import PromptClassifier
 
 FOLDER = "rows"
-TOKENS, ROWS, FACTS = "tokens.bin", "rows.bin", "facts.json"
+TOKENS, ROWS = "tokens.bin", "rows.bin"
 ROWS_AT_ONCE = 1024
 
 
@@ -76,7 +76,7 @@ def store_rows(folder: Path, classifier: PromptClassifier, rows: Iterable[InputE
     masks = [len(encoding.mask_positions) for encoding in classifier.encode([_blank(classifier)])[0].variants]
     facts = {**source, "masks": masks, "model": classifier.loaded.fingerprint, "length": classifier.max_length}
     recover_folder(target)
-    if not _is_whole(target, facts):
+    if not holds(target, facts):
         write_folder(target, lambda staging: _write(staging, classifier, rows, facts))
     return StoredRows(target, masks)
 
@@ -114,11 +114,3 @@ def _blank(classifier: PromptClassifier) -> InputExample:
     from workbench.data.dataset import InputExample
 
     return InputExample("", dict.fromkeys(classifier.fields, ""), None)
-
-
-def _is_whole(folder: Path, facts: dict[str, object]) -> bool:
-    try:
-        found = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return found == facts and damage(folder) is None

@@ -54,13 +54,7 @@ def restored(draft: Any, language: str = "en") -> dict[str, Any]:
 
 def portable(recipe: Recipe) -> Recipe:
     """The recipe with files inside the project written relative to it, as a person would write them."""
-    changes: dict[str, Any] = {}
-    for field in ("train", "validation", "unlabeled"):
-        value = getattr(recipe.data, field)
-        if value:
-            changes[f"data.{field}"] = short_path(value)
-    changes["model.path"] = short_path(recipe.model.path)
-    return recipe.replace(changes)
+    return recipe.with_places(short_path)
 
 
 def short_path(value: str) -> str:
