@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -38,7 +39,9 @@ document.addEventListener("click", ({{target}}) => {{
 }});
 addEventListener("hashchange", () => location.hash.startsWith("#recipe=") && location.reload());
 document.addEventListener("paste", ({{target}}) => setTimeout(() => target.matches("textarea, input") && (target.blur(), target.focus())));
-</script>"""
+</script>
+<script>{stream}</script>"""
+STREAM = Path(__file__).with_name("stream.js")
 
 PAPER = """() => {
     const dark = document.body.classList.toggle("dark");
@@ -57,7 +60,7 @@ LOAD = """() => {
 
 def head(language: str) -> str:
     """What stands in the document's head."""
-    return HEAD.format(code={"zh": "zh-CN"}.get(language, language))
+    return HEAD.format(code={"zh": "zh-CN"}.get(language, language), stream=STREAM.read_text(encoding="utf-8"))
 
 
 def build(service: Any, language: str) -> gr.Blocks:
