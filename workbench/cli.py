@@ -21,7 +21,7 @@ from workbench.errors import SettingsError, WorkbenchError
 from workbench.runs.faults import LOG_FILE, log_bug
 from workbench.settings import default_data_root
 
-Command = Callable[[argparse.Namespace], dict[str, Any]]
+Command = Callable[[argparse.Namespace], dict[str, Any] | None]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error_id = log_bug(root, error, f"command {' '.join(arguments or sys.argv[1:])}")
         print(f"Something broke in the workbench (error {error_id}); {root / LOG_FILE} has the details.", file=sys.stderr)
         return 1
-    print(json.dumps(answer, ensure_ascii=False), flush=True)
+    if answer is not None:
+        print(json.dumps(answer, ensure_ascii=False), flush=True)
     return 0
 
 

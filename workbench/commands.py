@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import RunError, SettingsError
+from workbench.launched import with_others
 from workbench.recipe import ModelPart, load_recipe, preset_names, resolve_path
 from workbench.runs.isolation import Isolation
 from workbench.runs.record import FIGURES, figures
@@ -37,6 +38,7 @@ class LoggedBug(Exception):
     """A bug that was logged already where it happened."""
 
 
+@with_others
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """train RECIPE: queue, follow, answer with the figures."""
     recipe = load_recipe(arguments.recipe, dict(arguments.assignments))
@@ -44,6 +46,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         return _follow(service, service.submit(recipe))
 
 
+@with_others
 def search(arguments: argparse.Namespace) -> dict[str, Any]:
     """search RECIPE --what template|verbalizer [--how WAY]: ranked candidates with their scores."""
     recipe = load_recipe(arguments.recipe, dict(arguments.assignments))
@@ -53,6 +56,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
         return _follow(service, service.submit(recipe.replace({"job": job, "pet": None})))
 
 
+@with_others
 def resume(arguments: argparse.Namespace) -> dict[str, Any]:
     """resume RUN: as `train`, from the last checkpoint; a finished run answers at once."""
     with _service(arguments) as service:
@@ -214,6 +218,7 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
     return answer
 
 
+@with_others
 def board(arguments: argparse.Namespace) -> dict[str, Any]:
     """board RECIPE [--shots 0,8,all] [--seeds N]: queue, follow, answer with the table and the whole report."""
     recipe = load_recipe(arguments.recipe, dict(arguments.assignments))
@@ -294,6 +299,8 @@ def _answer(service: RunService, run_id: str) -> dict[str, Any]:
         if error.get("error_id"):
             raise LoggedBug(f"{error['message']} {error.get('fix', '')}")
         raise RunError(f"Run {run_id} failed: {error.get('message', 'no reason was kept.')}", fix=error.get("fix", ""))
+    if view.status == "interrupted" and view.error:
+        raise RunError(f"Run {run_id} was interrupted: {view.error['message']}", fix=view.error["fix"])
     result = service.result(run_id)
     keys = RESULT_KEYS if view.kind == "train" else result
     answer = {"run": run_id, **{key: result[key] for key in keys if key in result}}

@@ -145,7 +145,7 @@ def test_the_room_asked_for_is_that_of_a_checkpoint(tmp_path: Path) -> None:
             sizes.append(sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("workbench.training.trainer.refuse_full_disk", lambda folder, needed: (asked.append(needed), real(folder, needed)))
+        patch.setattr("workbench.training.run_files.refuse_full_disk", lambda folder, needed: (asked.append(needed), real(folder, needed)))
         train(recipe, tmp_path / "run", note)
     assert asked[0] / 2 == pytest.approx(sizes[0], rel=0.1)
 

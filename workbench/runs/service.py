@@ -290,6 +290,7 @@ class RunService:
         """Takes one run to its end, whatever its kind, and says how it ended: the fields to set."""
         from workbench.models.pool import ModelPool
         from workbench.runs.jobs import run_job
+        from workbench.training.processes import ProcessLost
 
         try:
             with self._changed:
@@ -304,7 +305,8 @@ class RunService:
             else:
                 result = run_job(recipe, folder, control, ModelPool(), on_event=note)
         except WorkbenchError as error:
-            return {"status": "failed", "error": {"message": error.message, "fix": error.fix, "error_id": None}}
+            status = "interrupted" if isinstance(error, ProcessLost) else "failed"
+            return {"status": status, "error": {"message": error.message, "fix": error.fix, "error_id": None}}
         except Exception as error:
             error_id = error.error_id if isinstance(error, ChildBug) else log_bug(self.root, error, f"run {run_id}")
             message = f"Something broke in the workbench during this run (error {error_id})."

@@ -17,6 +17,8 @@
     checkpoint.py  checkpoints that are whole or not there
     folder.py      staging, fsync, rename, SHA-256 manifest
     faults.py      memory and disk that run out, as sentences
+    processes.py   several processes that train one run: what they share and add up; nothing with one
+    run_files.py   what a run keeps in its folder, and what its other processes see of it
     control.py     pause, resume and stop from other threads
     result.py      the object that a finished run answers with
 """

@@ -33,15 +33,26 @@ class BatchPlan:
 
     def step(self, number: int) -> list[list[int]]:
         """The batches of optimizer step `number` (from 0): `accumulation` lists of row numbers, or more of them within `most_tokens`."""
-        epoch, place = divmod(number, self.steps_per_epoch)
-        if self._cached is None or self._cached[0] != epoch:
-            self._cached = (epoch, self._batches(epoch))
-        batches = self._cached[1][place * self.accumulation : (place + 1) * self.accumulation]
-        return [part for batch in batches for part in self._parts(batch.tolist())]
+        return [part for batch in self._step(number) for part in self._parts(batch)]
+
+    def share(self, number: int, rank: int, size: int) -> list[list[int]]:
+        """As `step`, for process `rank` of `size`: every size-th row of each batch, which is in order of length. All processes get equally
+        many lists; where a batch has fewer rows than there are processes, or fewer parts for this one, some are empty."""
+        mine: list[list[int]] = []
+        for batch in self._step(number):
+            shares = [self._parts(batch[other::size]) for other in range(size)]
+            mine += shares[rank] + [[]] * (max(map(len, shares)) - len(shares[rank]))
+        return mine
 
     def epoch(self, epoch: int) -> list[list[int]]:
         """All batches of an epoch; every row exactly once."""
         return [batch.tolist() for batch in self._batches(epoch)]
+
+    def _step(self, number: int) -> list[list[int]]:
+        epoch, place = divmod(number, self.steps_per_epoch)
+        if self._cached is None or self._cached[0] != epoch:
+            self._cached = (epoch, self._batches(epoch))
+        return [batch.tolist() for batch in self._cached[1][place * self.accumulation : (place + 1) * self.accumulation]]
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
         """Arrays of four bytes a row: a list of so many numbers would take ten times as much."""

@@ -17,6 +17,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from workbench.errors import TrainingError
 from workbench.recipe import Recipe
 from workbench.serving.tuned import Tuned
 from workbench.training.folder import copy_files, damage, write_folder
@@ -27,13 +28,14 @@ KEPT = 2
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was verified byte by byte. `next_event` is the number of the first event after it."""
+    """A checkpoint that was verified byte by byte. `next_event` is the number of the first event after it, `processes` how many trained."""
 
     folder: Path
     progress: Progress
     next_event: int
     recipe_key: str
     fingerprint: str
+    processes: int
 
     def restore(self, tuned: Tuned) -> dict[str, Tensor]:
         """Loads the weights into model and verbalizer and returns the optimizer's state."""
@@ -51,7 +53,7 @@ class CheckpointFolder:
         """Writes `step-N` and removes all but the newest two.
 
         Args:
-            content: progress, next_event, recipe_key and fingerprint.
+            content: progress, next_event, recipe_key, fingerprint and processes.
             best: the folder with the best weights so far, if there was an evaluation.
 
         Raises:
@@ -83,6 +85,18 @@ class CheckpointFolder:
             notes.append(f"The checkpoint of step {step} was skipped: {reason or 'its progress.json is not readable'}.")
         return None, notes
 
+    def read(self, name: str) -> Checkpoint:
+        """A checkpoint that another process has verified and chosen.
+
+        Raises:
+            TrainingError: it is not there, or not whole, for this process.
+        """
+        step = name.removeprefix("step-")
+        checkpoint = _read(self.root / name, int(step)) if step.isdecimal() and damage(self.root / name) is None else None
+        if checkpoint is None:
+            raise TrainingError("A process of this run does not see the run's folder.", fix="Give a --runs folder that all machines share.")
+        return checkpoint
+
     def remove_after(self, step: int) -> None:
         """Removes damaged checkpoints beyond the one that was chosen, and what an interrupted write left behind."""
         for number, folder in self._steps():
@@ -111,7 +125,8 @@ def _read(folder: Path, step: int) -> Checkpoint | None:
         progress = Progress.from_json(content["progress"])
         if progress.step != step:
             return None
-        return Checkpoint(folder, progress, int(content["next_event"]), content["recipe_key"], content["fingerprint"])
+        processes = int(content.get("processes", 1))
+        return Checkpoint(folder, progress, int(content["next_event"]), content["recipe_key"], content["fingerprint"], processes)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 

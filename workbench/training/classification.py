@@ -4,6 +4,7 @@ with an auxiliary masked-word loss where the recipe asks for one."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ class ClassificationObjective(Objective):
         self._encoded = self.classifier.encode(self.splits.train.examples)
         self.lengths = [example.length for example in self._encoded]
         if self.training.cache_features == "auto" and body_is_frozen(self.classifier, self._encoded[0]):
-            self.classifier.kept = KeptStates(self.classifier, [*self._encoded, *self._validation], self.folder)
+            self.classifier.kept = KeptStates(self.classifier, [*self._encoded, *self._validation], self.folder, self.group)
             self.notes.append(KEPT_NOTE)
 
     def _stored(self, splits: StreamSplits) -> StoredRows:
@@ -73,8 +74,9 @@ class ClassificationObjective(Objective):
             raise TrainingError("A file of this size is trained on in a run's folder only.", fix="Start it as a run.")
         file = Path(splits.stream.path).stat() if splits.stream is not None else None
         size = {"bytes": file.st_size, "changed": file.st_mtime_ns} if file is not None else {}
+        folder, classifier, source = self.folder, self.classifier, {**self._source, **size}
         with plain_disk_errors():
-            stored = store_rows(self.folder, self.classifier, splits.training_rows(), {**self._source, **size})
+            stored = self.group.first(lambda: store_rows(folder, classifier, splits.training_rows(), source))
         self.lengths = stored.lengths
         return stored
 
@@ -106,7 +108,8 @@ class ClassificationObjective(Objective):
 
     def evaluate(self, batch_size: int) -> dict[str, Any]:
         self.classifier.weights_changed()
-        probabilities = self.classifier.predict_encoded(self._validation, batch_size=batch_size)
+        predict = partial(self.classifier.predict_encoded, batch_size=batch_size)
+        probabilities = self.group.rows(self._validation, predict)
         labels = [self.labels.index(str(example.label)) for example in self.splits.validation.examples]
         return classification_metrics(probabilities.clamp_min(SMALLEST_PROBABILITY).log(), labels, self.labels)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 
 class Control:
@@ -36,13 +35,16 @@ class Control:
         """running, paused or stopping."""
         return "stopping" if self._stop else "paused" if self._pause else "running"
 
-    def wait_while_paused(self, alive: Callable[[], None] | None = None) -> None:
-        """Blocks until resumed or stopped; `alive` is called about twice a second meanwhile."""
+    def wait_while_paused(self) -> None:
+        """Blocks until resumed or stopped."""
+        while self.pause_requested:
+            self.wait()
+
+    def wait(self) -> None:
+        """Blocks for half a second of a pause, or less when it ends; not at all outside of one."""
         with self._changed:
-            while self.pause_requested:
+            if self.pause_requested:
                 self._changed.wait(0.5)
-                if alive is not None:
-                    alive()
 
     def _set(self, *, pause: bool | None = None, stop: bool = False) -> None:
         with self._changed:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -54,15 +56,11 @@ class GenerationObjective(Objective):
     def evaluate(self, batch_size: int) -> dict[str, Any]:
         """Loss (nats a token) and perplexity over all validation rows, BLEU and ROUGE-L over the first few, answered greedily."""
         order = sorted(self._validation, key=lambda dialogue: len(dialogue.input_ids))
-        total = 0.0
-        with evaluating(self.loaded.model), torch.no_grad():
-            for start in range(0, len(order), batch_size):
-                total += float(self._loss(order[start : start + batch_size]))
+        total = self.group.summed(order, lambda share: self._summed_loss(share, batch_size))
         tokens = sum(dialogue.answer_tokens for dialogue in order)
-        rows = self.splits.validation[:ANSWERED_ROWS]
-        self._answers = self.generator.answers(
-            [row.fields for row in rows], Sampling(max_new_tokens=self.recipe.prompt.max_new_tokens), batch_size=batch_size
-        )
+        rows, sampling = self.splits.validation[:ANSWERED_ROWS], Sampling(max_new_tokens=self.recipe.prompt.max_new_tokens)
+        answer = partial(self.generator.answers, sampling=sampling, batch_size=batch_size)
+        self._answers = self.group.texts([row.fields for row in rows], answer)
         loss = total / tokens
         # Above e^700 a float overflows; such a model is lost anyway.
         figures = {"loss": loss, "perplexity": math.exp(min(loss, 700)), "tokens": tokens}
@@ -81,7 +79,14 @@ class GenerationObjective(Objective):
             raise TrainingError(f"Line {row.line} has no answer token left within prompt.max_length.", fix="Raise prompt.max_length.")
         return dialogue
 
-    def _loss(self, dialogues: list[Dialogue]) -> torch.Tensor:
+    def _summed_loss(self, dialogues: Sequence[Dialogue], batch_size: int) -> float:
+        total = 0.0
+        with evaluating(self.loaded.model), torch.no_grad():
+            for start in range(0, len(dialogues), batch_size):
+                total += float(self._loss(dialogues[start : start + batch_size]))
+        return total
+
+    def _loss(self, dialogues: Sequence[Dialogue]) -> torch.Tensor:
         longest, pad = max(len(d.input_ids) for d in dialogues), self.loaded.tokenizer.pad_token_id
         ids = torch.tensor([d.input_ids + [pad] * (longest - len(d.input_ids)) for d in dialogues])
         mask = torch.tensor([[1] * len(d.input_ids) + [0] * (longest - len(d.input_ids)) for d in dialogues])

@@ -23,6 +23,7 @@ from workbench.models.cloze import last_states
 from workbench.serving.classifier import full_batches
 from workbench.serving.reading import token_at
 from workbench.training.folder import FACTS, holds, recover_folder, write_folder
+from workbench.training.processes import Alone
 
 if TYPE_CHECKING:
     from workbench.prompts.encoding import Encoding
@@ -45,10 +46,13 @@ class KeptStates:
         classifier: a prompt on a model whose body does not train; see `body_is_frozen`.
         examples: rows whose states will be asked for; each gets its number.
         folder: where states that do not fit into memory are written; None keeps all in memory.
+        group: the processes that train together; each keeps the states of all rows.
     """
 
-    def __init__(self, classifier: PromptClassifier, examples: Sequence[EncodedExample], folder: Path | None) -> None:
-        self._classifier, self._examples, self._folder = classifier, examples, folder
+    def __init__(
+        self, classifier: PromptClassifier, examples: Sequence[EncodedExample], folder: Path | None, group: Alone | None = None
+    ) -> None:
+        self._classifier, self._examples, self._folder, self._group = classifier, examples, folder, group or Alone()
         self._kept: dict[Kind, tuple[Tensor, torch.dtype]] = {}
         for number, example in enumerate(examples):
             example.number = number
@@ -80,10 +84,13 @@ class KeptStates:
             return states, dtype
         target = self._folder / FOLDER / f"{kind[0]}-{kind[1] or 'masks'}"
         facts = {"shape": list(shape), "rows": self._digest(kind), "model": self._classifier.loaded.fingerprint}
+        self._group.first(lambda: self._ensure(target, kind, shape, facts))
+        return torch.from_numpy(np.load(target / ARRAY, mmap_mode="r+")), dtype
+
+    def _ensure(self, target: Path, kind: Kind, shape: tuple[int, ...], facts: dict[str, object]) -> None:
         recover_folder(target)
         if not holds(target, facts):
             write_folder(target, lambda staging: self._write(kind, shape, facts, staging))
-        return torch.from_numpy(np.load(target / ARRAY, mmap_mode="r+")), dtype
 
     def _write(self, kind: Kind, shape: tuple[int, ...], facts: dict[str, object], staging: Path) -> None:
         array = np.lib.format.open_memmap(staging / ARRAY, mode="w+", dtype=np.float32, shape=shape)

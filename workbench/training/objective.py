@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
+from workbench.training.processes import Alone
+
 if TYPE_CHECKING:
     from workbench.methods import Attached
     from workbench.models.loading import LoadedModel
@@ -37,6 +39,7 @@ class Objective(ABC):
         reads: how far into the model the loss reaches; see `Attached`.
         lengths: tokens per training row, for batches of similar length; set by `bind`.
         folder: the run's, for files that are too large for memory; None keeps everything in memory.
+        group: the processes that train together.
         classifier: where a verbalizer may have parameters of its own; set by `bind`, None for tasks without classes.
     """
 
@@ -48,6 +51,7 @@ class Objective(ABC):
     reads: Reads = "words"
     lengths: Sequence[int] | np.ndarray
     folder: Path | None = None
+    group: Alone = Alone()
     classifier: PromptClassifier | None = None
 
     @abstractmethod

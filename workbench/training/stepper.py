@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import nn
 
 from workbench.errors import TrainingError
 from workbench.recipe import TrainingPart
@@ -17,6 +19,7 @@ from workbench.training.batching import BatchPlan
 from workbench.training.objective import Objective
 from workbench.training.optim import build_optimizer, rate_factor
 from workbench.training.precision import autocast, compute_dtype
+from workbench.training.processes import Alone
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class StepFigures:
 class Stepper:
     """Everything a step needs. Owned by one trainer; `step` is a pure function of weights, optimizer state and step number."""
 
-    def __init__(self, training: TrainingPart, objective: Objective, tuned: Tuned) -> None:
-        self.training, self.objective, self.tuned = training, objective, tuned
+    def __init__(self, training: TrainingPart, objective: Objective, tuned: Tuned, group: Alone) -> None:
+        self.training, self.objective, self.tuned, self.group = training, objective, tuned, group
         self.device = tuned.loaded.device
         self.dtype = compute_dtype(training.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
@@ -42,6 +45,7 @@ class Stepper:
         self.optimizer = build_optimizer(
             tuned.parameters(), learning_rate=self.rate, weight_decay=training.weight_decay, rate_of=partial(tuned.rate_of, auto=auto)
         )
+        self.summed_loss = group.wrap(SummedLoss(objective, tuned))
         self.batches = BatchPlan(
             objective.lengths, batch_size=training.batch_size, accumulation=training.gradient_accumulation, seed=training.seed,
             most_tokens=training.batch_tokens,
@@ -57,23 +61,25 @@ class Stepper:
         rate = self.rate * rate_factor(number, total, scheduler=self.training.scheduler, warmup=self.training.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        seed_everything(self.training.seed, number + 1)
-        loss = self._accumulate(batches, number + 1)
+        seed_everything(self.training.seed, number + 1, self.group.rank)
+        loss = self._accumulate(number)
+        refuse_non_finite(loss, "loss", number + 1)
         norm = self._update(number + 1)
         return StepFigures(loss, rate, norm, sum(len(batch) for batch in batches))
 
-    def _accumulate(self, batches: list[list[int]], step: int) -> float:
-        """Gradients of the mean loss over the whole step, however it is cut into batches; returns that loss."""
-        weight = sum(self.objective.weight(batch) for batch in batches)
-        total = 0.0
-        for batch in batches:
-            with autocast(self.device, self.dtype):
-                loss = self.objective.loss(batch) / weight
-            value = float(loss.detach())
-            refuse_non_finite(value, "loss", step)
-            total += value
-            self.scaler.scale(loss).backward()
-        return total
+    def _accumulate(self, number: int) -> float:
+        """Gradients of the mean loss over the whole step, however it is cut into batches and shared out; returns that loss."""
+        weight = sum(self.objective.weight(batch) for batch in self.batches.step(number))
+        share, total = self.batches.share(number, self.group.rank, self.group.size), 0.0
+        for place, rows in enumerate(share, start=1):
+            last = place == len(share)
+            with contextlib.nullcontext() if last else self.group.keeping_gradients(self.summed_loss):
+                with autocast(self.device, self.dtype):
+                    loss = self.summed_loss(rows) / weight
+                total += float(loss.detach())
+                # The group takes the mean of its processes' gradients; theirs add up to this loss.
+                self.scaler.scale(loss * self.group.size).backward()
+        return self.group.total(total)
 
     def _update(self, step: int) -> float | None:
         """Clips and applies the gradients; returns their norm before clipping."""
@@ -90,6 +96,19 @@ class Stepper:
         return None if overflow else norm
 
 
+class SummedLoss(nn.Module):
+    """The objective's loss as a module with the parameters that train, for torch's wrappers to stand around."""
+
+    def __init__(self, objective: Objective, tuned: Tuned) -> None:
+        super().__init__()
+        self._objective = objective
+        self.trained = nn.ParameterList(parameter for _, parameter in tuned.parameters())
+
+    def forward(self, rows: list[int]) -> torch.Tensor:
+        """The objective's loss of these rows; without any, a loss of 0 that has every gradient."""
+        return self._objective.loss(rows) if rows else 0 * self._objective.loss([0])
+
+
 def refuse_non_finite(value: float, what: str, step: int) -> None:
     """Raises TrainingError when `value` is NaN or infinite."""
     if not np.isfinite(value):
@@ -99,9 +118,10 @@ def refuse_non_finite(value: float, what: str, step: int) -> None:
         )
 
 
-def seed_everything(seed: int, number: int) -> None:
-    """Seeds torch, python and numpy from a run's seed and a step number, so that dropout at a step does not depend on earlier steps."""
-    digest = hashlib.sha256(f"{seed}-{number}".encode()).digest()
+def seed_everything(seed: int, number: int, rank: int = 0) -> None:
+    """Seeds torch, python and numpy from a run's seed and a step number, so that dropout at a step does not depend on earlier steps;
+    processes that share a batch drop out differently."""
+    digest = hashlib.sha256(f"{seed}-{number}{f'-{rank}' if rank else ''}".encode()).digest()
     value = int.from_bytes(digest[:4], "big")
     torch.manual_seed(value)
     random.seed(value)

@@ -10,7 +10,6 @@ losses and the same bytes as one that was not. A non-finite loss stops the run a
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,27 +19,25 @@ import torch
 
 from workbench.errors import TrainingError, WorkbenchError
 from workbench.methods import attach, check_method
-from workbench.recipe import Recipe
+from workbench.recipe import Recipe, recipe_from
 from workbench.serving.tuned import Tuned
-from workbench.training.checkpoint import Checkpoint, CheckpointFolder, checkpoint_bytes, recipe_key
+from workbench.training.checkpoint import Checkpoint, recipe_key
 from workbench.training.control import Control
-from workbench.training.events import EventLog
-from workbench.training.faults import plain_disk_errors, plain_memory_errors, refuse_full_disk
-from workbench.training.folder import copy_files, recover_folder, replace_file, write_folder
-from workbench.training.kept_states import FOLDER as STATES
+from workbench.training.faults import plain_disk_errors, plain_memory_errors
 from workbench.training.objective import make_objective
 from workbench.training.optim import load_optimizer_state, optimizer_state
 from workbench.training.plan import make_schedule
 from workbench.training.precision import autocast, memory_bytes, peak_memory_bytes
+from workbench.training.processes import group
 from workbench.training.progress import Progress
-from workbench.training.result import RESULT, make_result, read_result, write_result
+from workbench.training.result import make_result, read_result
+from workbench.training.run_files import RunFiles, SeenFiles
 from workbench.training.stepper import Stepper, refuse_non_finite, seed_everything
-from workbench.training.stored_rows import FOLDER as STORED_ROWS
 
 if TYPE_CHECKING:
     from workbench.models.pool import ModelPool
 
-__all__ = ["Control", "train_run"]
+__all__ = ["Control", "train_along", "train_run"]
 
 OnEvent = Callable[[dict[str, Any]], None]
 LARGEST_CHECKPOINT_SHARE = 0.1
@@ -63,10 +60,24 @@ def train_run(recipe: Recipe, folder: Path, control: Control, pool: ModelPool, *
     Raises:
         WorkbenchError: the run cannot start or go on; an "error" event says the same. Checkpoints stay where they are.
     """
-    folder = Path(folder)
-    finished = read_result(folder)
+    finished = read_result(Path(folder))
     if finished is not None:
         return finished
+    folder = Path(folder).resolve()
+    with group().training({"recipe": recipe.model_dump(mode="json"), "folder": str(folder)}):
+        return _train(recipe, folder, control, pool, on_event)
+
+
+def train_along(call: dict[str, Any]) -> None:
+    """This process's part in a training that the leading process has called for; raises as `train_run`."""
+    from workbench.models.pool import ModelPool
+
+    recipe, folder = recipe_from(call["recipe"], source="the leading process"), Path(call["folder"])
+    with group().training(call):
+        _train(recipe, folder, Control(), ModelPool(), None)
+
+
+def _train(recipe: Recipe, folder: Path, control: Control, pool: ModelPool, on_event: OnEvent | None) -> dict[str, Any]:
     trainer = Trainer(recipe, folder, control, pool, on_event)
     try:
         with plain_memory_errors():
@@ -88,14 +99,10 @@ class Trainer:
     """One run from setup to close; used once, by one thread."""
 
     def __init__(self, recipe: Recipe, folder: Path, control: Control, pool: ModelPool, on_event: OnEvent | None) -> None:
-        with plain_disk_errors():
-            folder.mkdir(parents=True, exist_ok=True)
-        self.recipe, self.folder, self.control, self.pool = recipe, folder, control, pool
-        self.log = EventLog(folder / "events.jsonl")
-        self.checkpoints = CheckpointFolder(folder)
-        self.best, self.final = folder / "best", folder / "final"
+        self.recipe, self.control, self.pool, self.group = recipe, control, pool, group()
+        self.files = (RunFiles if self.group.leads else SeenFiles)(folder, on_event, self.group)
+        self.emit = self.files.emit
         self.progress = Progress()
-        self._on_event = on_event
         self._written_step = -1
         self._written_at, self._write_seconds = 0.0, 0.0
 
@@ -104,16 +111,16 @@ class Trainer:
         recipe = self.recipe
         options = check_method(recipe.method)
         self.objective = make_objective(recipe)
-        self.loaded = self.pool.fresh(recipe.model)
+        self.loaded = self.pool.fresh(self.group.place(recipe.model))
         self.device = self.loaded.device
         seed_everything(recipe.training.seed, 0)
         attached = attach(self.loaded, options, keep_original=False, prompt=recipe.prompt, reads=self.objective.reads)
         if recipe.training.gradient_checkpointing:
             self._checkpoint_gradients()
-        self.objective.folder = self.folder
+        self.objective.folder, self.objective.group = self.files.folder, self.group
         self.objective.bind(self.loaded, attached)
         self.tuned = Tuned(attached, self.objective.classifier)
-        self.stepper = Stepper(recipe.training, self.objective, self.tuned)
+        self.stepper = Stepper(recipe.training, self.objective, self.tuned, self.group)
         self.schedule = make_schedule(recipe.training, self.stepper.batches.steps_per_epoch)
         with plain_disk_errors():
             self._go_on()
@@ -125,18 +132,15 @@ class Trainer:
 
     def _go_on(self) -> None:
         """Puts the run folder and the model into the state of the newest whole checkpoint, or of a run that has not begun."""
-        if not (self.folder / "recipe.yaml").exists():
-            replace_file(self.folder / "recipe.yaml", self.recipe.to_yaml())
-        refuse_full_disk(self.folder, 2 * checkpoint_bytes(self.tuned))
-        recover_folder(self.best)
-        checkpoint, notes = self.checkpoints.newest()
+        checkpoint, notes = self.files.newest(self.recipe, self.tuned)
         if checkpoint is not None:
             self._adopt(checkpoint)
-        (self.folder / RESULT).unlink(missing_ok=True)
-        for folder in (self.final,) if checkpoint else (self.final, self.best):
-            shutil.rmtree(folder, ignore_errors=True)
-        self.log.truncate(checkpoint.next_event if checkpoint else 0)
-        self.checkpoints.remove_after(self.progress.step if checkpoint else -1)
+            if checkpoint.processes != self.group.size:
+                notes.append(
+                    f"{self.group.size} processes go on where {checkpoint.processes} stopped: the batches stay what they were, but dropout "
+                    "and the order of sums differ."
+                )
+        self.files.go_on_from(checkpoint)
         self.emit("status", status="running")
         for note in notes:
             self.emit("note", text=note)
@@ -152,8 +156,6 @@ class Trainer:
         load_optimizer_state(self.stepper.optimizer, self.tuned.parameters(), state)
         self.progress = checkpoint.progress
         self._written_step = checkpoint.progress.step
-        if (checkpoint.folder / "best").is_dir():
-            write_folder(self.best, lambda staging: copy_files(checkpoint.folder / "best", staging))
 
     def _emit_plan(self) -> None:
         self.emit(
@@ -166,8 +168,13 @@ class Trainer:
             train_rows=self.objective.train_rows,
             validation_rows=self.objective.validation_rows,
             learning_rate=self.stepper.rate,
-            notes=[*self.objective.notes, *self.tuned.notes],
+            notes=[*self.objective.notes, *self.tuned.notes, *self._group_notes()],
         )
+
+    def _group_notes(self) -> list[str]:
+        if self.group.size == 1:
+            return []
+        return [f"{self.group.size} processes share every batch of {self.recipe.training.batch_size} rows."]
 
     def train(self) -> dict[str, Any]:
         """Steps until the end, an early stop or a request; returns the run's result."""
@@ -194,19 +201,23 @@ class Trainer:
 
     def _halted(self) -> bool:
         """Waits while a pause is on; says whether to stop."""
-        if self.control.pause_requested:
+        state = self.group.decide(self.control.state)
+        if state == "paused":
             self.save_checkpoint()
             self.emit("status", status="paused")
-            self.control.wait_while_paused()
-            if not self.control.stop_requested:
+            while state == "paused":
+                self.control.wait()
+                state = self.group.decide(self.control.state)
+            if state == "running":
                 self.emit("status", status="running")
-        return self.control.stop_requested
+        return state == "stopping"
 
     def _worth_a_checkpoint(self) -> bool:
         """Checkpoints at automatic times may take a tenth of the time: a whole model is heavy to write, an adapter is not."""
         if self.recipe.training.checkpoint_every != "auto":
             return True
-        return (time.perf_counter() - self._written_at) * LARGEST_CHECKPOINT_SHARE >= self._write_seconds
+        worth = (time.perf_counter() - self._written_at) * LARGEST_CHECKPOINT_SHARE >= self._write_seconds
+        return self.group.decide("write" if worth else "") == "write"
 
     def _step(self) -> None:
         started = time.perf_counter()
@@ -240,7 +251,7 @@ class Trainer:
         if samples:
             self.emit("samples", step=self.progress.step, samples=samples)
         if better:
-            write_folder(self.best, self.tuned.save)
+            self.files.keep_best(self.tuned)
 
     def save_checkpoint(self) -> None:
         """Writes a checkpoint of the current step unless there is one."""
@@ -248,15 +259,14 @@ class Trainer:
             return
         started = time.perf_counter()
         self.progress.peak_memory_bytes = max(self.progress.peak_memory_bytes, peak_memory_bytes(self.device))
-        self.log.flush()
         content = {
             "progress": self.progress.to_json(),
-            "next_event": self.log.next,
+            "processes": self.group.size,
             "recipe_key": recipe_key(self.recipe),
             "fingerprint": self.loaded.fingerprint,
         }
         state = optimizer_state(self.stepper.optimizer, self.tuned.parameters())
-        self.checkpoints.write(self.tuned, state, content, self.best if self.progress.best_step is not None else None)
+        self.files.keep_checkpoint(self.tuned, state, content, with_best=self.progress.best_step is not None)
         self._written_step, self._written_at = self.progress.step, time.perf_counter()
         self._write_seconds = self._written_at - started
         self.emit("checkpoint", step=self.progress.step)
@@ -264,8 +274,8 @@ class Trainer:
     def finish(self, status: str) -> dict[str, Any]:
         """Saves the best weights in final/; a complete run gets its result.json and needs its checkpoints no longer."""
         if self.progress.best_step is not None:
-            self.tuned.restore(self.best)
-        write_folder(self.final, self.tuned.save_final)
+            self.files.restore_best(self.tuned)
+        self.files.keep_final(self.tuned)
         if self.progress.best_step == 0 and self.progress.step > 0:
             self.emit("note", text="No evaluation was better than the untrained model; the weights kept are those of step 0.")
         self._tell_what_was_learnt()
@@ -273,11 +283,7 @@ class Trainer:
         result = make_result(status, self.progress, self.tuned)
         self.emit("status", status=status)
         if status == "finished":
-            self.log.flush()
-            write_result(self.folder, result)
-            self.checkpoints.clear()
-            for kept in (STATES, STORED_ROWS):
-                shutil.rmtree(self.folder / kept, ignore_errors=True)
+            self.files.keep_result(result)
         return result
 
     def _tell_what_was_learnt(self) -> None:
@@ -293,14 +299,9 @@ class Trainer:
         if learnt is not None:
             self.emit("learnt", **learnt.to_json())
 
-    def emit(self, kind: str, **content: Any) -> None:
-        event = self.log.append(kind, **content)
-        if self._on_event is not None:
-            self._on_event(event)
-
     def close(self) -> None:
         """Lets go of the log and of the model's memory; harmless at any moment."""
-        self.log.close()
+        self.files.close()
         for name in ("stepper", "objective", "tuned", "loaded"):
             self.__dict__.pop(name, None)
         if torch.cuda.is_available():

@@ -1,0 +1,38 @@
+"""Commands that several processes work on, started together by torchrun or `accelerate launch`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from workbench.errors import SettingsError
+
+Command = Callable[[argparse.Namespace], dict[str, Any]]
+
+
+def with_others(command: Command) -> Callable[[argparse.Namespace], dict[str, Any] | None]:
+    """A command that trains: under a launcher (torchrun, accelerate) the first process does it and the others train along, without an
+    answer of their own."""
+
+    @wraps(command)
+    def work(arguments: argparse.Namespace) -> dict[str, Any] | None:
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:  # before anything imports torch
+            return command(arguments)
+        from workbench.training.processes import follow, joined
+        from workbench.training.trainer import train_along
+
+        if getattr(arguments, "isolate", False):
+            raise SettingsError("--isolate and several processes cannot be combined.", fix="Leave --isolate out under a launcher.")
+        with joined() as together:
+            if together.leads:
+                return command(arguments)
+            # The leader ends the run, with a checkpoint, and then says so.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+            return follow(train_along, together)
+
+    return work

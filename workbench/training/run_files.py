@@ -1,0 +1,123 @@
+"""What a training keeps in its run folder: events, checkpoints, the best weights, the final ones and the result.
+
+`RunFiles` writes them; `SeenFiles` is what the other processes of a run have of the same folder: they read what the leader has written.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from workbench.errors import TrainingError
+from workbench.recipe import Recipe
+from workbench.training.checkpoint import Checkpoint, CheckpointFolder, checkpoint_bytes
+from workbench.training.events import EventLog
+from workbench.training.faults import plain_disk_errors, refuse_full_disk
+from workbench.training.folder import copy_files, recover_folder, replace_file, write_folder
+from workbench.training.kept_states import FOLDER as STATES
+from workbench.training.processes import Alone
+from workbench.training.result import RESULT, write_result
+from workbench.training.stored_rows import FOLDER as STORED_ROWS
+
+if TYPE_CHECKING:
+    from workbench.serving.tuned import Tuned
+
+OnEvent = Callable[[dict[str, Any]], None]
+RECIPE = "recipe.yaml"
+
+
+class RunFiles:
+    """A run folder in the hands of the one who writes it. Owned by one trainer; `close` lets go of the log."""
+
+    def __init__(self, folder: Path, on_event: OnEvent | None, group: Alone) -> None:
+        with plain_disk_errors():
+            folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.group = folder, group
+        self.best, self.final = folder / "best", folder / "final"
+        self.log = EventLog(folder / "events.jsonl")
+        self.checkpoints = CheckpointFolder(folder)
+        self._on_event = on_event
+
+    def newest(self, recipe: Recipe, tuned: Tuned) -> tuple[Checkpoint | None, list[str]]:
+        """The newest whole checkpoint and a sentence about each damaged one; with the recipe written, and room on the disk, before."""
+        if not (self.folder / RECIPE).exists():
+            replace_file(self.folder / RECIPE, recipe.to_yaml())
+        refuse_full_disk(self.folder, 2 * checkpoint_bytes(tuned))
+        recover_folder(self.best)
+        checkpoint, notes = self.checkpoints.newest()
+        self.group.decide(checkpoint.folder.name if checkpoint else "")
+        return checkpoint, notes
+
+    def go_on_from(self, checkpoint: Checkpoint | None) -> None:
+        """Takes out of the folder what lies beyond a checkpoint, or everything."""
+        if checkpoint is not None and (checkpoint.folder / "best").is_dir():
+            write_folder(self.best, lambda staging: copy_files(checkpoint.folder / "best", staging))
+        (self.folder / RESULT).unlink(missing_ok=True)
+        for folder in (self.final,) if checkpoint else (self.final, self.best):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.log.truncate(checkpoint.next_event if checkpoint else 0)
+        self.checkpoints.remove_after(checkpoint.progress.step if checkpoint else -1)
+
+    def keep_best(self, tuned: Tuned) -> None:
+        write_folder(self.best, tuned.save)
+
+    def keep_final(self, tuned: Tuned) -> None:
+        write_folder(self.final, tuned.save_final)
+
+    def keep_checkpoint(self, tuned: Tuned, optimizer: dict[str, Tensor], content: dict[str, Any], *, with_best: bool) -> None:
+        """Writes a checkpoint; `content` gets the number of the next event."""
+        self.log.flush()
+        self.checkpoints.write(tuned, optimizer, content | {"next_event": self.log.next}, self.best if with_best else None)
+
+    def restore_best(self, tuned: Tuned) -> None:
+        """Puts the best weights back in place; waits until the leader has written them."""
+        self.group.wait()
+        tuned.restore(self.best)
+
+    def keep_result(self, result: dict[str, Any]) -> None:
+        """Last act of a finished run, which needs its checkpoints no longer."""
+        self.log.flush()
+        write_result(self.folder, result)
+        self.checkpoints.clear()
+        for kept in (STATES, STORED_ROWS):
+            shutil.rmtree(self.folder / kept, ignore_errors=True)
+
+    def emit(self, kind: str, **content: Any) -> None:
+        event = self.log.append(kind, **content)
+        if self._on_event is not None:
+            self._on_event(event)
+
+    def close(self) -> None:
+        self.log.close()
+
+
+class SeenFiles(RunFiles):
+    """The same folder in a process that does not lead: what it would write has been written, or will be."""
+
+    def newest(self, recipe: Recipe, tuned: Tuned) -> tuple[Checkpoint | None, list[str]]:
+        name = self.group.decide("")
+        if not (self.folder / RECIPE).is_file():
+            raise TrainingError("A process of this run does not see the run's folder.", fix="Give a --runs folder that all machines share.")
+        return (self.checkpoints.read(name) if name else None), []
+
+    def go_on_from(self, checkpoint: Checkpoint | None) -> None:
+        pass
+
+    def keep_best(self, tuned: Tuned) -> None:
+        pass
+
+    def keep_final(self, tuned: Tuned) -> None:
+        pass
+
+    def keep_checkpoint(self, tuned: Tuned, optimizer: dict[str, Tensor], content: dict[str, Any], *, with_best: bool) -> None:
+        pass
+
+    def keep_result(self, result: dict[str, Any]) -> None:
+        pass
+
+    def emit(self, kind: str, **content: Any) -> None:
+        pass
