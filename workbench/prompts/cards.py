@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -99,3 +99,13 @@ def merged(kept: Iterable[Card], added: Iterable[Card]) -> list[Card]:
         before = found.get(card.key)
         found[card.key] = card if before is None else replace(card if card.score is not None else before, source=before.source)
     return list(found.values())
+
+
+def verbalizer_for(options: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+    """A recipe's `prompt.verbalizer` for these labels: words by hand stay with labels that keep their name, and a new label stands for
+    itself. Kinds without words are taken as they are."""
+    words = options.get("words") or {}
+    by_hand = options.get("kind", "manual") == "manual"
+    if set(words) == set(labels) or not (by_hand or words):
+        return options
+    return {**options, "words": {label: words.get(label, [label]) for label in labels}}

@@ -29,6 +29,7 @@ from workbench.runs.demo import check_demo, refuse_second_run
 from workbench.runs.faults import log_bug
 from workbench.runs.isolation import ChildBug, Isolation, run_isolated
 from workbench.runs.lab import Lab
+from workbench.runs.labelling import Labelling
 from workbench.runs.record import figures
 from workbench.runs.store import ACTIVE, RunStore, read_json
 from workbench.runs.view import EventReader, RunSummary, RunView, summary_of
@@ -72,6 +73,7 @@ class RunService:
         self._last_index_write = 0.0
         self._answers = Answers(self.store, self._events)
         self.lab = Lab(self.root, lambda: self.pool)
+        self.labelling = Labelling(self.root)
         if writable and adopt_queue and self.store.next_queued():
             self._start_worker()
 

@@ -15,7 +15,7 @@ from workbench.ui.markup import esc
 from workbench.ui.session import Watch, first_draft, portable, recipe_of, restored
 from workbench.ui.sharing import OPENED, build_sharing, recipe_of_token
 from workbench.ui.steps import recipe_steps, run_steps, steps_html
-from workbench.ui.tabs import board, data, method, model, prompt, runs, train, try_it
+from workbench.ui.tabs import board, data, labelling, method, model, prompt, runs, train, try_it
 from workbench.ui.tabs.train import newest
 from workbench.ui.text import Words, languages
 
@@ -40,7 +40,8 @@ document.addEventListener("click", ({{target}}) => {{
 addEventListener("hashchange", () => location.hash.startsWith("#recipe=") && location.reload());
 document.addEventListener("paste", ({{target}}) => setTimeout(() => target.matches("textarea, input") && (target.blur(), target.focus())));
 </script>
-<script>{stream}</script>"""
+<script>{stream}</script>
+<script>{keys}</script>"""
 STREAM = Path(__file__).with_name("stream.js")
 
 PAPER = """() => {
@@ -60,7 +61,8 @@ LOAD = """() => {
 
 def head(language: str) -> str:
     """What stands in the document's head."""
-    return HEAD.format(code={"zh": "zh-CN"}.get(language, language), stream=STREAM.read_text(encoding="utf-8"))
+    code = {"zh": "zh-CN"}.get(language, language)
+    return HEAD.format(code=code, stream=STREAM.read_text(encoding="utf-8"), keys=labelling.KEYS)
 
 
 def build(service: Any, language: str) -> gr.Blocks:

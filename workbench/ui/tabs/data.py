@@ -12,6 +12,7 @@ from workbench.data.conversations import guess_columns as conversation_columns
 from workbench.data.dataset import dataset_from
 from workbench.data.table import Table
 from workbench.errors import DataError, WorkbenchError
+from workbench.prompts.cards import verbalizer_for
 from workbench.recipe import Recipe
 from workbench.ui import charts, dialogues
 from workbench.ui.data_view import DataView, labelled_view
@@ -21,6 +22,7 @@ from workbench.ui.markup import facts, heading, problem, sentence, table
 from workbench.ui.rows import SUFFIXES, preset_files
 from workbench.ui.rows import table as read
 from workbench.ui.session import ready, short_path
+from workbench.ui.tabs.labelling import build_labelling
 from workbench.ui.text import Words
 from workbench.ui.uploads import keep_upload
 
@@ -75,9 +77,8 @@ def with_file(recipe: Recipe, path: str, columns: dict[str, str] | None = None) 
     changes: dict[str, Any] = {"data.train": path, "data.columns": wanted}
     if path != recipe.data.train:
         changes |= {"data.validation": None, "data.unlabeled": None}
-    words = recipe.prompt.verbalizer.get("words") or {}
-    if recipe.prompt.verbalizer.get("kind") == "manual" and set(words) != set(labels) and len(labels) <= MOST_LABELS:
-        changes["prompt.verbalizer"] = {"kind": "manual", "words": {label: words.get(label, [label]) for label in labels}}
+    if len(labels) <= MOST_LABELS:
+        changes["prompt.verbalizer"] = verbalizer_for(recipe.prompt.verbalizer, labels)
     return recipe.replace(changes)
 
 
@@ -134,6 +135,7 @@ def build(frame: Frame) -> Part:
                     labels_plot = gr.Plot(show_label=False, container=False, elem_id="data-labels")
                     lengths_plot = gr.Plot(show_label=False, container=False, elem_id="data-lengths")
         sample = gr.HTML(elem_id="data-rows")
+        look, look_inputs, look_outputs = build_labelling(frame)
 
     frame.opens(file.input, lambda recipe, path: with_file(recipe, path), [file], "data_file")
     frame.opens(upload.upload, lambda recipe, path: with_file(recipe, keep_upload(path, frame.service.root)), [upload], "data_upload")
@@ -170,8 +172,13 @@ def build(frame: Frame) -> Part:
             gr.update(choices=names, value=said, **named[1]),
         ]
 
-    refresh = (_shower(frame), [frame.draft], [about, labels_plot, lengths_plot, sample])
-    return Part("data", tab, [task, file, texts, label], fill, refresh)
+    show = _shower(frame)
+
+    def refresh(draft: dict[str, Any], *labelling: Any) -> tuple[Any, ...]:
+        return (*show(draft), *look(*labelling))
+
+    shown = [about, labels_plot, lengths_plot, sample, *look_outputs]
+    return Part("data", tab, [task, file, texts, label], fill, (refresh, [frame.draft, *look_inputs], shown))
 
 
 def _shower(frame: Frame) -> Any:
