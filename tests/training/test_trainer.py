@@ -18,8 +18,9 @@ from workbench.data.dataset import load_splits
 from workbench.errors import TrainingError
 from workbench.methods import attach, method_names
 from workbench.models.pool import ModelPool
-from workbench.recipe import PROJECT
+from workbench.recipe import PROJECT, Recipe, TrainingPart
 from workbench.serving.classifier import PromptClassifier
+from workbench.training.checkpoint import recipe_key
 from workbench.training.events import EventLog
 from workbench.training.folder import damage
 from workbench.training.trainer import Control, train_run
@@ -216,6 +217,21 @@ def test_another_recipe_in_the_same_folder_is_refused(plain, tmp_path: Path) -> 
     run(recipe, tmp_path / "run", control=control)
     with pytest.raises(TrainingError, match="another recipe"):
         run(recipe.replace({"training.seed": 99}), tmp_path / "run")
+
+
+def test_a_later_version_whose_recipes_have_one_field_more_resumes_the_run(plain) -> None:
+    recipe, _, _ = plain
+
+    class LaterTraining(TrainingPart):
+        invented_since: float = 0.0
+
+    class LaterRecipe(Recipe):
+        training: LaterTraining
+
+    content = recipe.model_dump()
+    changed = {**content, "training": {**content["training"], "invented_since": 0.5}}
+    assert recipe_key(LaterRecipe.model_validate(content)) == recipe_key(recipe) != recipe_key(LaterRecipe.model_validate(changed))
+    assert recipe_key(recipe.replace({"name": "another"})) == recipe_key(recipe) != recipe_key(recipe.replace({"training.seed": 99}))
 
 
 def test_accumulated_steps_equal_one_large_batch(tmp_path: Path) -> None:

@@ -132,8 +132,9 @@ def _read(folder: Path, step: int) -> Checkpoint | None:
 
 
 def recipe_key(recipe: Recipe) -> str:
-    """SHA-256 of all that decides a run's numbers; the name does not."""
-    content = recipe.model_dump(mode="json", exclude={"name"})
+    """SHA-256 of all that decides a run's numbers; the name does not. Settings left at their defaults do not count, so that a run
+    can be resumed by a later version whose recipes have more fields; a run folder's recipe spells out the defaults of its day."""
+    content = recipe.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
