@@ -49,3 +49,24 @@ def test_the_histogram_draws_bins_and_the_limit_only_when_it_is_reached():
     whole = charts.histogram([0, 10, 20], [3, 4], x="tokens", limit=128, limit_name="limit")
     assert list(cut.data[0].y) == [3, 4] and list(cut.data[0].x) == [5, 15]
     assert len(cut.layout.shapes) == 1 and len(whole.layout.shapes) == 0
+
+
+def test_without_weight_the_average_is_the_value_itself():
+    values = [2.0, 1.0, 3.0, 0.5] * 100
+    assert charts.smoothed(values, 0.0) == pytest.approx(values)
+
+
+def test_a_marked_step_is_a_line_with_its_name_and_a_scale_can_be_logarithmic():
+    line = charts.Line("loss", [1, 2, 3], [10.0, 1.0, 0.1])
+    figure = charts.curves([line], x="step", span=3, log=True, mark=(2, "best: 2"))
+    assert figure.layout.yaxis.type == "log"
+    assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1, figure.layout.annotations[0].text) == (2, 2, "best: 2")
+    assert not charts.curves([line], x="step").layout.shapes
+
+
+def test_two_lines_have_an_axis_each():
+    lines = [charts.Line("rate", [1, 2], [1e-3, 5e-4]), charts.Line("norm", [1, 2], [3.0, 2.0])]
+    figure = charts.two_scales(lines, x="step")
+    assert [trace.yaxis for trace in figure.data] == [None, "y2"]
+    assert (figure.layout.yaxis.title.text, figure.layout.yaxis2.title.text, figure.layout.yaxis2.side) == ("rate", "norm", "right")
+    assert "yaxis2" not in charts.two_scales(lines[:1], x="step").layout

@@ -117,6 +117,18 @@ def test_a_run_is_drawn_once(service, finished):
     assert len(train.loss_figure(shown, T).data) == 3 and len(train.accuracy_figure(shown, T).data) == 1
 
 
+def test_a_run_s_charts_follow_their_options(service, finished):
+    shown = train.draw(service, finished)
+    best = max(event["step"] for event in shown.evaluations if event["best"])
+    assert [shape.x0 for figure in (train.loss_figure, train.accuracy_figure) for shape in figure(shown, T).layout.shapes] == [best] * 2
+    rough = train.loss_figure(shown, T, train.options_of(0.0, True, []))
+    assert list(rough.data[0].y) == list(rough.data[1].y) and rough.layout.yaxis.type == "log"
+    assert train.rates_figure(shown, T) is None
+    figure = train.rates_figure(shown, T, train.options_of(None, None, ["gradient_norm", "learning_rate", "else"]))
+    assert [len(trace.x) for trace in figure.data] == [shown.total_steps] * 2
+    assert list(figure.data[0].y) == pytest.approx([event["learning_rate"] for event in shown.steps], rel=1e-6)
+
+
 def test_buttons_follow_the_status():
     assert train.buttons(None) == {"start": True, "pause": False, "resume": False, "stop": False}
     assert train.buttons("running") == {"start": False, "pause": True, "resume": False, "stop": True}

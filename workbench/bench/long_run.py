@@ -68,8 +68,9 @@ def _line(step: int, steps: int) -> str:
 
 def _look(service: RunService, run_id: str) -> tuple[float, list[Any]]:
     """Ten more steps, then what the poll does: milliseconds and what it sends."""
-    from workbench.ui.tabs.train import accuracy_figure, confusion_html, draw, loss_figure, status_html
+    from workbench.ui.tabs.train import confusion_html, draw, status_html
     from workbench.ui.text import Words
+    from workbench.ui.train_charts import accuracy_figure, loss_figure
 
     log: Path = service.store.folder(run_id) / "events.jsonl"
     draw(service, run_id)

@@ -53,8 +53,9 @@ def make_recipe(folder: Path, rows: int, layers: int, hidden: int) -> Recipe:
 
 def watched(service: RunService, recipe: Recipe) -> None:
     """A run through the queue, with a page that polls it and draws both figures whenever something is new."""
-    from workbench.ui.tabs.train import accuracy_figure, draw, loss_figure
+    from workbench.ui.tabs.train import draw
     from workbench.ui.text import Words
+    from workbench.ui.train_charts import accuracy_figure, loss_figure
 
     run_id, ended, words = service.submit(recipe), threading.Event(), Words("en")
 

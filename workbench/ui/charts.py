@@ -42,8 +42,12 @@ class Line:
     color: str = ACCENT
 
 
-def curves(lines: Sequence[Line], *, x: str, share: bool = False, span: float | None = None) -> go.Figure:
-    """Lines over steps. `share` fixes the height to [0, 1] and writes percent; `span` fixes the width to the whole run."""
+def curves(
+    lines: Sequence[Line], *, x: str, share: bool = False, span: float | None = None, log: bool = False,
+    mark: tuple[float, str] | None = None,
+) -> go.Figure:
+    """Lines over steps. `share` fixes the height to [0, 1] and writes percent; `span` fixes the width to the whole run; `log` makes the
+    upright axis logarithmic; `mark` is a step that is drawn as a dotted line, with its name."""
     traces = []
     for line in lines:
         steps, values = _thinned(line.steps, line.values)
@@ -60,10 +64,31 @@ def curves(lines: Sequence[Line], *, x: str, share: bool = False, span: float | 
             }
         )
     layout = {**LAYOUT, "hovermode": "x unified", "showlegend": True}
-    layout["yaxis"] = {**AXIS, **({"range": [0, 1.02], "tickformat": ".0%"} if share else {"rangemode": "tozero"})}
+    upright = {"type": "log"} if log else {"range": [0, 1.02], "tickformat": ".0%"} if share else {"rangemode": "tozero"}
+    layout["yaxis"] = {**AXIS, **upright}
+    if mark is not None:
+        place, name = mark
+        line = {"color": INK, "width": 1.2, "dash": "dot"}
+        layout["shapes"] = [{"type": "line", "x0": place, "x1": place, "yref": "paper", "y0": 0, "y1": 1, "line": line}]
+        said = {"x": place, "yref": "paper", "y": 0, "yanchor": "bottom", "text": name, "showarrow": False, "font": {"size": 11}}
+        layout["annotations"] = [{**said, "xanchor": "right" if span and place > span / 2 else "left"}]
     layout["xaxis"] = {**AXIS, "title": {"text": x, "standoff": 8}, **({"range": [-span * 0.015, span * 1.015]} if span else {})}
     # In one piece: each update of a finished figure costs several milliseconds, and a page that watches a run draws two a second.
     return go.Figure(data=traces, layout=layout)
+
+
+def two_scales(lines: Sequence[Line], *, x: str) -> go.Figure:
+    """One line, or two with an upright axis each, the second's on the right."""
+    figure = curves(lines, x=x)
+    figure.update_traces(hovertemplate="%{y:.3g}")
+    for place, line in enumerate(lines):
+        axis = {**AXIS, "title": {"text": line.name, "font": {"color": line.color}}, "exponentformat": "power", "rangemode": "tozero"}
+        if place == 0:
+            figure.update_layout(yaxis=axis)
+        else:
+            figure.update_traces(yaxis="y2", selector=place)
+            figure.update_layout(yaxis2={**axis, "overlaying": "y", "side": "right", "showgrid": False})
+    return figure
 
 
 def overlay(lines: Sequence[Line], *, x: str, y: str, share: bool = False, log: bool = False) -> go.Figure:

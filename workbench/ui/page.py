@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ HEAD = """<script>
 Object.defineProperty(navigator, "language", {{get: () => "{code}"}});
 Object.defineProperty(navigator, "languages", {{get: () => ["{code}"]}});
 document.documentElement.lang = "{code}";
+document.documentElement.dataset.charts = {charts};
 document.addEventListener("click", ({{target}}) => {{
     const step = target.closest?.("[data-step]");
     if (step) document.querySelector(`#tabs [data-tab-id="${{step.dataset.step}}"]`)?.click();
@@ -41,8 +43,9 @@ addEventListener("hashchange", () => location.hash.startsWith("#recipe=") && loc
 document.addEventListener("paste", ({{target}}) => setTimeout(() => target.matches("textarea, input") && (target.blur(), target.focus())));
 </script>
 <script>{stream}</script>
-<script>{keys}</script>"""
-STREAM = Path(__file__).with_name("stream.js")
+<script>{keys}</script>
+<script>{saving}</script>"""
+STREAM, SAVING = Path(__file__).with_name("stream.js"), Path(__file__).with_name("charts.js")
 
 PAPER = """() => {
     const dark = document.body.classList.toggle("dark");
@@ -62,7 +65,10 @@ LOAD = """() => {
 def head(language: str) -> str:
     """What stands in the document's head."""
     code = {"zh": "zh-CN"}.get(language, language)
-    return HEAD.format(code=code, stream=STREAM.read_text(encoding="utf-8"), keys=labelling.KEYS)
+    t = Words(language)
+    charts = json.dumps(json.dumps({"save": t("charts.save"), "csv": t("charts.csv")})).replace("<", "\\u003c")
+    stream, saving = (file.read_text(encoding="utf-8") for file in (STREAM, SAVING))
+    return HEAD.format(code=code, charts=charts, stream=stream, keys=labelling.KEYS, saving=saving)
 
 
 def build(service: Any, language: str) -> gr.Blocks:

@@ -142,19 +142,22 @@ def build_labelling(frame: Frame) -> tuple[Any, list[Any], list[Any]]:
             train = gr.Button(t("labels.train"), variant="primary", elem_id="labels-train", min_width=200)
             save = gr.Button(t("labels.save"), elem_id="labels-save", min_width=160)
             remove = gr.Button(t("labels.remove"), elem_id="labels-remove", min_width=160)
+            certain = gr.Button(t("labels.remove_sure"), variant="stop", visible=False, elem_id="labels-sure", min_width=160)
         text = gr.Textbox(visible="hidden", elem_id="labels-file")
-    outputs = [book, chosen, card, ends]
-    look = _wire_books(frame, (begin, [pasted, file, column, classes]), (upload, file, column), (part, expanded), remove, outputs)
+    outputs = [book, chosen, card, ends, certain]
+    ending = (remove, certain)
+    look = _wire_books(frame, (begin, [pasted, file, column, classes]), (upload, file, column), (part, expanded), ending, outputs)
     _wire_card(frame, card, outputs)
     _wire_ends(frame, book, train, going, save, text)
     return look, [frame.draft, book, expanded, classes], [*outputs, classes]
 
 
-def _wire_books(frame: Frame, start: Any, given: Any, part: Any, remove: Any, outputs: list[Any]) -> Any:
+def _wire_books(frame: Frame, start: Any, given: Any, part: Any, ending: Any, outputs: list[Any]) -> Any:
     """Which book is in view: a new one, an earlier one, at first the newest. Returns what the tab does on coming into view."""
     service, t = frame.service, frame.t
     (begin, inputs), (upload, file, column), (accordion, expanded) = start, given, part
-    book, chosen, *_ = outputs
+    book, chosen, *_, certain = outputs
+    remove, _ = ending
 
     def show(draft: dict[str, Any], book_id: str | None) -> list[Any]:
         found = choices(service, t)
@@ -162,7 +165,7 @@ def _wire_books(frame: Frame, start: Any, given: Any, part: Any, remove: Any, ou
         book_id = book_id if book_id in ids else ids[0] if ids else None
         listed = gr.update(choices=found, value=book_id, visible=len(found) > 1)
         drawn = view_html(view(service, ready(draft), book_id), t) if book_id else ""
-        return [book_id, listed, drawn, gr.update(visible=book_id is not None)]
+        return [book_id, listed, drawn, gr.update(visible=book_id is not None), gr.update(visible=False)]
 
     def start_book(draft: dict[str, Any], rows: str, upload: str | None, name: str | None, names: str) -> list[Any]:
         return show(draft, service.labelling.begin(texts_of(rows or "", upload, name), names or "").id)
@@ -171,7 +174,7 @@ def _wire_books(frame: Frame, start: Any, given: Any, part: Any, remove: Any, ou
         return [True, *show(draft, book_id), names or _classes_of(draft)]
 
     def look(draft: dict[str, Any], book_id: str | None, open_: bool, names: str) -> list[Any]:
-        return [*show(draft, book_id), names or _classes_of(draft)] if open_ else [gr.skip()] * 5
+        return [*show(draft, book_id), names or _classes_of(draft)] if open_ else [gr.skip()] * 6
 
     def take(path: str | None) -> list[Any]:
         if not path:
@@ -192,7 +195,8 @@ def _wire_books(frame: Frame, start: Any, given: Any, part: Any, remove: Any, ou
     frame.on(upload.clear, take, [upload], [file, column], "labels_upload_clear")
     frame.on(chosen.input, show, [frame.draft, chosen], outputs, "labels_open", **waits)
     frame.on(accordion.expand, open_part, [frame.draft, book, classes], [expanded, *outputs, classes], "labels_expand", **waits)
-    frame.on(remove.click, drop, [frame.draft, book], outputs, "labels_remove")
+    frame.on(remove.click, lambda book_id: gr.update(visible=bool(book_id)), [book], [certain], "labels_ask_remove")
+    frame.on(certain.click, drop, [frame.draft, book], outputs, "labels_remove")
     return look
 
 

@@ -21,6 +21,7 @@ from workbench.ui.samples import samples_html, text_tiles, writes
 from workbench.ui.session import Watch, ready
 from workbench.ui.steps import run_steps, steps_html
 from workbench.ui.text import Words
+from workbench.ui.train_charts import ChartOptions, accuracy_figure, build_options, loss_figure, options_of, rates_figure
 from workbench.ui.training_form import build_settings
 
 BUSY = ("queued", "running", "paused", "stopping")
@@ -53,6 +54,7 @@ class TrainView:
     result: dict[str, Any] = field(default_factory=dict)
     learnt: dict[str, Any] = field(default_factory=dict)
     samples: dict[str, Any] = field(default_factory=dict)
+    steps: list[dict[str, Any]] = field(default_factory=list)
 
 
 def view(service: Any, watch: Watch) -> TrainView | None:
@@ -84,7 +86,7 @@ def draw(service: Any, run_id: str) -> TrainView:
         problem=(run.error.get("message", ""), run.error.get("fix", "")) if run.error else None,
         buttons=buttons(run.status), watch=Watch(run.id, seen, run.status), kind=run.kind,
         doing=str(log.last("progress").get("text", "")), result={} if run.kind == "train" else service.result(run.id),
-        learnt=log.last("learnt"), samples=log.last("samples"),
+        learnt=log.last("learnt"), samples=log.last("samples"), steps=log.of("train"),
     )
 
 
@@ -144,22 +146,6 @@ def _step_line(shown: TrainView, t: Words) -> str:
     return " \u00b7 ".join(part for part in (t("train.part_of", done=shown.step, total=shown.total_steps), doing) if part)
 
 
-def loss_figure(shown: TrainView, t: Words) -> Any:
-    steps, losses = shown.train
-    lines = [charts.Line(t("train.batch_loss"), steps, losses, faint=True)] if len(steps) > 1 else []
-    lines.append(charts.Line(t("train.train_loss"), steps, charts.smoothed(losses), color=charts.WARM))
-    lines.append(_evaluations(shown, "loss", t("train.validation_loss")))
-    return charts.curves(lines, x=t("train.step"), span=shown.total_steps or None)
-
-
-def accuracy_figure(shown: TrainView, t: Words) -> Any:
-    if writes(shown.evaluations):
-        lines = [_evaluations(shown, "perplexity", t("train.validation_perplexity"))]
-        return charts.curves(lines, x=t("train.step"), span=shown.total_steps or None)
-    lines = [_evaluations(shown, "accuracy", t("train.validation_accuracy"))]
-    return charts.curves(lines, x=t("train.step"), share=True, span=shown.total_steps or None)
-
-
 def confusion_html(shown: TrainView, t: Words) -> str:
     """The confusion matrix of the last evaluation or a job's report, and the notes of the run."""
     notes = "".join(sentence(t.said(note), "note") for note in shown.notes)
@@ -204,13 +190,16 @@ def build(frame: Frame) -> Part:
                 with gr.Row():
                     loss = gr.Plot(show_label=False, container=False, elem_id="train-loss")
                     accuracy = gr.Plot(show_label=False, container=False, elem_id="train-accuracy")
+                rates = gr.Plot(show_label=False, container=False, visible=False, elem_id="train-rates")
+                options = build_options(t)
                 matrix = gr.HTML(elem_id="train-confusion")
                 build_findings(frame)
         timer = gr.Timer(0.5, render=False)
-    drawn = [frame.watch, status, loss, accuracy, matrix, start, pause, resume, stop, frame.progress]
+    drawn = [frame.watch, status, loss, accuracy, rates, matrix, start, pause, resume, stop, frame.progress]
     _wire_settings(frame, shots, validation, epochs, batch, rate, seed)
     _wire_pet(frame, pet, generations)
-    _wire_run(frame, start, pause, resume, stop, timer, drawn)
+    _wire_run(frame, (start, pause, resume, stop), timer, options, drawn)
+    _wire_options(frame, options, [loss, accuracy, rates])
 
     def fill(recipe: Recipe) -> list[Any]:
         training, split = recipe.training, recipe.data.split
@@ -283,37 +272,50 @@ def _wire_settings(frame: Frame, shots: Any, validation: Any, epochs: Any, batch
     )
 
 
-def _wire_run(frame: Frame, start: Any, pause: Any, resume: Any, stop: Any, timer: gr.Timer, drawn: list[Any]) -> None:
+def _wire_run(frame: Frame, pressed: tuple[Any, ...], timer: gr.Timer, options: list[Any], drawn: list[Any]) -> None:
     service, t = frame.service, frame.t
+    start, pause, resume, stop = pressed
 
-    def updates(shown: TrainView) -> list[Any]:
+    def updates(shown: TrainView, wanted: ChartOptions) -> list[Any]:
         presses = [gr.update(interactive=shown.buttons[name]) for name in ("start", "pause", "resume", "stop")]
         steps = steps_html(run_steps(shown.name, shown.status, _latest(shown), t), t)
-        return [shown.watch, status_html(shown, t), *_figures(shown, t), confusion_html(shown, t), *presses, steps]
+        return [shown.watch, status_html(shown, t), *_figures(shown, t, wanted), confusion_html(shown, t), *presses, steps]
 
-    def poll(watch: Watch) -> Any:
+    def poll(watch: Watch, *wanted: Any) -> Any:
         shown = view(service, watch)
-        return gr.skip() if shown is None else updates(shown)
+        return gr.skip() if shown is None else updates(shown, options_of(*wanted))
 
-    def begin(draft: dict[str, Any], watch: Watch) -> Any:
+    def begin(draft: dict[str, Any], watch: Watch, *wanted: Any) -> Any:
         # Calls come one at a time, and a second click sees the run that the first one made.
         if watch.run and service.read(watch.run, 1 << 30).status in BUSY:
             raise RunError(t("train.busy"), fix=t("train.busy_fix"))
-        return updates(draw(service, service.submit(ready(draft), alone=True)))
+        return updates(draw(service, service.submit(ready(draft), alone=True)), options_of(*wanted))
 
     def act(name: str) -> Any:
-        def press(watch: Watch) -> Any:
+        def press(watch: Watch, *wanted: Any) -> Any:
             if not watch.run:
                 raise RunError(t("train.none"), fix=t("train.none_fix"))
             getattr(service, name)(watch.run)
-            return updates(draw(service, watch.run))
+            return updates(draw(service, watch.run), options_of(*wanted))
 
         return press
 
-    frame.on(timer.tick, poll, [frame.watch], drawn, "train_poll", queue=True, concurrency_limit=None)
-    frame.on(start.click, begin, [frame.draft, frame.watch], drawn, "train_start", concurrency_limit=1)
+    looked = [frame.watch, *options]
+    frame.on(timer.tick, poll, looked, drawn, "train_poll", queue=True, concurrency_limit=None)
+    frame.on(start.click, begin, [frame.draft, *looked], drawn, "train_start", concurrency_limit=1)
     for button, name in ((pause, "pause"), (resume, "resume"), (stop, "stop")):
-        frame.on(button.click, act(name), [frame.watch], drawn, f"train_{name}")
+        frame.on(button.click, act(name), looked, drawn, f"train_{name}")
+
+
+def _wire_options(frame: Frame, options: list[Any], plots: list[Any]) -> None:
+    def redraw(watch: Watch, *wanted: Any) -> Any:
+        if not watch.run:
+            return gr.skip()
+        return _figures(draw(frame.service, watch.run), frame.t, options_of(*wanted))
+
+    smoothing, log, rates = options
+    for event, name in ((smoothing.release, "smoothing"), (log.input, "log"), (rates.input, "rates")):
+        frame.on(event, redraw, [frame.watch, *options], plots, f"train_chart_{name}", trigger_mode="always_last")
 
 
 def _latest(shown: TrainView) -> dict[str, Any]:
@@ -321,14 +323,11 @@ def _latest(shown: TrainView) -> dict[str, Any]:
     return shown.evaluations[-1] if shown.evaluations else shown.result.get("metrics") or {}
 
 
-def _figures(shown: TrainView, t: Words) -> list[Any]:
-    """The two plots: a training's curves, or what a job found in the first of them."""
+def _figures(shown: TrainView, t: Words, options: ChartOptions) -> list[Any]:
+    """The three plots: a training's curves, or what a job found in the first two of them."""
     if shown.kind == "train":
-        return [gr.update(value=figure(shown, t), visible=True) for figure in (loss_figure, accuracy_figure)]
-    found = [report_figure(shown.result, t), sweep_figure(shown.result, t)]
+        measured = bool(shown.evaluations) or shown.plan.get("validation_rows") != 0
+        found = [loss_figure(shown, t, options), accuracy_figure(shown, t, options) if measured else None, rates_figure(shown, t, options)]
+    else:
+        found = [report_figure(shown.result, t), sweep_figure(shown.result, t), None]
     return [gr.update(value=figure, visible=figure is not None) for figure in found]
-
-
-def _evaluations(shown: TrainView, metric: str, name: str) -> charts.Line:
-    steps = [event["step"] for event in shown.evaluations]
-    return charts.Line(name, steps, [event[metric] for event in shown.evaluations], markers=True)
