@@ -1,6 +1,7 @@
 """The tabs' view functions, called as they are, over a real service and a real tiny model."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -127,6 +128,15 @@ def test_a_run_s_charts_follow_their_options(service, finished):
     figure = train.rates_figure(shown, T, train.options_of(None, None, ["gradient_norm", "learning_rate", "else"]))
     assert [len(trace.x) for trace in figure.data] == [shown.total_steps] * 2
     assert list(figure.data[0].y) == pytest.approx([event["learning_rate"] for event in shown.steps], rel=1e-6)
+
+
+def test_charts_are_drawn_anew_for_an_evaluation_a_status_or_after_a_moment_not_for_every_step(service, finished):
+    shown = train.view(service, Watch(finished))
+    assert not train.charts_wait(shown, Watch(finished)), "a fresh page draws at once"
+    assert train.charts_wait(shown, shown.watch)
+    assert not train.charts_wait(shown, replace(shown.watch, charted=shown.watch.charted - train.CHARTS_EVERY))
+    for changed in ({"run": "another"}, {"mark": "running"}, {"measured": shown.watch.measured - 1}):
+        assert not train.charts_wait(shown, replace(shown.watch, **changed))
 
 
 def test_buttons_follow_the_status():

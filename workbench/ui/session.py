@@ -17,11 +17,14 @@ FIRST_PRESET = "{language}-sentiment-lora"
 
 @dataclass
 class Watch:
-    """The run in view. `seen` is the number of the next event to draw; `mark` is the state that was drawn last."""
+    """The run in view. `seen` is the number of the next event to draw; `mark` is the state that was drawn last; `charted` is when its
+    charts were drawn, in seconds of the monotonic clock, and `measured` how many evaluations they showed."""
 
     run: str | None = None
     seen: int = -1
     mark: str = ""
+    charted: float = 0.0
+    measured: int = -1
 
 
 def first_draft(language: str = "en") -> dict[str, Any]:

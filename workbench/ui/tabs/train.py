@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,8 @@ from workbench.ui.train_charts import ChartOptions, accuracy_figure, build_optio
 from workbench.ui.training_form import build_settings
 
 BUSY = ("queued", "running", "paused", "stopping")
+# Drawing a chart takes a browser a tenth of a second or two, which a training on the same two cores would miss at every look.
+CHARTS_EVERY = 2.0
 RESUMABLE = ("paused", "stopped", "interrupted", "failed")
 
 
@@ -84,10 +87,16 @@ def draw(service: Any, run_id: str) -> TrainView:
         train=charts.points(*log.curve),
         evaluations=evaluations, labels=list(plan.get("labels", [])), plan=plan, notes=notes,
         problem=(run.error.get("message", ""), run.error.get("fix", "")) if run.error else None,
-        buttons=buttons(run.status), watch=Watch(run.id, seen, run.status), kind=run.kind,
+        buttons=buttons(run.status), watch=Watch(run.id, seen, run.status, time.monotonic(), len(evaluations)), kind=run.kind,
         doing=str(log.last("progress").get("text", "")), result={} if run.kind == "train" else service.result(run.id),
         learnt=log.last("learnt"), samples=log.last("samples"), steps=log.of("train"),
     )
+
+
+def charts_wait(shown: TrainView, watch: Watch) -> bool:
+    """Whether only steps were made since the charts were drawn, a moment ago."""
+    same = (watch.run, watch.mark, watch.measured) == (shown.id, shown.status, len(shown.evaluations))
+    return same and shown.kind == "train" and time.monotonic() - watch.charted < CHARTS_EVERY
 
 
 def newest(service: Any) -> str | None:
@@ -283,7 +292,12 @@ def _wire_run(frame: Frame, pressed: tuple[Any, ...], timer: gr.Timer, options: 
 
     def poll(watch: Watch, *wanted: Any) -> Any:
         shown = view(service, watch)
-        return gr.skip() if shown is None else updates(shown, options_of(*wanted))
+        if shown is None:
+            return gr.skip()
+        if charts_wait(shown, watch):
+            shown.watch.charted, shown.watch.measured = watch.charted, watch.measured
+            return [shown.watch, status_html(shown, t), *[gr.skip()] * (len(drawn) - 2)]
+        return updates(shown, options_of(*wanted))
 
     def begin(draft: dict[str, Any], watch: Watch, *wanted: Any) -> Any:
         # Calls come one at a time, and a second click sees the run that the first one made.
