@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.recipe import Recipe, recipe_from
@@ -27,17 +28,17 @@ WORDS = [
 ]
 
 
-def make_model(folder: Path) -> Path:
-    """A randomly initialised BERT of 2 layers and 32 dimensions that knows `WORDS`."""
+def make_model(folder: Path, words: Sequence[str] = WORDS) -> Path:
+    """A randomly initialised BERT of 2 layers and 32 dimensions that knows `words`."""
     import torch
     from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(WORDS), encoding="utf-8")
+    (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
     BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
     torch.manual_seed(7)
     config = BertConfig(
-        vocab_size=len(WORDS), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64
+        vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64
     )
     BertForMaskedLM(config).save_pretrained(folder)
     return folder

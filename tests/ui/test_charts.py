@@ -70,3 +70,13 @@ def test_two_lines_have_an_axis_each():
     assert [trace.yaxis for trace in figure.data] == [None, "y2"]
     assert (figure.layout.yaxis.title.text, figure.layout.yaxis2.title.text, figure.layout.yaxis2.side) == ("rate", "norm", "right")
     assert "yaxis2" not in charts.two_scales(lines[:1], x="step").layout
+
+def test_names_are_shown_letter_by_letter():
+    evil = "<a href='//evil.example'>a & b</a>"
+    line = charts.LearningCurve(evil, ["0"], [0.5], [0.1], "#000")
+    figures = [
+        charts.counts([evil], [3], x="rows", y="labels"), charts.intervals([evil], [0.5], [0.4], [0.6], ["#000"]),
+        charts.curves([charts.Line(evil, [0], [1.0])], x="step"),
+        charts.learning_curves([line], ["0"], 10, x="rows", chance=0.5, chance_name="chance", all_name="all"),
+    ]  # fmt: skip
+    assert all("<a" not in figure.to_json() and "&lt;a" in figure.to_json() for figure in figures)

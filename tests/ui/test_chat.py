@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.training.test_generation import recipe_for, save_qwen
 from workbench.runs.service import RunService
@@ -56,3 +58,9 @@ def test_a_chatbot_value_of_parts_is_read_as_text() -> None:
     assert chat._plain([{"role": "user", "content": [{"type": "text", "text": "hi"}]}]) == [{"role": "user", "content": "hi"}]
 
 
+
+
+@given(st.text())
+def test_what_was_said_comes_back_from_the_chatbot_as_it_was(text: str) -> None:
+    shown = chat._shown([{"role": "user", "content": text}])
+    assert not set(shown[0]["content"]) & set("<>") and chat._plain(shown) == [{"role": "user", "content": text}]

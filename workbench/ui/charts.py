@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -56,7 +57,7 @@ def curves(
                 "type": "scatter",
                 "x": steps,
                 "y": values,
-                "name": line.name,
+                "name": plain(line.name),
                 "mode": "lines+markers" if line.markers else "lines",
                 "line": {"color": FAINT if line.faint else line.color, "width": 1.2 if line.faint else 2.4},
                 "marker": {"size": 6},
@@ -99,12 +100,17 @@ def overlay(lines: Sequence[Line], *, x: str, y: str, share: bool = False, log: 
     return figure
 
 
+def plain(text: str) -> str:
+    """`text` as plotly shows it letter by letter: its own small HTML would make a link of a label that holds one."""
+    return html.escape(text, quote=False)
+
+
 def counts(names: Sequence[str], values: Sequence[int], *, x: str, y: str) -> go.Figure:
     """One horizontal bar per name, the first on top."""
     figure = go.Figure(
         go.Bar(
             x=list(values),
-            y=list(names),
+            y=[plain(name) for name in names],
             orientation="h",
             marker={"color": ACCENT},
             text=list(values),
@@ -198,7 +204,7 @@ def learning_curves(
                 legendgroup=line.name, showlegend=False, hoverinfo="skip",
             )  # fmt: skip
         figure.add_scatter(
-            x=xs, y=list(line.values), name=line.name, mode="lines+markers", legendgroup=line.name,
+            x=xs, y=list(line.values), name=plain(line.name), mode="lines+markers", legendgroup=line.name,
             line={"color": line.color, "width": 2.4, "dash": line.dash}, marker={"size": 7}, hovertemplate="%{y:.1%}",
         )  # fmt: skip
     _frame(figure, x)
@@ -216,7 +222,7 @@ def intervals(
     """One point per name with the bounds of its interval, the first on top."""
     figure = go.Figure(
         go.Scatter(
-            x=list(values), y=list(names), mode="markers", marker={"color": list(colors), "size": 10},
+            x=list(values), y=[plain(name) for name in names], mode="markers", marker={"color": list(colors), "size": 10},
             hovertemplate="%{x:.1%}<extra></extra>",
             error_x={
                 "array": [high - value for value, high in zip(values, highs, strict=True)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
@@ -19,6 +20,8 @@ from workbench.ui.text import Words
 MOST_FIELDS = 4
 ANSWERING = ("finished", "stopped", "interrupted", "paused", "running")
 Messages = list[dict[str, str]]
+# What a model writes stands there as it wrote it. gradio takes a message for HTML even where it is told to render no Markdown.
+AS_WRITTEN: dict[str, Any] = {"render_markdown": False, "latex_delimiters": [], "buttons": []}
 
 
 def talkers(service: Any, t: Words) -> list[tuple[str, str]]:
@@ -69,8 +72,9 @@ def build_chat(frame: Frame) -> tuple[Callable[..., list[Any]], Sequence[Any], S
         with gr.Column(visible=False) as room:
             run = gr.Dropdown([], label=t("try.run"), info=t("chat.run_help"), elem_id="chat-run")
             with gr.Row():
-                base = gr.Chatbot(label=t("try.base"), height=300, elem_id="chat-base")
-                tuned = gr.Chatbot(label=t("try.tuned"), height=300, elem_id="chat-tuned")
+                base, tuned = (
+                    gr.Chatbot(label=t(f"try.{name}"), height=300, elem_id=f"chat-{name}", **AS_WRITTEN) for name in ("base", "tuned")
+                )
             boxes = [
                 gr.Textbox(label=t("chat.message"), lines=1, visible=i == 0, elem_id=f"chat-text-{i}", submit_btn=False)
                 for i in range(MOST_FIELDS)
@@ -124,16 +128,14 @@ def build_chat(frame: Frame) -> tuple[Callable[..., list[Any]], Sequence[Any], S
         names = fields_of(service, run_id)
         fields = asked or dict(zip(names, ((text or "").strip() for text in texts), strict=False))
         question = "\n".join(text.strip() for text in (texts[:1] if asked else texts[: len(names)]) if text)
-        base_said = [*_plain(said_base), {"role": "user", "content": question}]
-        tuned_said = [*_plain(said_tuned), {"role": "user", "content": question}]
+        base_said, tuned_said = ([*_plain(said), {"role": "user", "content": question}] for said in (said_base, said_tuned))
         empty = labels(run_id, True)
         sampling = Sampling(temperature=float(heat), top_p=float(share), max_new_tokens=int(most))
-        yield [base_said, tuned_said, fields, *({**update, "value": ""} for update in empty)]
+        yield [_shown(base_said), _shown(tuned_said), fields, *({**update, "value": ""} for update in empty)]
         for one, other in replies(service, run_id, fields, base_said[1:], tuned_said[1:], sampling):
-            yield [
-                [*base_said, {"role": "assistant", "content": one}], [*tuned_said, {"role": "assistant", "content": other}], fields,
-                *[gr.skip()] * MOST_FIELDS,
-            ]  # fmt: skip
+            sides = ((base_said, one), (tuned_said, other))
+            chats = [_shown([*said, {"role": "assistant", "content": answer}]) for said, answer in sides]
+            yield [*chats, fields, *[gr.skip()] * MOST_FIELDS]
 
     shown = [base, tuned, first, *boxes]
     frame.on(run.input, start_over, [run], shown, "chat_run")
@@ -144,14 +146,19 @@ def build_chat(frame: Frame) -> tuple[Callable[..., list[Any]], Sequence[Any], S
     return refresh, [run], [run, room, note, *boxes]
 
 
+def _shown(messages: Messages) -> Messages:
+    """Messages as a chatbot shows them letter by letter."""
+    return [{**message, "content": html.escape(message["content"], quote=False)} for message in messages]
+
+
 def _plain(messages: Any) -> Messages:
-    """A chatbot's value with each message's text as one string."""
+    """A chatbot's value with each message's text as one string, as it was written."""
     found = []
     for message in messages or []:
         content = message["content"]
         if not isinstance(content, str):
             content = "".join(part.get("text", "") if isinstance(part, dict) else str(part) for part in content)
-        found.append({"role": message["role"], "content": content})
+        found.append({"role": message["role"], "content": html.unescape(content)})
     return found
 
 
