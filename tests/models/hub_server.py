@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,16 @@ COMMIT = hashlib.sha1(b"one").hexdigest()
 class HubServer:
     """Serves one folder as `owner/model`, and as `old/name`, from where it leads there. Used as a context manager.
 
-    `gated`, `broken` (a status for every file) and `hangs` (no answer about any file) change how it answers.
+    `gated`, `broken` (a status for every file), `hangs` (no answer about any file) and `trickles` change how it answers: answers to
+    requests that begin so, such as `GET owner/model/resolve/main/config.json`, come a byte at a time, one every `pace` seconds, with
+    their heads where they are HEAD's; `nap` is slept before every 64 kB.
     """
 
     def __init__(self, folder: Path, *, gated: bool = False) -> None:
         self.folder, self.gated = folder, gated
         self.broken, self.hangs = 0, False
+        self.trickles, self.pace = "never", 3.0
+        self.nap = 0.0
         self.asked: list[str] = []
         self.sent = 0
         self.released = threading.Event()
@@ -57,6 +62,8 @@ class HubServer:
             return self._send(request, 200, b"", body=body)
         api = path.startswith("api/models/")
         parts = path.removeprefix("api/models/").split("/")
+        if not body and self._trickles(request):
+            return self._trickle(request, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         if self.hangs:
             self.released.wait(60)
             return None
@@ -100,12 +107,27 @@ class HubServer:
         request.end_headers()
         if not body:
             return
+        if self._trickles(request):
+            return self._trickle(request, content)
         for place in range(0, len(content), 65536):
+            time.sleep(self.nap)
             try:
                 request.wfile.write(content[place : place + 65536])
             except OSError:  # the client has gone
                 return
             self.sent += len(content[place : place + 65536])
+
+    def _trickles(self, request: BaseHTTPRequestHandler) -> bool:
+        return f"{request.command} {request.path.strip('/')}".startswith(self.trickles)
+
+    def _trickle(self, request: BaseHTTPRequestHandler, content: bytes) -> None:
+        for byte in content:
+            if self.released.wait(self.pace):
+                return
+            try:
+                request.wfile.write(bytes([byte]))
+            except OSError:  # the client has gone
+                return
 
     def _refuse(self, request: BaseHTTPRequestHandler, status: int, code: str) -> None:
         extra = {"X-Error-Code": code, "X-Error-Message": code}

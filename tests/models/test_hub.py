@@ -108,6 +108,28 @@ def test_a_hub_that_says_nothing_about_a_file_is_a_sentence_in_time(server: HubS
     assert time.monotonic() - started < 20
 
 
+@pytest.mark.parametrize("request_line", [
+    "HEAD owner/model/resolve/main/config.json", "GET owner/model/resolve", "GET api/models/owner/model",
+    "GET owner/model/resolve/main/model",
+])  # fmt: skip
+def test_a_hub_that_trickles_is_a_sentence_in_time(server: HubServer, monkeypatch: pytest.MonkeyPatch, request_line: str) -> None:
+    """A byte now and then, in any part of the conversation: no time limit between bytes ever ends that. A tenth of the patience again."""
+    monkeypatch.setattr(hub, "TIMEOUT_SECONDS", 1)
+    server.trickles, server.pace = request_line, 0.3
+    started = time.monotonic()
+    with pytest.raises(ModelError, match="cannot be reached"):
+        fetch("owner/model", None)
+    assert time.monotonic() - started < 5
+    server.trickles = "never"
+    assert (fetch("owner/model", None) / "model.safetensors").is_file(), "what was left behind is in the way"
+
+
+def test_a_slow_hub_that_goes_on_sending_is_waited_for(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "TIMEOUT_SECONDS", 0.5)
+    server.nap = 0.1
+    assert (fetch("owner/model", None) / "model.safetensors").is_file()
+
+
 def test_a_renamed_model_is_found_under_its_old_name(server: HubServer) -> None:
     assert (fetch("old/name", None) / "model.safetensors").is_file()
 

@@ -39,8 +39,10 @@ def fetch(name: str, revision: str | None, progress: Progress | None = None, *, 
     Raises:
         ModelError: no such model or revision, no permission, not reachable, or no room on the disk.
     """
-    import httpx
-    from huggingface_hub import constants, hf_hub_download
+    import httpx2
+    from huggingface_hub import constants
+
+    from workbench.models.patience import patiently
 
     cached = _cached(name, revision)
     if constants.HF_HUB_OFFLINE:
@@ -49,19 +51,22 @@ def fetch(name: str, revision: str | None, progress: Progress | None = None, *, 
         return cached
     if progress:
         progress("download", None)
-    if not _reachable(constants.ENDPOINT, name, revision):
-        if cached is None:
-            raise _not_reachable(name)
-        return cached
     try:
-        # The small file first: whoever cannot have it fails at once, without a retry per weight file.
-        config = hf_hub_download(name, "config.json", revision=revision, etag_timeout=TIMEOUT_SECONDS, endpoint=constants.ENDPOINT)
-        if not config_only:
-            _download(name, revision, progress, unsafe)
-    except (httpx.HTTPError, OSError, ValueError, RuntimeError) as error:
+        return patiently(lambda: _fetched(name, revision, progress, config_only, unsafe), TIMEOUT_SECONDS)
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RuntimeError) as error:
         if cached is not None and _unreachable(error):
             return cached
         raise _sentence(name, revision, error) from None
+
+
+def _fetched(name: str, revision: str | None, progress: Progress | None, config_only: bool, unsafe: bool) -> Path:
+    from huggingface_hub import constants, hf_hub_download
+
+    _knock(constants.ENDPOINT, name, revision)
+    # The small file first: whoever cannot have it fails at once, without a retry per weight file.
+    config = hf_hub_download(name, "config.json", revision=revision, etag_timeout=TIMEOUT_SECONDS, endpoint=constants.ENDPOINT)
+    if not config_only:
+        _download(name, revision, progress, unsafe)
     return Path(config).parent
 
 
@@ -104,17 +109,19 @@ def _not_reachable(name: str) -> ModelError:
     return ModelError(f"The hub cannot be reached, and '{name}' is not in the local cache.", fix=_ELSEWHERE)
 
 
-def _reachable(endpoint: str, name: str, revision: str | None) -> bool:
-    """Whether the hub says anything about the model's first file, asked once: its own client tries again for minutes when the hub
-    hangs, is broken or wants fewer requests."""
-    import httpx
+def _knock(endpoint: str, name: str, revision: str | None) -> None:
+    """Asks once about the model's first file: the hub's own client tries again for minutes when the hub hangs, is broken or wants fewer
+    requests.
 
-    try:
-        place = f"{endpoint}/{name}/resolve/{quote(revision or 'main', safe='')}/config.json"
-        status = httpx.head(place, timeout=TIMEOUT_SECONDS).status_code
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):
-        return False
-    return status < 500 and status != 429
+    Raises:
+        OSError, httpx2.HTTPError: the hub has nothing to say.
+    """
+    from huggingface_hub import get_session
+
+    place = f"{endpoint}/{name}/resolve/{quote(revision or 'main', safe='')}/config.json"
+    status = get_session().head(place, timeout=TIMEOUT_SECONDS, follow_redirects=False).status_code
+    if status >= 500 or status == 429:
+        raise OSError(f"The hub answered with {status}.")
 
 
 def _cached(name: str, revision: str | None) -> Path | None:
