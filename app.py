@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import socket
 import sys
 import tempfile
@@ -43,6 +44,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     shared.add_argument("--model-root", type=Path, action="append", default=[], metavar="DIR", help="where clients may load models from")
     shared.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a name under which a proxy leads here")
     shared.add_argument("--isolate", action="store_true", help="each run in its own process: it may run out of memory, or hang, alone")
+    shared.add_argument("--launch", default="", metavar="COMMAND", help="each run under this launcher: 'torchrun --nproc-per-node 2'")
     shared.add_argument("--tls", action="store_true", help="a proxy in front speaks TLS: cookies are for TLS only")
     return parser.parse_args(arguments)
 
@@ -126,7 +128,8 @@ def serve(settings: Settings, server: socket.socket, language: str | None) -> No
 
     import_eagerly()
     policy = policy_of(settings)
-    service = RunService(settings.data_root, isolation=Isolation() if settings.isolate else None)
+    isolation = Isolation.under(settings.launch) if settings.launch else Isolation() if settings.isolate else None
+    service = RunService(settings.data_root, isolation=isolation)
     try:
         app = application(service, language=language, policy=policy)
         address = f"http://{'[' + settings.host + ']' if ':' in settings.host else settings.host}:{server.getsockname()[1]}/"
@@ -151,6 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
             language=flags.lang or "en", open_browser=not flags.no_browser, offline=flags.offline, token=flags.auth == "token",
             users_file=flags.users, demo=flags.demo, model_roots=tuple(flags.model_root),
             allowed_hosts=tuple(flags.allow_host), tls=flags.tls, isolate=flags.isolate,
+            launch=tuple(shlex.split(flags.launch)),
         )
         with listen(settings.host, flags.port) as server:
             serve(settings, server, flags.lang)

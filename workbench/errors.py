@@ -8,6 +8,7 @@
       ModelError         a model that cannot be found, read, quantized or used for the task
       MethodError        a tuning method that does not apply to the model
       TrainingError      a run that cannot go on: non-finite loss, out of memory
+        ProcessLost      one of the processes that train it together is gone
       RunError           a run that does not exist, is busy, or whose files are damaged
       AccessError        something that this client of a shared server may not do
       SettingsError      a start-up flag that cannot be honoured
@@ -70,6 +71,10 @@ class MethodError(WorkbenchError):
 
 class TrainingError(WorkbenchError):
     """A run that cannot go on: a non-finite loss, no memory left, nothing to train."""
+
+
+class ProcessLost(TrainingError):
+    """One of a run's processes has ended, so the others cannot go on; the run can, from its last checkpoint."""
 
 
 class RunError(WorkbenchError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -30,9 +29,6 @@ def with_others(command: Command) -> Callable[[argparse.Namespace], dict[str, An
         with joined() as together:
             if together.leads:
                 return command(arguments)
-            # The leader ends the run, with a checkpoint, and then says so.
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)
             return follow(train_along, together)
 
     return work

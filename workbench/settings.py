@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ class Settings:
         allowed_hosts: names besides `host` under which a proxy or a name server leads here.
         tls: a proxy in front speaks TLS, so cookies are for TLS only.
         isolate: every run works in a process of its own, which the kernel may kill or we may end when it hangs.
+        launch: the words of a launcher (torchrun, accelerate launch) in whose processes every run works; none without one.
 
     Raises:
         SettingsError: for a flag that cannot be honoured.
@@ -56,6 +58,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     tls: bool = False
     isolate: bool = False
+    launch: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.host not in LOOPBACK and not self.asks:
@@ -69,6 +72,11 @@ class Settings:
             raise SettingsError(f"--port {self.port} is not a port.", fix="Give a number from 0 to 65535.")
         if self.language not in ("en", "zh"):
             raise SettingsError(f"--lang {self.language} is not a language of the page.", fix="Give en or zh.")
+        if self.launch and shutil.which(self.launch[0]) is None:
+            raise SettingsError(
+                f"--launch {self.launch[0]} is not a program of this machine.",
+                fix="Give a launcher, such as 'torchrun --nproc-per-node 2'.",
+            )
         roots = tuple(Path(root).expanduser().resolve() for root in self.model_roots)
         for root in roots:
             if not root.is_dir():

@@ -1,48 +1,75 @@
 """The process in which an isolated run works: `python -m workbench.runs.child FOLDER`.
 
 It reads pause, resume and stop as lines from its input and ends at once when that closes, for then its server is gone and another one
-may go on with the run. It writes one JSON object a line: {"event": ...}, and last {"result": ...}, {"refused": ...} or {"bug": ...}.
+may go on with the run. It writes one JSON object a line: {"event": ...}, and last {"result": ...}, {"refused": ...}, {"lost": ...} or
+{"bug": ...}.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
 
-from workbench.errors import WorkbenchError
+from workbench.errors import ProcessLost, WorkbenchError
 from workbench.recipe import recipe_from
 from workbench.runs.faults import log_bug
 
 
 def main() -> None:
-    """Works on the run in the folder named by the first argument; the process's exit code says nothing."""
-    from workbench.models.pool import ModelPool
-    from workbench.runs.jobs import run_job
-    from workbench.training.control import Control
+    """Works on the run in the folder named by the first argument; the process's exit code says nothing.
 
-    folder, control = Path(sys.argv[1]), Control()
+    Under a launcher the first process does, and the others train along.
+    """
+    from workbench.training.processes import follow, joined, launched
+    from workbench.training.trainer import train_along
+
+    folder = Path(sys.argv[1])
     # Whatever a library prints must not stand between the lines of the protocol.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    threading.Thread(target=_obey, args=(sys.stdin, control), daemon=True).start()
 
     def say(kind: str, content: Any) -> None:
         answers.write(json.dumps({kind: content}) + "\n")
         answers.flush()
 
+    if not launched():
+        say(*_work(folder, say))
+        return
+    with joined() as together:
+        if not together.leads:
+            follow(train_along, together)
+            return
+        # A launcher ends everybody when one process has ended; this one has to say so before.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        answer = _work(folder, say)
+    say(*answer)
+
+
+def _work(folder: Path, say: Callable[[str, Any], None]) -> tuple[str, Any]:
+    """The last line of the protocol: its kind and content."""
+    from workbench.models.pool import ModelPool
+    from workbench.runs.jobs import run_job
+    from workbench.training.control import Control
+
+    control = Control()
+    threading.Thread(target=_obey, args=(sys.stdin, control), daemon=True).start()
     try:
         recipe = recipe_from(yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")), source=folder.name)
-        say("result", run_job(recipe, folder, control, ModelPool(), on_event=lambda event: say("event", event)))
+        return "result", run_job(recipe, folder, control, ModelPool(), on_event=lambda event: say("event", event))
+    except ProcessLost as error:
+        return "lost", {"message": error.message, "fix": error.fix}
     except WorkbenchError as error:
-        say("refused", {"message": error.message, "fix": error.fix})
+        return "refused", {"message": error.message, "fix": error.fix}
     except Exception as error:
-        say("bug", log_bug(folder.parent.parent, error, f"run {folder.name}"))
+        return "bug", log_bug(folder.parent.parent, error, f"run {folder.name}")
 
 
 def _obey(commands: IO[str], control: Any) -> None:

@@ -1,7 +1,7 @@
 """A run in a process of its own, on the same seam as one in a thread: the same recipe, folder, control and events.
 
 A process can be killed, by the kernel when memory runs out or by us when a step hangs, and takes nobody along. What it costs is its
-start: several seconds of imports a run.
+start: several seconds of imports a run. Under a launcher (torchrun, accelerate) it is several processes, of which the first one answers.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from workbench.errors import TrainingError, WorkbenchError
+import psutil
+
+from workbench.errors import ProcessLost, TrainingError, WorkbenchError
 from workbench.recipe import PROJECT
 from workbench.runs.faults import LOG_FILE
 
@@ -39,12 +41,19 @@ class Isolation:
         silent_seconds: without any event after that, pauses aside; evaluating and saving have to fit into it.
         stop_seconds: from a stop to the end of the process; a step and a save have to fit into it.
         command: what is started, with the run's folder as its last argument.
+        launched: the command starts several processes that train the run together.
     """
 
     start_seconds: float = 1800.0
     silent_seconds: float = 900.0
     stop_seconds: float = 60.0
     command: tuple[str, ...] = (sys.executable, "-m", "workbench.runs.child")
+    launched: bool = False
+
+    @classmethod
+    def under(cls, launcher: Sequence[str]) -> Isolation:
+        """Every run in the processes that a launcher starts, such as `torchrun --standalone --nproc-per-node 2`."""
+        return cls(command=(*launcher, "-m", "workbench.runs.child"), launched=True)
 
 
 class ChildBug(Exception):
@@ -105,6 +114,8 @@ class _Child:
                 return line["result"]
             elif "refused" in line:
                 raise WorkbenchError(line["refused"]["message"], fix=line["refused"]["fix"])
+            elif "lost" in line:
+                raise ProcessLost(line["lost"]["message"], fix=line["lost"]["fix"])
             else:
                 raise ChildBug(line["bug"])
 
@@ -115,8 +126,16 @@ class _Child:
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self._kill()
             self.process.wait()
+
+    def _kill(self) -> None:
+        """Ends the process and all that it has started, which for a launcher are in sessions of their own."""
+        with contextlib.suppress(psutil.Error):
+            for started in psutil.Process(self.process.pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    started.kill()
+        self.process.kill()
 
     def _read(self, answers: IO[bytes]) -> None:
         for line in answers:
@@ -143,7 +162,7 @@ class _Child:
             waited = limit
         else:
             return
-        self.process.kill()
+        self._kill()
         raise TrainingError(
             f"The run was unresponsive for {waited:.0f} seconds and was ended.", fix="Resume it: it goes on from its last checkpoint."
         )
@@ -154,6 +173,8 @@ class _Child:
     def _death(self) -> TrainingError:
         code = self.process.wait()
         resumed = "Resume it: it goes on from its last checkpoint."
+        if self.isolation.launched:
+            return ProcessLost(f"The run's processes ended with code {code} and no answer.", fix=f"{LOG_FILE} may say why. {resumed}")
         if code == -signal.SIGKILL and out_of_memory_kills() > self.kills_before:
             return TrainingError("The run was killed: out of memory.", fix=LOWER)
         if code < 0:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.access import Principal, Role, acting_as, refuse_visitors
-from workbench.errors import RunError, WorkbenchError
+from workbench.errors import ProcessLost, RunError, WorkbenchError
 from workbench.prompts.cards import card_from
 from workbench.recipe import Recipe
 from workbench.runs.answers import Answers, check_trainable
@@ -292,7 +292,6 @@ class RunService:
         """Takes one run to its end, whatever its kind, and says how it ended: the fields to set."""
         from workbench.models.pool import ModelPool
         from workbench.runs.jobs import run_job
-        from workbench.training.processes import ProcessLost
 
         try:
             with self._changed:

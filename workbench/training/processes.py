@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from workbench.errors import SettingsError, TrainingError, WorkbenchError
+from workbench.errors import ProcessLost, SettingsError, WorkbenchError
 from workbench.recipe import ModelPart
 
 if TYPE_CHECKING:
@@ -35,10 +36,6 @@ SECONDS_BETWEEN_LOOKS = 0.05
 WORD_BYTES = 64
 AGAIN = "Resume the run: it goes on from its last checkpoint, on as many processes as there are then."
 T = TypeVar("T")
-
-
-class ProcessLost(TrainingError):
-    """One of a run's processes has ended, so the others cannot go on; the run can, from its last checkpoint."""
 
 
 class Alone:
@@ -271,6 +268,11 @@ _ALONE = Alone()
 _group: Alone = _ALONE
 
 
+def launched() -> bool:
+    """Whether a launcher has started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
 def group() -> Alone:
     """The group that this process belongs to."""
     return _group
@@ -310,11 +312,14 @@ def joined() -> Iterator[Together]:
 
 
 def follow(train: Callable[[dict[str, Any]], object], together: Together) -> None:
-    """What every process but the leader does: each training that the leader calls for, until it has none left.
+    """What every process but the leader does: each training that the leader calls for, until it has none left. Requests to end are the
+    leader's to obey, with a checkpoint; it says when it is over.
 
     Raises:
         ProcessLost: the leader or another process is gone, or this one had to leave them.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     while (call := together.next_call()) is not None:
         try:
             train(call)
