@@ -27,7 +27,7 @@ NEVER_NAMED = (
 # Where the program starts another one, and how often. Tests start many, each as a list of arguments as well.
 STARTS = {
     "workbench/runs/export.py": 1, "workbench/runs/isolation.py": 1, "workbench/bench/startup.py": 2, "workbench/bench/openprompt.py": 1,
-    "presets/models/make/text.py": 2,
+    "workbench/bench/processes.py": 1, "presets/models/make/text.py": 2,
 }  # fmt: skip
 
 

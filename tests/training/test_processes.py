@@ -27,6 +27,9 @@ from workbench.training.trainer import train_run
 # Batches of 9 of 33 rows and 15 rows to evaluate: neither can be halved.
 CASES: dict[str, dict[str, Any]] = {
     "full": {"method": {"name": "full"}},
+    "full-head": {
+        "method": {"name": "full"}, "prompt.verbalizer": {"kind": "head", "dropout": 0.0}, "training.gradient_checkpointing": True,
+    },
     "lora": {"method": {"name": "lora", "r": 4, "dropout": 0.0}, "training.gradient_accumulation": 2},
     "soft_prompt": {"method": {"name": "soft_prompt"}, "training.batch_tokens": 40},
     "adapter": {"method": {"name": "adapter"}, "training.batch_size": 1, "training.epochs": 0.5},
@@ -56,12 +59,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipes["generation"] = test_generation.recipe_for(words, changes | {"data.validation": None, "data.split.validation": 7})
     for name, recipe in recipes.items():
         train_run(recipe, home / "alone" / name, Control(), ModelPool())
-    recipes["resumed"] = recipes["lora"]
-    control = Control()
-    train_run(
-        recipes["resumed"], home / "several" / "resumed", control, ModelPool(),
-        on_event=lambda event: control.request_stop() if event.get("step") == 3 else None,
-    )  # fmt: skip
+    for name in ("lora", "full-head"):
+        recipes[f"resumed-{name}"] = recipes[f"part-{name}"] = recipes[name]
+        control = Control()
+        train_run(
+            recipes[name], home / "several" / f"resumed-{name}", control, ModelPool(),
+            on_event=lambda event, control=control: control.request_stop() if event.get("step") == 3 else None,
+        )  # fmt: skip
     recipes["a-refused"] = recipes["lora"].replace({"training.precision": "float16"})
     recipes["x-lost"] = recipes["lora"]
     recipes["y-unreached"] = recipes["lora"]
@@ -116,11 +120,18 @@ def test_one_writes_and_every_event_stands_there_once(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_resumed_on_another_number_of_processes(home: Path) -> None:
-    expected = dict(losses(home / "alone" / "lora"))
-    assert dict(losses(home / "several" / "resumed")) == pytest.approx(expected, abs=1e-6)
-    (note,) = events(home / "several" / "resumed", "note")
-    assert note["text"].startswith("2 processes go on where 1 stopped")
+@pytest.mark.parametrize("name", ["lora", "full-head"])
+def test_resumed_on_another_number_of_processes(home: Path, name: str) -> None:
+    """From one to two, and from two to one."""
+    expected = dict(losses(home / "alone" / name))
+    assert dict(losses(home / "several" / f"resumed-{name}")) == pytest.approx(expected, abs=1e-6)
+    note, *_ = events(home / "several" / f"resumed-{name}", "note")
+    assert note["text"].startswith("The run goes on in 2 instead of 1 processes")
+    part = home / "several" / f"part-{name}"
+    assert answer(home, part.name)["status"] == "stopped" and len(losses(part)) == 3
+    train_run(case(home, name), part, Control(), ModelPool())
+    assert dict(losses(part)) == pytest.approx(expected, abs=1e-6)
+    assert events(part, "note")[0]["text"].startswith("The run goes on in 1 instead of 2 processes")
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from workbench.errors import MethodError
 from workbench.methods.manifest import check_manifest, hidden_size, write_manifest
 from workbench.methods.registry import Options
+from workbench.models.sharding import put, whole
 from workbench.prompts.verbalizers.verbalizer import Reads
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ class Attached:
     rates: ClassVar[tuple[float, float, float]]
     """Learning rates that learn for hidden sizes up to 512, up to 1024, and above."""
 
+    shards: ClassVar[bool] = False
+    """Whether processes that train together may cut the model up among them: for methods whose parameters are the model's own, all of
+    them."""
+
     soft: SoftSlots | None = None
     positions: int = 0
 
@@ -121,6 +126,10 @@ class Attached:
         if keep_original:
             self._original = {name: parameter.detach().clone() for name, parameter in selected}
 
+    def select_again(self) -> None:
+        """Takes the model's parameters as they are now, after they were replaced by others of the same names."""
+        self._selected = self._read(self._select())
+
     def _read(self, selected: list[tuple[str, nn.Parameter]]) -> list[tuple[str, nn.Parameter]]:
         """Those of the model's parameters that the scores depend on."""
         unread = {id(parameter) for parameter in unread_parameters(self.loaded, self.reads)}
@@ -147,7 +156,7 @@ class Attached:
 
     def state(self) -> dict[str, Tensor]:
         """Copies of what was tuned, on the CPU."""
-        return {name: parameter.detach().to("cpu", copy=True).contiguous() for name, parameter in self.parameters()}
+        return {name: whole(parameter).to("cpu", copy=True).contiguous() for name, parameter in self.parameters()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Puts tuned weights in place.
@@ -157,9 +166,8 @@ class Attached:
         """
         own = dict(self.parameters())
         compare_states(state, own)
-        with torch.no_grad():
-            for name, parameter in own.items():
-                parameter.copy_(state[name])
+        for name, parameter in own.items():
+            put(parameter, state[name])
 
     def save(self, folder: Path) -> None:
         """Writes the tuned weights and the method's options into an existing folder."""

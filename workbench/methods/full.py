@@ -23,6 +23,7 @@ class Full(Attached):
     title = "Full fine-tuning"
     description = "Trains every weight. Strongest with many examples and a small model; saves a whole model."
     rates = (1e-4, 3e-5, 1e-5)
+    shards = True
 
     def places(self) -> frozenset[str]:
         return frozenset({"embeddings", "attention", "feed_forward", "biases", "head"})

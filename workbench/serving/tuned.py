@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from workbench.errors import VerbalizerError
 from workbench.methods import Attached, TunedRow, attach, check_method
 from workbench.methods.manifest import hidden_size
+from workbench.models.sharding import is_sharded, whole
 from workbench.prompts.verbalizers import check_verbalizer, verbalizer_class
 from workbench.prompts.verbalizers.verbalizer import Verbalizer
 from workbench.serving.classifier import PromptClassifier
@@ -141,8 +142,25 @@ class Tuned:
 
     def train(self) -> None:
         """Puts model and verbalizer into training mode."""
-        for module in (self.loaded.model, *(v.module for v in self.verbalizers if v.module is not None)):
+        for module in self.modules:
             module.train()
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        """The model, and the verbalizers that have parameters."""
+        return [self.loaded.model, *(v.module for v in self.verbalizers if v.module is not None)]
+
+    def select_again(self) -> None:
+        """Takes the parameters as they are now, after the model was cut up among processes."""
+        if self.attached is not None and self.attached.shards:
+            self.attached.select_again()
+
+    def gather(self) -> None:
+        """Takes this process's part in a `save` of another one, which needs every process's part of what is cut up."""
+        if any(is_sharded(parameter) for _, parameter in self.parameters()):
+            if self.attached is not None:
+                self.attached.state()
+            self._whole_verbalizers()
 
     def save(self, folder: Path) -> None:
         """Writes what was tuned into an existing folder."""
@@ -158,7 +176,7 @@ class Tuned:
 
     def save_verbalizer(self, folder: Path) -> None:
         """Writes the verbalizer's part alone; no file for kinds that are all in the recipe."""
-        state = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in self._verbalizer_state().items()}
+        state = self._whole_verbalizers()
         if state:
             save_file(state, folder / VERBALIZER_WEIGHTS)
             text = json.dumps(self._verbalizer_facts(), indent=2, sort_keys=True, ensure_ascii=False)
@@ -204,6 +222,9 @@ class Tuned:
 
     def _verbalizer_state(self) -> dict[str, Tensor]:
         return {f"{number}.{name}": value for number, v in enumerate(self.verbalizers) for name, value in v.state().items()}
+
+    def _whole_verbalizers(self) -> dict[str, Tensor]:
+        return {name: whole(value).to("cpu", copy=True).contiguous() for name, value in self._verbalizer_state().items()}
 
     def _verbalizer_facts(self) -> dict[str, Any]:
         kind = self.classifier.verbalizer.options.kind

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.errors import TrainingError
+from workbench.models.sharding import like, whole
 
 Named = list[tuple[str, nn.Parameter]]
 
@@ -56,7 +57,7 @@ def rate_factor(step: int, total: int, *, scheduler: str, warmup: float) -> floa
 def optimizer_state(optimizer: torch.optim.Optimizer, parameters: Named) -> dict[str, Tensor]:
     """Everything AdamW remembers, as tensors on the CPU named `parameter/key`."""
     return {
-        f"{name}/{key}": value.detach().to("cpu", copy=True).contiguous()
+        f"{name}/{key}": whole(value).to("cpu", copy=True).contiguous()
         for name, parameter in parameters
         for key, value in optimizer.state.get(parameter, {}).items()
     }
@@ -73,4 +74,5 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, parameters: Named, st
         name, _, key = full_name.rpartition("/")
         if name not in own or (key != "step" and value.shape != own[name].shape):
             raise TrainingError(f"The checkpoint's optimizer state does not fit '{name}'.", fix="Start the run anew.")
-        optimizer.state[own[name]][key] = value.to(own[name].device, copy=True)
+        same = value.shape == own[name].shape
+        optimizer.state[own[name]][key] = like(own[name], value) if same else value.to(own[name].device, copy=True)

@@ -60,9 +60,17 @@ class Alone:
         """The model for this process: on a device of its own where the recipe leaves the choice."""
         return part
 
-    def wrap(self, module: nn.Module) -> nn.Module:
-        """The module whose backward pass gives every process the gradients of all."""
+    def wrap(self, module: nn.Module, blocks: Sequence[nn.Module] | None) -> nn.Module:
+        """The module whose backward pass gives every process the gradients of all.
+
+        Args:
+            blocks: parts of it that the processes cut up among them, one at a time, and then the rest; None keeps it whole in each.
+        """
         return module
+
+    def read(self, module: nn.Module, work: Callable[[], T]) -> T:
+        """`work`, which runs parts of a wrapped module without gradients; all processes do the same where it is cut up."""
+        return work()
 
     def keeping_gradients(self, module: nn.Module) -> contextlib.AbstractContextManager[object]:
         """Within it a backward pass adds to this process's gradients only: for all batches of a step but the last."""
@@ -112,23 +120,43 @@ class Together(Alone):
         self.rank, self.size = rank, size
         self._store = store
         self._calls, self._firsts = 0, 0
+        self._cut_up = False
 
     def place(self, part: ModelPart) -> ModelPart:
         if part.device not in ("auto", "cuda") or not torch.cuda.is_available():
             return part
         return part.model_copy(update={"device": f"cuda:{_local_rank() % torch.cuda.device_count()}"})
 
-    def wrap(self, module: nn.Module) -> nn.Module:
+    def wrap(self, module: nn.Module, blocks: Sequence[nn.Module] | None) -> nn.Module:
         import warnings
 
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
         from torch.nn.parallel import DistributedDataParallel
+
+        self._cut_up = blocks is not None
+        if blocks is not None:
+            mesh = init_device_mesh(next(module.parameters()).device.type, (self.size,))
+            for part in (*blocks, module):
+                fully_shard(part, mesh=mesh)
+            return module
 
         # A model may have parts that a loss does not reach (a pooler); where it has none, torch warns.
         warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
         return DistributedDataParallel(module, find_unused_parameters=True, broadcast_buffers=False)
 
+    def read(self, module: nn.Module, work: Callable[[], T]) -> T:
+        if not self._cut_up:
+            return work()
+        whole: Any = module
+        with torch.no_grad():
+            done = whole(work)
+        whole.reshard()  # what stays whole after a reading would not see the weights of the next step
+        return done
+
     def keeping_gradients(self, module: nn.Module) -> contextlib.AbstractContextManager[object]:
-        return module.no_sync()
+        # Gradients of a model that is cut up are added up batch by batch: keeping them would take the room that cutting it up saves.
+        return contextlib.nullcontext() if self._cut_up else module.no_sync()
 
     def total(self, value: float) -> float:
         tensor = torch.tensor(value, dtype=torch.float64)
@@ -156,6 +184,8 @@ class Together(Alone):
         return done
 
     def rows(self, items: Sequence[Any], answer: Callable[[Sequence[Any]], Tensor]) -> Tensor:
+        if self._cut_up:
+            return answer(items)
         own = answer(self._share(items))
         whole = own.new_zeros(len(items), *own.shape[1:])
         whole[self.rank :: self.size] = own
@@ -163,9 +193,11 @@ class Together(Alone):
         return whole
 
     def summed(self, items: Sequence[Any], answer: Callable[[Sequence[Any]], float]) -> float:
-        return self.total(answer(self._share(items)))
+        return answer(items) if self._cut_up else self.total(answer(self._share(items)))
 
     def texts(self, items: Sequence[Any], answer: Callable[[Sequence[Any]], list[str]]) -> list[str]:
+        if self._cut_up:
+            return answer(items)
         share = self._share(items)
         content = json.dumps(answer(share) if share else []).encode()
         sizes = torch.zeros(self.size, dtype=torch.int64)

@@ -1,6 +1,7 @@
 """What a training keeps in its run folder: events, checkpoints, the best weights, the final ones and the result.
 
-`RunFiles` writes them; `SeenFiles` is what the other processes of a run have of the same folder: they read what the leader has written.
+`RunFiles` writes them; `SeenFiles` is what the other processes of a run have of the same folder: they read what the leader
+has written, and take part in gathering what is cut up among them.
 """
 
 from __future__ import annotations
@@ -108,13 +109,13 @@ class SeenFiles(RunFiles):
         pass
 
     def keep_best(self, tuned: Tuned) -> None:
-        pass
+        tuned.gather()
 
     def keep_final(self, tuned: Tuned) -> None:
-        pass
+        tuned.gather()
 
     def keep_checkpoint(self, tuned: Tuned, optimizer: dict[str, Tensor], content: dict[str, Any], *, with_best: bool) -> None:
-        pass
+        tuned.gather()
 
     def keep_result(self, result: dict[str, Any]) -> None:
         pass

@@ -137,8 +137,8 @@ class Trainer:
             self._adopt(checkpoint)
             if checkpoint.processes != self.group.size:
                 notes.append(
-                    f"{self.group.size} processes go on where {checkpoint.processes} stopped: the batches stay what they were, but dropout "
-                    "and the order of sums differ."
+                    f"The run goes on in {self.group.size} instead of {checkpoint.processes} processes: the batches stay what they were, "
+                    "but dropout and the order of sums differ."
                 )
         self.files.go_on_from(checkpoint)
         self.emit("status", status="running")
@@ -243,7 +243,7 @@ class Trainer:
         if not self.objective.validation_rows:
             return
         with autocast(self.device, self.stepper.dtype):
-            metrics = self.objective.evaluate(max(32, self.recipe.training.batch_size))
+            metrics = self.stepper.read(lambda: self.objective.evaluate(max(32, self.recipe.training.batch_size)))
             samples = self.objective.samples()
         refuse_non_finite(metrics["loss"], "validation loss", self.progress.step)
         better = self.progress.record({name: float(metrics[name]) for name in self.objective.metrics}, self.recipe)
@@ -295,7 +295,7 @@ class Trainer:
             with torch.no_grad(), autocast(self.device, self.stepper.dtype):
                 self.objective.loss(rows)
 
-        learnt = self.tuned.attached.learnt(read_rows) if self.tuned.attached is not None else None
+        learnt = self.tuned.attached.learnt(lambda: self.stepper.read(read_rows)) if self.tuned.attached is not None else None
         if learnt is not None:
             self.emit("learnt", **learnt.to_json())
 

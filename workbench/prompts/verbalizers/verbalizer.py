@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from pydantic import Field
 from torch import Tensor, nn
 
+from workbench.models.sharding import put
 from workbench.options import Options
 
 if TYPE_CHECKING:
@@ -143,7 +144,9 @@ class Verbalizer:
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Puts back what `state` gave; names and shapes have been compared already."""
         if self.module is not None:
-            self.module.load_state_dict(state)
+            own = self.module.state_dict()
+            for name, value in state.items():
+                put(own[name], value)
 
     def diagnose(self) -> list[Diagnosis]:
         """What works, but not as one might think; empty when there is nothing to say."""
