@@ -273,8 +273,7 @@ def _service(arguments: argparse.Namespace, *, writable: bool = False) -> Iterat
 def _follow(service: RunService, run_id: str) -> dict[str, Any]:
     """Prints a run's events until it has ended; Ctrl-C or a polite kill stops it after its step, with a checkpoint."""
     _say(f"Run {run_id}")
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    _on_a_polite_kill(lambda *_: signal.raise_signal(signal.SIGINT))
     since, stopping = 0, False
     while True:
         try:
@@ -284,12 +283,19 @@ def _follow(service: RunService, run_id: str) -> dict[str, Any]:
             for event in view.events:
                 _say_event(event, view.total_steps)
             if summary.status not in ("queued", "running", "paused", "stopping"):
+                # A launcher that has lost a process ends the others, and this one still has to say why.
+                _on_a_polite_kill(lambda *_: None)
                 return _answer(service, run_id)
         except KeyboardInterrupt:
             if not stopping:
                 _say("Stopping after this step; the checkpoint is kept.")
             stopping = True
             service.stop(run_id)
+
+
+def _on_a_polite_kill(handler: Any) -> None:
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _answer(service: RunService, run_id: str) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from workbench.bench.comparison import Row, Scale, comparison
 from workbench.bench.watching import make_recipe
 from workbench.errors import RunError
@@ -36,7 +38,7 @@ def two_processes(scale: Scale) -> list[Row]:
     rate = {side: statistics.median(answer["examples_per_second"] for answer in answers) for side, answers in sides.items()}
     apart = max(abs(one - two) for one, two in zip(sides["one"][0]["losses"], sides["two"][0]["losses"], strict=True))
     work = f"training, lora, {layers}x{hidden}, {rows} rows"
-    figures = {f"{side}_rows_per_second": value for side, value in rate.items()} | {"rounds": scale.rounds, "load": os.getloadavg()[0]}
+    figures = {f"{side}_rows_per_second": value for side, value in rate.items()} | {"rounds": scale.rounds, "load": psutil.getloadavg()[0]}
     real = devices > 1
     return [
         Row("P11", f"{work}: rows a second", "one process", round(rate["two"] / rate["one"], 2), 1.8 if real else None, figures=figures,
