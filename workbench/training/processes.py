@@ -318,7 +318,7 @@ def joined() -> Iterator[Together]:
         SettingsError: the others do not come.
     """
     global _group
-    import torch.distributed as dist
+    from torch import distributed as dist
 
     enough = torch.cuda.is_available() and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= torch.cuda.device_count()
     try:
