@@ -60,6 +60,9 @@ class DataPart(Part):
     soft_labels: str | None = Field(
         None, description="Beginning of columns with a probability per label, such as probability_, to be learnt instead of the label."
     )
+    only: dict[str, str] = Field(
+        default_factory=dict, description="File column -> value: only rows that hold it are read, such as {label: positive}."
+    )
     split: SplitPart = Field(default_factory=SplitPart)
 
 

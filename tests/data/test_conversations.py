@@ -68,3 +68,11 @@ def test_mistakes_name_the_place(tmp_path: Path) -> None:
         conversations(table, {"messages": "messages"})
     with pytest.raises(DataError, match="list of messages"):
         conversations(read_table(write(tmp_path, "c.jsonl", [{"messages": "plain text"}])), {"messages": "messages"})
+
+
+def test_only_the_rows_that_hold_a_value_are_read(tmp_path: Path) -> None:
+    rows = [{"mood": "good" if i % 3 else "bad", "answer": f"a{i}"} for i in range(12)]
+    columns = {"mood": "mood", "response": "answer"}
+    splits = load_conversations(DataPart(train=str(write(tmp_path, "q.jsonl", rows)), columns=columns, only={"mood": "good"}))
+    assert len(splits.train) + len(splits.validation) == 8
+    assert {row.fields["mood"] for row in [*splits.train, *splits.validation]} == {"good"}

@@ -119,3 +119,16 @@ def test_notes_on_few_shots_close_labels_and_no_validation(write):
         "The class 'A' has 3 ",
         "The class 'a' has 3 ",
     ]
+
+
+def test_only_the_rows_that_hold_a_value_are_read(write):
+    texts = [f"text {i},{'ab'[i % 2]},{'shop' if i % 4 < 2 else 'film'}" for i in range(24)]
+    file = write(texts, header="text,label,source")
+    other = write([f"other {text}" for text in texts], "other.csv", header="text,label,source")
+    data = DataPart(train=file, validation=other, only={"source": " film "})
+    splits = load_splits(data.model_copy(update={"validation": None, "split": data.split.model_copy(update={"validation": 4})}))
+    assert {e.line for e in [*splits.train.examples, *splits.validation.examples]} == {i + 2 for i in range(24) if i % 4 >= 2}
+    assert len(load_splits(data).validation) == 12
+    for only, message in [({"sources": "film"}, "no column 'sources'"), ({"source": "shop", "label": "c"}, "no row holds")]:
+        with pytest.raises(DataError, match=message):
+            load_splits(data.model_copy(update={"only": only}))

@@ -41,11 +41,12 @@ def test_the_rows_and_the_split_are_those_of_a_table(tmp_path, suffix, encoding)
 
 def test_only_files_too_large_for_a_table_are_streams(tmp_path, monkeypatch):
     file = write(tmp_path, ".csv")
-    assert not is_large(str(file))
+    assert not is_large(DataPart(train=str(file)))
     monkeypatch.setattr(streams, "LARGE_BYTES", 1000)
-    assert is_large(str(file)) and not is_large(str(tmp_path / "none.csv"))
+    assert is_large(DataPart(train=str(file))) and not is_large(DataPart(train=str(tmp_path / "none.csv")))
+    assert not is_large(DataPart(train=str(file), only={"label": "a"}))
     (tmp_path / "rows.json").write_text(" " * 2000)
-    assert not is_large(str(tmp_path / "rows.json"))
+    assert not is_large(DataPart(train=str(tmp_path / "rows.json")))
 
 
 def test_what_is_wrong_in_a_file_is_said_with_its_place(tmp_path, monkeypatch):

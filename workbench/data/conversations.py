@@ -15,7 +15,7 @@ from typing import Any
 
 from workbench.data.readers import read_table
 from workbench.data.splits import split_indices
-from workbench.data.table import Table, count, shorten
+from workbench.data.table import Table, count, rows_where, shorten
 from workbench.errors import DataError, nearest
 from workbench.recipe import DataPart
 
@@ -115,10 +115,10 @@ def load_conversations(data: DataPart) -> ConversationSplits:
     Raises:
         DataError: unreadable files, missing columns, no row with an answer.
     """
-    table = read_table(data.train)
+    table = rows_where(read_table(data.train), data.only)
     rows, notes = _usable(conversations(table, data.columns), table.name)
     if data.validation is not None:
-        other = read_table(data.validation)
+        other = rows_where(read_table(data.validation), data.only)
         validation, more = _usable(conversations(other, data.columns), other.name)
         notes += more
         rest = rows

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from workbench.data.readers import read_table
 from workbench.data.splits import seeded_order, split_indices
-from workbench.data.table import Table, count, shorten
+from workbench.data.table import Table, count, rows_where, shorten
 from workbench.errors import DataError, nearest
 from workbench.recipe import DataPart, SplitPart
 
@@ -129,7 +129,7 @@ def load_splits(data: DataPart) -> Splits:
     Raises:
         DataError: unreadable files, missing columns, fewer than two classes, a class too small to split, labels unknown to training.
     """
-    table = read_table(data.train)
+    table = rows_where(read_table(data.train), data.only)
     dataset, notes = without_gaps(dataset_from(table, data.columns), table.name)
     if data.soft_labels:
         from workbench.data.soft_labels import with_soft_labels
@@ -138,7 +138,7 @@ def load_splits(data: DataPart) -> Splits:
     _check_classes(dataset, table.name, held_out=data.validation is None and data.split.validation > 0)
     notes += _label_notes(dataset.labels, table.name)
     if data.validation is not None:
-        validation, more = read_labelled(data.validation, data.columns, dataset.labels, table.name)
+        validation, more = read_labelled(data.validation, data.columns, dataset.labels, table.name, only=data.only)
         notes += more
         rest = dataset.examples
     else:
@@ -199,14 +199,14 @@ def _label_notes(labels: Sequence[str], name: str) -> list[str]:
 
 
 def read_labelled(
-    path: str, columns: dict[str, str], labels: tuple[str, ...], train_name: str
+    path: str, columns: dict[str, str], labels: tuple[str, ...], train_name: str, only: Mapping[str, str] | None = None
 ) -> tuple[list[InputExample], list[str]]:
     """The labelled rows of a validation file, and notes.
 
     Raises:
         DataError: an unreadable file, or a label that `train_name` does not have.
     """
-    table = read_table(path)
+    table = rows_where(read_table(path), only or {})
     dataset, notes = without_gaps(dataset_from(table, columns), table.name)
     for example in dataset.examples:
         if example.label not in labels:

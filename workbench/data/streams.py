@@ -30,11 +30,12 @@ SAMPLED_ROWS = 2_000
 """Training rows kept in memory, for verbalizers that take something from rows and for what a page shows."""
 
 
-def is_large(path: str) -> bool:
-    """Whether a file is read as a stream: too large for a table, and of a format that has rows one after another."""
-    file = Path(path)
+def is_large(data: DataPart) -> bool:
+    """Whether the training file is read as a stream: too large for a table, and of a format that has rows one after another. Rows that
+    `data.only` chooses are taken from a table."""
+    file = Path(data.train)
     try:
-        return file.stat().st_size > LARGE_BYTES and _format(file) is not None
+        return not data.only and file.stat().st_size > LARGE_BYTES and _format(file) is not None
     except OSError:
         return False
 

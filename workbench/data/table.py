@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from workbench.errors import DataError
+from workbench.errors import DataError, nearest
 
 MAX_FIELD_CHARACTERS = 1_000_000
 MAX_COLUMNS = 4_096
@@ -67,6 +67,30 @@ def build_table(name: str, format: str, encoding: str, header: Sequence[str], re
     if not rows:
         raise DataError(f"{name} has a header but no rows.", fix="Add at least one row below the column names.")
     return Table(name, format, encoding, columns, rows, lines)
+
+
+def rows_where(table: Table, wanted: Mapping[str, str]) -> Table:
+    """The rows that hold these values, surrounding blanks aside; the table itself when nothing is wanted.
+
+    Raises:
+        DataError: a column that the file does not have, or values that no row holds.
+    """
+    for column in wanted:
+        if column not in table.columns:
+            raise DataError(
+                f"{table.name}, line 1: there is no column '{shorten(column)}' to choose rows by.",
+                fix=f"{nearest(column, table.columns)} Set data.only to columns of the file: {shorten(', '.join(table.columns), 200)}.",
+            )
+    places = [(table.columns.index(column), value.strip()) for column, value in wanted.items()]
+    kept = [number for number, row in enumerate(table.rows) if all(row[place].strip() == value for place, value in places)]
+    if not kept:
+        raise DataError(
+            f"{table.name}: no row holds what data.only asks for ({shorten(', '.join(wanted.values()))}).",
+            fix="Correct the value, or leave data.only out.",
+        )
+    if len(kept) == len(table.rows):
+        return table
+    return replace(table, rows=[table.rows[number] for number in kept], lines=[table.lines[number] for number in kept])
 
 
 def column_names(name: str, header: Sequence[str]) -> tuple[str, ...]:

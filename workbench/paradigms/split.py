@@ -18,7 +18,7 @@ from typing import Any
 from workbench.data.dataset import Dataset, InputExample, dataset_from, without_gaps
 from workbench.data.readers import read_table
 from workbench.data.splits import split_indices
-from workbench.data.table import count, shorten
+from workbench.data.table import count, rows_where, shorten
 from workbench.errors import DataError
 from workbench.recipe import DataPart
 from workbench.training.folder import replace_file
@@ -52,7 +52,7 @@ def board_rows(data: DataPart, test: int) -> BoardRows:
     Raises:
         DataError: the file cannot be used, has fewer than two labels, or is too small to hold any rows out.
     """
-    table = read_table(data.train)
+    table = rows_where(read_table(data.train), data.only)
     dataset, notes = without_gaps(dataset_from(table, data.columns), table.name)
     if len(dataset.labels) < 2:
         raise DataError(

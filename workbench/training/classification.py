@@ -45,7 +45,7 @@ class ClassificationObjective(Objective):
     def __init__(self, recipe: Recipe) -> None:
         self.prompt, self.training = recipe.prompt, recipe.training
         self.reads = verbalizer_class(check_verbalizer(recipe.prompt.verbalizer).kind).reads
-        self.splits = split_stream(recipe.data) if is_large(recipe.data.train) else load_splits(recipe.data)
+        self.splits = split_stream(recipe.data) if is_large(recipe.data) else load_splits(recipe.data)
         self._source: dict[str, Any] = {"data": recipe.data.model_dump(mode="json"), "prompt": recipe.prompt.model_dump(mode="json")}
         self.labels, self.notes = self.splits.labels, list(self.splits.notes)
         streamed = isinstance(self.splits, StreamSplits)

@@ -76,7 +76,7 @@ def with_file(recipe: Recipe, path: str, columns: dict[str, str] | None = None) 
     labels = dataset_from(file, wanted).labels
     changes: dict[str, Any] = {"data.train": path, "data.columns": wanted}
     if path != recipe.data.train:
-        changes |= {"data.validation": None, "data.unlabeled": None}
+        changes |= {"data.validation": None, "data.unlabeled": None, "data.only": {}}
     if len(labels) <= MOST_LABELS:
         changes["prompt.verbalizer"] = verbalizer_for(recipe.prompt.verbalizer, labels)
     return recipe.replace(changes)
@@ -111,7 +111,7 @@ def _with_answers(recipe: Recipe, path: str, file: Table, columns: dict[str, str
         wanted = conversation_columns(file) or {"question": found["text"], RESPONSE: found["label"]}
     changes: dict[str, Any] = {"data.train": path}
     if path != recipe.data.train:
-        changes |= {"data.validation": None, "data.unlabeled": None}
+        changes |= {"data.validation": None, "data.unlabeled": None, "data.only": {}}
     return dialogues.with_columns(recipe.replace(changes), wanted)
 
 
