@@ -40,6 +40,7 @@ UNSHOWN_CALLS = re.compile(
     r"|^(TypeError|ValueError)$"
 )
 
+FILE_NAME = re.compile(r"\w+\.[a-z]+")  # the same in every language
 CELLS = ("cell", "train", "run")
 
 
@@ -227,7 +228,8 @@ class Reader:
 
     def _spoken(self, values: list[ast.expr], name: str, place: str) -> list[Parts]:
         """A hole for constant texts that have to be known themselves; nothing when they are no texts."""
-        texts: list[Parts] = [(v.value,) for v in values if isinstance(v, ast.Constant) and isinstance(v.value, str)]
+        constants = [v.value for v in values if isinstance(v, ast.Constant) and isinstance(v.value, str)]
+        texts: list[Parts] = [(value,) for value in constants if not FILE_NAME.fullmatch(value)]
         if not any(has_words(parts) for parts in texts):
             return []
         self._note_phrases(texts, place)
