@@ -147,6 +147,16 @@ def test_guessing_is_stopped_after_ten_tries_a_minute(way):
     assert client("POST", "/login", data={"token": TOKEN}).headers["retry-after"]
 
 
+def test_a_class_behind_one_address_may_log_in_at_once(users):
+    client = Client(Policy(users=users))
+
+    async def all_at_once():
+        form = {"name": "bob", "password": PASSWORD + "!"}
+        return await asyncio.gather(*(client.http.post("/login", data=form) for _ in range(25)))
+
+    assert {answer.status_code for answer in asyncio.run(all_at_once())} == {303}
+
+
 def test_a_body_over_the_limit_is_refused_before_and_while_it_arrives():
     client = Client(Policy(limits=Limits(body_bytes=1000, upload_bytes=5000)))
     assert client("POST", "/x", content=b"x" * 1001).status_code == 413

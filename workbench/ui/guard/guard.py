@@ -13,12 +13,14 @@ gradio's own routes know nothing of this, so none of them can be forgotten: a te
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
+from weakref import WeakValueDictionary
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -93,6 +95,7 @@ class Guard:
         self._rate = RateLimit(limits.posts_per_second, limits.posts_at_once)
         self._visitor_rate = RateLimit(policy.visitor_limits.posts_per_second, policy.visitor_limits.posts_at_once)
         self._failed = Quota(limits.attempts, limits.attempt_window_seconds)
+        self._checking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._at_work: Counter[str] = Counter()
         self._begun = Quota(limits.visitors_per_address, limits.visitor_window_seconds)
         self._uploaded = {
@@ -186,11 +189,15 @@ class Guard:
         except TooLarge:
             return await request.answer(413, "That is no log-in form.")
         form = dict(parse_qsl(body.decode("utf-8", "replace")))
-        self._failed.add(request.client, 1)  # before the slow check, or parallel tries would all get in under the limit
-        principal = await self._check(form)
-        if principal is None:
-            return await self._form(request, 401, "wrong")
-        self._failed.add(request.client, -1)
+        # One at a time from one address: parallel tries would all get in under the limit, and a class that logs in at once must not be
+        # taken for one who guesses.
+        async with self._checking.setdefault(request.client, asyncio.Lock()):
+            if self._failed.left(request.client) <= 0:
+                return await self._later(request, self._failed.wait(request.client), "Too many failed log-ins.")
+            principal = await self._check(form)
+            if principal is None:
+                self._failed.add(request.client, 1)
+                return await self._form(request, 401, "wrong")
         await request.redirect("/", self.sessions.begin(principal))
 
     async def _check(self, form: dict[str, str]) -> Principal | None:
