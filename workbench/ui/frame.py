@@ -10,7 +10,9 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -145,38 +147,55 @@ class Frame:
 def guarded(handler: Callable[..., Any], service: Any, t: Words) -> Callable[..., Any]:
     """The handler run for whoever asks, with its errors shown as a sentence: the fix for a mistake, an id from the log for a bug."""
 
-    def report(error: Exception) -> Any:
-        if isinstance(error, gr.Error):
-            raise error
-        if isinstance(error, WorkbenchError):
-            gr.Warning(esc(t.said(f"{error.message} {error.fix}".strip())), title=t("errors.title"), duration=12)
-        else:
-            error_id = log_bug(service.root, error, f"page: {handler.__qualname__}")
-            gr.Warning(t("errors.bug", error_id=error_id), title=t("errors.title"), duration=20)
-        return gr.skip()
+    def mistake(error: WorkbenchError) -> None:
+        gr.Warning(esc(t.said(f"{error.message} {error.fix}".strip())), title=t("errors.title"), duration=12)
+
+    def bug(error_id: str) -> None:
+        gr.Warning(t("errors.bug", error_id=error_id), title=t("errors.title"), duration=20)
+
+    def telling() -> AbstractContextManager[None]:
+        return ended_as_sentence(service.root, f"page: {handler.__qualname__}", mistake, bug)
 
     def guard(request: gr.Request, *values: Any) -> Any:
-        try:
-            with acting_as(asking(request)):
-                return handler(*values)
-        except Exception as error:  # a bug in one handler must not take the page down
-            return report(error)
+        answer: Any = gr.skip()
+        with telling(), acting_as(asking(request)):
+            answer = handler(*values)
+        return answer
 
     def guard_steps(request: gr.Request, *values: Any) -> Iterator[Any]:
-        steps, principal = handler(*values), asking(request)
-        try:
-            while True:
-                # Around each step, not around all: gradio may take every step in another thread.
-                with acting_as(principal):
-                    value = next(steps)
-                yield value
-        except StopIteration:
-            return
-        except Exception as error:
-            yield report(error)
+        steps, principal, ended = handler(*values), asking(request), object()
+        while True:
+            value = failed = gr.skip()
+            # Around each step, not around all: gradio may take every step in another thread.
+            with telling(), acting_as(principal):
+                value = next(steps, ended)
+            if value is ended:
+                return
+            yield value
+            if value is failed:
+                return
 
     guard = guard_steps if inspect.isgeneratorfunction(handler) else guard
     return _with_signature(guard, handler)
+
+
+@contextmanager
+def ended_as_sentence(root: Path, doing: str, mistake: Callable[[WorkbenchError], None], bug: Callable[[str], None]) -> Iterator[None]:
+    """The block in which somebody's request is worked on; what goes wrong in it ends here, so that it takes nothing else down.
+
+    Args:
+        root: data root, whose log keeps a bug.
+        mistake: tells a person's mistake.
+        bug: tells a bug by the id under which the log has it.
+    """
+    try:
+        yield
+    except gr.Error:
+        raise
+    except WorkbenchError as error:
+        mistake(error)
+    except Exception as error:
+        bug(log_bug(root, error, doing))
 
 
 def asking(request: gr.Request | None) -> Principal:

@@ -13,8 +13,7 @@ import gradio as gr
 
 from workbench.access import acting_as
 from workbench.errors import RunError, WorkbenchError
-from workbench.runs.faults import log_bug
-from workbench.ui.frame import asking
+from workbench.ui.frame import asking, ended_as_sentence
 
 PATH = "/programs"
 MOST_TEXTS = 1000
@@ -75,14 +74,15 @@ def classify(service: Any, run: str, texts: list[str]) -> list[dict[str, Any]]:
 
 def answered(service: Any, request: gr.Request | None, work: Callable[[], Any]) -> Any:
     """The work done for whoever asks; a mistake is answered with its sentence, a bug with the id under which the log has it."""
-    try:
-        with acting_as(asking(request)):
-            return work()
-    except WorkbenchError as error:
+
+    def mistake(error: WorkbenchError) -> None:
         raise gr.Error(f"{error.message} {error.fix}".strip(), print_exception=False) from None
-    except Exception as error:  # a bug in one call must not show its insides, nor end the next
-        error_id = log_bug(service.root, error, "program")
+
+    def bug(error_id: str) -> None:
         raise gr.Error(f"Something broke in the workbench (error {error_id}).", print_exception=False) from None
+
+    with ended_as_sentence(service.root, "program", mistake, bug), acting_as(asking(request)):
+        return work()
 
 
 def snippets(run: str, text: str) -> dict[str, str]:

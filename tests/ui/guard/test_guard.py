@@ -194,6 +194,17 @@ def test_visitors_of_a_demo_are_told_apart_and_keep_their_session():
     assert one("GET", "/x").text == "owner:owner:0"
 
 
+@pytest.mark.parametrize(("path", "language", "said"), [
+    ("/zh/", "en", "Bearer"), ("/zh/x", "en", "Bearer"), ("/x", "zh-CN,zh;q=0.9", "Bearer"), ("/en/x", "zh", "not logged in"),
+])  # fmt: skip
+def test_a_refusal_is_said_in_the_readers_language(path, language, said):
+    client, policy = Client(Policy(token=TOKEN)), {"accept-language": language}
+    assert said in client("POST", path, headers=policy).text
+    assert client("POST", "/zh/gradio_api/queue/join", headers=policy).json()["detail"].endswith("。")
+    page = client("POST", path, headers={**policy, "accept": "text/html", "host": "evil.example"})
+    assert page.status_code == 403 and "--allow-host" in page.text and "<h1>" in page.text
+
+
 def test_a_websocket_is_closed():
     sent = []
 

@@ -6,7 +6,7 @@
     users.py      the file of names and password hashes (argon2id)
     limits.py     how often and how much one client may send
     headers.py    content security policy and its companions
-    login.py      the log-in page
+    login.py      the log-in page and the page of a refusal
 
 Nothing in here knows gradio; gradio's own `auth` covers only some of its routes.
 """

@@ -32,6 +32,7 @@ from workbench.ui.guard.login import login_page
 from workbench.ui.guard.request import GuardedRequest, Receive, Scope, Send, TooLarge
 from workbench.ui.guard.sessions import Sessions
 from workbench.ui.guard.users import Users
+from workbench.ui.markup import size as size_of
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Waiting = Callable[[str, str], int]
@@ -115,10 +116,10 @@ class Guard:
     async def _http(self, request: GuardedRequest) -> None:
         refusal = self._foreign(request)
         if refusal:
-            return await request.answer(403, refusal)
+            return await request.refuse(403, refusal)
         wait = self._flood.wait(request.client) if request.method in CHANGING else 0.0
         if wait:
-            return await self._later(request, wait, "Too many requests at once.")
+            return await self._later(request, wait, "too_many")
         if request.path == "/login" and self.policy.asks:
             return await self._login(request)
         if request.path == "/logout" and request.method == "POST":
@@ -133,14 +134,14 @@ class Guard:
         await self._serve(request, principal, cookie)
 
     def _foreign(self, request: GuardedRequest) -> str:
-        """Why a request does not come from a page of ours; empty when it does."""
+        """Why a request does not come from a page of ours, as a key of the texts below `refused`; empty when it does."""
         if request.host_name not in self.policy.hosts:
-            return "This server does not go by that name. Open the address that it printed when it started."
+            return "host"
         origin = request.header("origin")
         if origin and urlsplit(origin).netloc.lower() != request.host:
-            return "Requests from other sites are refused. Open this server's own page."
+            return "origin"
         if request.method in CHANGING and request.header("sec-fetch-site") == "cross-site":
-            return "Requests from other sites are refused. Open this server's own page."
+            return "origin"
         return ""
 
     def _who(self, request: GuardedRequest) -> tuple[Principal | None, str | None]:
@@ -172,7 +173,7 @@ class Guard:
         if not self.policy.asks:
             return await request.redirect(place)
         if self._failed.left(request.client) <= 0:
-            return await self._later(request, self._failed.wait(request.client), "Too many failed log-ins.")
+            return await self._later(request, self._failed.wait(request.client), "failed")
         principal = self.sessions.with_token(token)
         if principal is None:
             self._failed.add(request.client, 1)
@@ -183,17 +184,17 @@ class Guard:
         if request.method != "POST":
             return await self._form(request, 200)
         if self._failed.left(request.client) <= 0:
-            return await self._later(request, self._failed.wait(request.client), "Too many failed log-ins.")
+            return await self._later(request, self._failed.wait(request.client), "failed")
         try:
             body = await request.body(LOGIN_FORM_BYTES)
         except TooLarge:
-            return await request.answer(413, "That is no log-in form.")
+            return await request.refuse(413, "no_form")
         form = dict(parse_qsl(body.decode("utf-8", "replace")))
         # One at a time from one address: parallel tries would all get in under the limit, and a class that logs in at once must not be
         # taken for one who guesses.
         async with self._checking.setdefault(request.client, asyncio.Lock()):
             if self._failed.left(request.client) <= 0:
-                return await self._later(request, self._failed.wait(request.client), "Too many failed log-ins.")
+                return await self._later(request, self._failed.wait(request.client), "failed")
             principal = await self._check(form)
             if principal is None:
                 self._failed.add(request.client, 1)
@@ -218,10 +219,10 @@ class Guard:
     async def _unknown(self, request: GuardedRequest) -> None:
         if request.method == "GET" and "text/html" in request.header("accept"):
             return await request.redirect("/login")
-        await request.answer(401, "Log in first: open this server's page, or send the token as a bearer token.")
+        await request.refuse(401, "unknown")
 
     async def _later(self, request: GuardedRequest, seconds: float, why: str) -> None:
-        await request.answer(429, f"{why} Try again in {seconds:.0f} s.", more=[(b"retry-after", str(int(seconds) + 1).encode())])
+        await request.refuse(429, why, more=[(b"retry-after", str(int(seconds) + 1).encode())], seconds=f"{max(seconds, 1):.0f}")
 
     async def _serve(self, request: GuardedRequest, principal: Principal | None, cookie: str | None) -> None:
         """Passes a request on with its body counted and its answer secured."""
@@ -232,16 +233,16 @@ class Guard:
             rate = self._visitor_rate if principal.role == Role.VISITOR else self._rate
             wait = rate.wait(client)
             if wait:
-                return await self._later(request, wait, "Too many requests at once.")
+                return await self._later(request, wait, "too_many")
             if self._too_many_waiting(request, principal, client):
-                return await self._later(request, 1, "Your last requests are still being worked on.")
+                return await self._later(request, 1, "waiting")
         most, quota = self._allowance(request, principal)
         if most <= 0:
             seconds = quota.wait(principal.name) if quota else 0.0
-            return await self._later(request, seconds, "You have uploaded as much as this server takes.")
+            return await self._later(request, seconds, "uploaded")
         announced = request.header("content-length")
         if announced and (not announced.isdecimal() or int(announced) > most):
-            return await request.answer(413, _too_large(most))
+            return await request.refuse(413, "too_large", size=size_of(most))
         request.scope.setdefault("state", {}).update(principal=principal, client=client, address=request.client)
         started = broken = False
 
@@ -293,10 +294,10 @@ class Guard:
             if not self._at_work[client]:
                 self._at_work.pop(client, None)
         if broken and most < 0:
-            await request.answer(413, _too_large(limit))
+            await request.refuse(413, "too_large", size=size_of(limit))
         elif broken:
             error_id = self._report(error, f"{request.method} {request.path}")
-            await request.answer(500, f"Something broke in the workbench (error {error_id}). Its log has the details.")
+            await request.refuse(500, "broken", error_id=error_id)
 
     def _too_many_waiting(self, request: GuardedRequest, principal: Principal, client: str) -> bool:
         """Whether a call would wait behind too many of the same client, and everybody else's behind it: in the queue, or beside it,
@@ -318,10 +319,6 @@ class Guard:
 
 def _is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return any(name.lower() == b"content-type" and value.startswith(b"application/json") for name, value in headers)
-
-
-def _too_large(most: float) -> str:
-    return f"That is more than this server takes at once ({most / 1e6:,.0f} MB). Send less."
 
 
 def fresh_token() -> str:

@@ -1,4 +1,4 @@
-"""The log-in page: one form, no script, in the page's languages."""
+"""The guard's own pages, the log-in and the refusal: no script, in the page's languages."""
 
 from __future__ import annotations
 
@@ -35,9 +35,18 @@ def login_page(language: str, *, passwords: bool, problem: str = "") -> str:
         f'<input id="{name}" name="{name}" type="{kind}" autocomplete="{complete}" required maxlength="1024">'
         for name, kind, complete in fields
     )
+    form = f'<form method="post" action="/login">{inputs}<button>{html.escape(t("login.enter"))}</button></form>'
+    return _page(t, language, f"<p>{html.escape(t('login.lead_password' if passwords else 'login.lead_token'))}</p>{error}{form}")
+
+
+def refusal_page(language: str, said: str) -> str:
+    """A page that says why something was refused and what to do."""
+    return _page(Words(language), language, f'<p class="error" role="alert">{html.escape(said)}</p>')
+
+
+def _page(t: Words, language: str, body: str) -> str:
+    title = html.escape(t("title"))
     return (
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{html.escape(t('title'))}</title><style>{_STYLE}</style></head><body><main><h1>{html.escape(t('title'))}</h1>"
-        f"<p>{html.escape(t('login.lead_password' if passwords else 'login.lead_token'))}</p>{error}"
-        f'<form method="post" action="/login">{inputs}<button>{html.escape(t("login.enter"))}</button></form></main></body></html>'
+        f"<title>{title}</title><style>{_STYLE}</style></head><body><main><h1>{title}</h1>{body}</main></body></html>"
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from workbench.ui.guard.headers import secured
+from workbench.ui.guard.login import refusal_page
 from workbench.ui.guard.sessions import LONGEST_SECONDS
-from workbench.ui.text import languages, preferred
+from workbench.ui.text import Words, languages, preferred
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -46,7 +48,9 @@ class GuardedRequest:
 
     @property
     def language(self) -> str:
-        return preferred(self.header("accept-language"), tuple(languages()))
+        """The page's that asks, by its path, else the browser's."""
+        known, first = tuple(languages()), self.path.strip("/").partition("/")[0]
+        return first if first in known else preferred(self.header("accept-language"), known)
 
     @property
     def cookie(self) -> str:
@@ -76,6 +80,21 @@ class GuardedRequest:
         # One slash only: a path such as //evil.example would be read as another host.
         headers = [(b"location", ("/" + place.lstrip("/\\")).encode("utf-8", "replace"))]
         await self.answer(303, "", more=[*headers, *([self.cookie_header(cookie)] if cookie is not None else [])])
+
+    async def refuse(self, status: int, why: str, *, more: Sequence[tuple[bytes, bytes]] = (), **values: str) -> None:
+        """Says why not, and what to do, in the reader's language: as a page to somebody who opened an address, as gradio's client reads
+        it to a page of ours, which shows it, and as plain text to everybody else.
+
+        Args:
+            why: key of a sentence below `refused`; `values` fills it in.
+        """
+        said = Words(self.language)(f"refused.{why}", **values)
+        if "text/html" in self.header("accept"):
+            await self.answer(status, refusal_page(self.language, said), kind="text/html; charset=utf-8", more=more)
+        elif "/gradio_api/" in self.path and not self.path.endswith("/upload"):
+            await self.answer(status, json.dumps({"detail": said}, ensure_ascii=False), kind="application/json", more=more)
+        else:
+            await self.answer(status, said, more=more)
 
     async def answer(
         self, status: int, text: str, *, kind: str = "text/plain; charset=utf-8", more: Sequence[tuple[bytes, bytes]] = ()
