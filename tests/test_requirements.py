@@ -26,6 +26,26 @@ def test_every_version_is_exact():
             assert not wanted or re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][A-Za-z0-9.]*", wanted), line
 
 
+def hashed() -> dict[str, tuple[str, int]]:
+    """Name -> version and how many files of it are known, from the list that the tests' command installs by."""
+    found = {}
+    for entry in re.split(r"\n(?=[a-z0-9])", (PROJECT / "tests" / "hashes.txt").read_text(encoding="utf-8")):
+        wanted = re.match(r"([a-z0-9.-]+)==([^ ;]+)", entry)
+        if wanted:
+            found[wanted[1]] = (wanted[2], len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", entry)))
+    return found
+
+
+def test_the_tests_install_nothing_but_torch_without_its_hash():
+    known = hashed()
+    for name, pinned in pins().items():
+        if name != "torch":
+            assert known[re.sub(r"[_.]", "-", name.lower())][0] == pinned, f"{name}: run `bash tests/hash`"
+    assert len(known) > 90 and all(files for _, files in known.values())
+    command = (PROJECT / "tests" / "run").read_text(encoding="utf-8")
+    assert command.index("--require-hashes --no-deps -r tests/hashes.txt") < command.index("-r requirements.txt")
+
+
 @pytest.mark.parametrize("name", FLOORS)
 def test_versions_are_above_their_floors_and_are_the_ones_that_run(name):
     pinned = tuple(int(part) for part in pins()[name].split(".")[:2])

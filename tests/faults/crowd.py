@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +71,11 @@ def crowd(folder: Path, clients: int, actions: int) -> dict[str, Any]:
     """Lets `clients` people work at once on one server with a run that trains, and counts.
 
     Returns:
-        Actions, those that were lost, names of others that anybody saw, runs that are there, and seconds of answers.
+        Actions, those that were lost, names of others that anybody saw, runs that are there, seconds of answers and the share of answers
+        within `MOST_SECONDS`; and what the machine was busy with, since people and server share one process.
     """
     service, recipe = RunService(folder / "root"), make_recipe(folder)
-    users = Everybody()
+    users, began = Everybody(), time.process_time()
     users.places = places = Places(data=(folder.resolve(),), models=((folder / "model").resolve(),), hub=False)
     training = service.submit(recipe.replace({"training.epochs": 2000, "name": "the run"}))
     policy = Policy(users=users, places=places, limits=Limits(address_posts_per_second=5_000, address_posts_at_once=50_000))
@@ -99,6 +102,8 @@ def crowd(folder: Path, clients: int, actions: int) -> dict[str, Any]:
     return {
         "clients": clients, "actions": len(waits), "lost": sum(len(person.lost) for person in people),
         "first_lost": [lost for person in people for lost in person.lost][:3], "seen_across_users": len(seen), "runs_there": runs,
-        "trained_meanwhile": still_training, "median_seconds": round(waits[len(waits) // 2], 2),
+        "trained_meanwhile": still_training, "share_in_time": round(sum(wait < MOST_SECONDS for wait in waits) / len(waits), 3),
+        "load": round(os.getloadavg()[0], 1), "processor_seconds": round(time.process_time() - began),
+        "median_seconds": round(waits[len(waits) // 2], 2),
         "p95_seconds": round(waits[int(len(waits) * 0.95)], 2),
     }  # fmt: skip
