@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,25 @@ def test_weights_of_another_model_are_refused_and_change_nothing(method: str, tm
     with pytest.raises(MethodError, match="belong to another model: its number of layers is 2, that of other is 1"):
         attached.restore(tmp_path)
     assert digest(model) == before
+
+
+def narrow() -> LoadedModel:
+    from transformers import BertConfig, BertForMaskedLM
+
+    small = BertConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, vocab_size=VOCABULARY)
+    return replace(load("bert"), model=BertForMaskedLM(small))
+
+
+@pytest.mark.parametrize(("other", "what"), [
+    (lambda: load("llama"), "family is bert, that of tiny-llama is llama"),
+    (narrow, "hidden size is 32, that of tiny-bert is 16"),
+    (lambda: replace(load("bert"), fingerprint="1" * 64), "fingerprint is 0000"),
+])  # fmt: skip
+def test_another_family_width_or_revision_is_named(other, what: str, tmp_path: Path) -> None:
+    """Rows 54 and 55: the last one differs in nothing but its weights."""
+    attach(load("bert"), {"name": "lora"}).save(tmp_path)
+    with pytest.raises(MethodError, match=f"belong to another model: its {what}"):
+        attach(other(), {"name": "lora"}).restore(tmp_path)
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:

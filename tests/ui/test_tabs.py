@@ -1,7 +1,9 @@
 """The tabs' view functions, called as they are, over a real service and a real tiny model."""
 
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -68,6 +70,16 @@ def test_an_upload_is_kept_under_its_content(tmp_path):
     (tmp_path / "a.exe").write_text("", encoding="utf-8")
     with pytest.raises(DataError):
         data.keep_upload(str(tmp_path / "a.exe"), tmp_path / "root")
+
+
+@pytest.mark.parametrize("name", [
+    "a\u202egnp.csv", "\u200dx\u200d.csv", "e\u0301\U0001f600.csv", "评论 一.csv", "<img src=x>.csv", "a" * 200 + ".csv", "..csv", "-x.csv",
+])  # fmt: skip
+def test_an_upload_is_stored_under_a_plain_name(tmp_path, name):
+    file = tmp_path / name
+    file.write_text("text,label\na,b\n", encoding="utf-8")
+    kept = Path(data.keep_upload(str(file), tmp_path / "root"))
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,80}", kept.name) and kept.suffix == ".csv" and kept.is_file()
 
 
 def test_the_preview_shows_tokens_and_answers(tiny, service):

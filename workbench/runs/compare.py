@@ -39,7 +39,7 @@ def matching(runs: Sequence[RunSummary], words: str, *, archived: bool = False) 
     found = []
     for run in runs:
         text = " ".join((run.name, run.tags, run.note, run.method, run.model, run.kind, run.status, run.id)).casefold()
-        if run.archived <= archived and all(word in text for word in wanted):
+        if (archived or not run.archived) and all(word in text for word in wanted):
             found.append(run)
     return found
 

@@ -294,17 +294,19 @@ def _wire_more(
     t = frame.t
 
     def compare(draft: dict[str, Any], path: str) -> str:
-        if not path.strip():
+        path = (path or "").strip()
+        if not path:
             return ""
         recipe = ready(draft)
-        return compare_html(view(recipe, t), view(recipe.replace({"model.path": path.strip(), "model.revision": None}), t), t)
+        return compare_html(view(recipe, t), view(recipe.replace({"model.path": path, "model.revision": None}), t), t)
 
     def convert_checkpoint(source: str, folder: str, progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008  gradio's way
         from workbench.models.convert import convert_model
 
-        if not source.strip() or not folder.strip():
+        source, folder = (source or "").strip(), (folder or "").strip()
+        if not source or not folder:
             raise ModelError(t("model.convert_empty"), fix=t("model.convert_lead"))
-        answer = convert_model(source.strip(), Path(folder.strip()), lambda stage, share: progress(share or 0, desc=stage_text(stage, t)))
+        answer = convert_model(source, Path(folder), lambda stage, share: progress(share or 0, desc=stage_text(stage, t)))
         return sentence(t("model.converted", to=answer["to"], parameters=f"{answer['parameters']:,}"), "good")
 
     frame.on(other.submit, compare, [frame.draft, other], [comparison], "model_compare")

@@ -125,8 +125,8 @@ def build(frame: Frame) -> Part:
         return refresh(run_id, words, put_away)
 
     def put(run_id: str | None, words: str, put_away: bool) -> list[Any]:
-        run = next(run for run in service.runs() if run.id == known(run_id))
-        service.annotate(run.id, archived=not run.archived)
+        away = {run.id for run in service.runs() if run.archived}
+        service.annotate(known(run_id), archived=run_id not in away)
         return refresh(run_id, words, put_away)
 
     def rerun(run_id: str | None) -> Any:

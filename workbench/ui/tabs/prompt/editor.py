@@ -113,7 +113,7 @@ def verbalizer_words(rows: list[list[Any]]) -> dict[str, Any]:
         VerbalizerError: a weight that is not a number.
     """
     words: dict[str, Any] = {}
-    for label, text, *_ in rows:
+    for label, text, *_ in ([*row, "", ""] for row in rows):
         parts = [part.strip() for part in str(text or "").replace("\uff0c", ",").replace("\u3001", ",").split(",") if part.strip()]
         if not str(label or "").strip():
             continue
