@@ -151,6 +151,12 @@ def test_charts_are_drawn_anew_for_an_evaluation_a_status_or_after_a_moment_not_
         assert not train.charts_wait(shown, replace(shown.watch, **changed))
 
 
+def test_a_run_shows_its_own_recipe_once_it_has_ended(service, finished, tiny):
+    shown = train.draw(service, finished)
+    assert "learning_rate: 0.003" in shown.recipe and "learning_rate: 0.003" in train.recipe_html(shown, T)
+    assert train.recipe_html(replace(shown, status="running"), T) == ""
+
+
 def test_buttons_follow_the_status():
     assert train.buttons(None) == {"start": True, "pause": False, "resume": False, "stop": False}
     assert train.buttons("running") == {"start": False, "pause": True, "resume": False, "stop": True}

@@ -92,7 +92,8 @@ def progress(share: float, text: str) -> str:
     """A thin bar with a line of text below it; `share` in [0, 1]."""
     width = max(0.0, min(1.0, share)) * 100
     return (
-        f'<div class="pw-progress" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{width:.0f}">'
+        f'<div class="pw-progress" role="progressbar" aria-label="{esc(text) or percent(share)}" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{width:.0f}">'
         f'<div class="pw-progress-fill" style="width:{width:.2f}%"></div></div><p class="pw-sentence pw-quiet">{esc(text)}</p>'
     )
 

@@ -39,13 +39,19 @@ document.addEventListener("click", ({{target}}) => {{
     if (!target.closest?.("[data-all]:not(html)")) return;
     localStorage.setItem(every, document.documentElement.toggleAttribute("data-all") ? "1" : "0");
 }});
+// On paper: ink on white, and what is folded away unfolded.
+const paper = {{dark: false}};
+addEventListener("beforeprint", () => {{
+    paper.dark = document.body.classList.contains("dark");
+    document.body.classList.remove("dark");
+    document.querySelectorAll("details.pw-own-recipe").forEach((part) => {{ part.open = true; }});
+}});
+addEventListener("afterprint", () => document.body.classList.toggle("dark", paper.dark));
 addEventListener("hashchange", () => location.hash.startsWith("#recipe=") && location.reload());
 document.addEventListener("paste", ({{target}}) => setTimeout(() => target.matches("textarea, input") && (target.blur(), target.focus())));
 </script>
-<script>{stream}</script>
-<script>{keys}</script>
-<script>{saving}</script>"""
-STREAM, SAVING = Path(__file__).with_name("stream.js"), Path(__file__).with_name("charts.js")
+<script>{scripts}</script>"""
+SCRIPTS = ("stream.js", "charts.js", "names.js")
 
 PAPER = """() => {
     const dark = document.body.classList.toggle("dark");
@@ -67,8 +73,8 @@ def head(language: str) -> str:
     code = {"zh": "zh-CN"}.get(language, language)
     t = Words(language)
     charts = json.dumps(json.dumps({"save": t("charts.save"), "csv": t("charts.csv")})).replace("<", "\\u003c")
-    stream, saving = (file.read_text(encoding="utf-8") for file in (STREAM, SAVING))
-    return HEAD.format(code=code, charts=charts, stream=stream, keys=labelling.KEYS, saving=saving)
+    scripts = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in SCRIPTS]
+    return HEAD.format(code=code, charts=charts, scripts="\n".join([*scripts, labelling.KEYS]))
 
 
 def build(service: Any, language: str) -> gr.Blocks:

@@ -58,6 +58,7 @@ class TrainView:
     learnt: dict[str, Any] = field(default_factory=dict)
     samples: dict[str, Any] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
+    recipe: str = ""
 
 
 def view(service: Any, watch: Watch) -> TrainView | None:
@@ -89,7 +90,7 @@ def draw(service: Any, run_id: str) -> TrainView:
         problem=(run.error.get("message", ""), run.error.get("fix", "")) if run.error else None,
         buttons=buttons(run.status), watch=Watch(run.id, seen, run.status, time.monotonic(), len(evaluations)), kind=run.kind,
         doing=str(log.last("progress").get("text", "")), result={} if run.kind == "train" else service.result(run.id),
-        learnt=log.last("learnt"), samples=log.last("samples"), steps=log.of("train"),
+        learnt=log.last("learnt"), samples=log.last("samples"), steps=log.of("train"), recipe=run.recipe.to_yaml(),
     )
 
 
@@ -171,13 +172,21 @@ def confusion_html(shown: TrainView, t: Words) -> str:
     return title + matrix + notes + learnt_html(shown.learnt, t)
 
 
+def recipe_html(shown: TrainView, t: Words) -> str:
+    """The run's own recipe, which the fields beside it may have left behind; while the run works it would close with every step."""
+    if shown.status in BUSY:
+        return ""
+    text = f'<pre tabindex="0">{esc(shown.recipe)}</pre>'
+    return f'<details class="pw-own-recipe"><summary>{esc(t("train.recipe"))}</summary>{text}</details>'
+
+
 def build(frame: Frame) -> Part:
     """Lays out the tab and wires it."""
     t = frame.t
     with gr.Tab(t("train.tab"), id="train") as tab:
         gr.HTML(lead(t("train.lead"), t))
         with gr.Row():
-            with gr.Column(scale=1, min_width=250):
+            with gr.Column(scale=1, min_width=250, elem_id="train-settings"):
                 shots = _number("shots", t, 16, minimum=0)
                 validation = _number("validation", t, 200, minimum=0)
                 epochs = _number("epochs", t, 5, minimum=0.1, whole=False)
@@ -190,7 +199,7 @@ def build(frame: Frame) -> Part:
                 more = build_settings(frame)
                 gr.HTML(all_fields(t))
             with gr.Column(scale=3, min_width=420):
-                with gr.Row():
+                with gr.Row(elem_id="train-buttons"):
                     start = gr.Button(t("train.start"), variant="primary", elem_id="train-start", min_width=110)
                     pause = gr.Button(t("train.pause"), interactive=False, elem_id="train-pause", min_width=90)
                     resume = gr.Button(t("train.resume"), interactive=False, elem_id="train-resume", min_width=90)
@@ -203,6 +212,7 @@ def build(frame: Frame) -> Part:
                 options = build_options(t)
                 matrix = gr.HTML(elem_id="train-confusion")
                 build_findings(frame)
+                gr.Button(t("train.print"), size="sm", elem_id="train-print").click(None, js="() => window.print()")
         timer = gr.Timer(0.5, render=False)
     drawn = [frame.watch, status, loss, accuracy, rates, matrix, start, pause, resume, stop, frame.progress]
     _wire_settings(frame, shots, validation, epochs, batch, rate, seed)
@@ -288,7 +298,8 @@ def _wire_run(frame: Frame, pressed: tuple[Any, ...], timer: gr.Timer, options: 
     def updates(shown: TrainView, wanted: ChartOptions) -> list[Any]:
         presses = [gr.update(interactive=shown.buttons[name]) for name in ("start", "pause", "resume", "stop")]
         steps = steps_html(run_steps(shown.name, shown.status, _latest(shown), t), t)
-        return [shown.watch, status_html(shown, t), *_figures(shown, t, wanted), confusion_html(shown, t), *presses, steps]
+        told = confusion_html(shown, t) + recipe_html(shown, t)
+        return [shown.watch, status_html(shown, t), *_figures(shown, t, wanted), told, *presses, steps]
 
     def poll(watch: Watch, *wanted: Any) -> Any:
         shown = view(service, watch)
