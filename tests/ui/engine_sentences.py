@@ -41,7 +41,7 @@ UNSHOWN_CALLS = re.compile(
 )
 
 FILE_NAME = re.compile(r"\w+\.[a-z]+")  # the same in every language
-CELLS = ("cell", "train", "run")
+CELLS = ("cell", "train", "run", "Training")
 
 
 @dataclass(frozen=True)

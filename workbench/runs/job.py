@@ -79,7 +79,9 @@ class Job:
         self.emit("plan", total_steps=total)
         self._report("")
 
-    def cell(self, name: str, make: Callable[[Path], dict[str, Any]], *, text: str = "", keep: bool = False) -> dict[str, Any]:
+    def cell(
+        self, name: str, make: Callable[[Path], dict[str, Any]], *, text: str = "", keep: bool = False, seconds: float = 0.0
+    ) -> dict[str, Any]:
         """What `make` returned for this cell, now or in an earlier life of the job.
 
         Args:
@@ -87,6 +89,7 @@ class Job:
             make: called with the cell's folder, which exists and may hold what an interrupted call left there; returns JSON.
             text: shown while it works and kept in the progress; `name` when empty.
             keep: leave the cell's subfolders (weights) for later cells; otherwise they go once the cell is done.
+            seconds: spent on it before `make` is called.
 
         Raises:
             JobStopped: stop was asked for before or during the cell.
@@ -98,7 +101,7 @@ class Job:
         if known is None:
             self.halt()
             self._report(text or name)
-            known = self._make(folder, make)
+            known = self._make(folder, make, seconds)
             self._fresh.append(known["seconds"])
         if not keep:
             for child in folder.iterdir():
@@ -108,6 +111,18 @@ class Job:
         self.seconds += known["seconds"]
         self._report(text or name)
         return known["content"]
+
+    def has(self, name: str) -> bool:
+        """Whether this cell is done."""
+        return _read(self.folder / "cells" / name / CELL) is not None
+
+    def receive(self, name: str, content: dict[str, Any], *, seconds: float = 0.0, text: str = "") -> dict[str, Any]:
+        """A cell whose content was made elsewhere; that of an earlier life of the job stays what it is.
+
+        Args:
+            seconds: what the job has waited for it.
+        """
+        return self.cell(name, lambda folder: content, text=text, seconds=seconds)
 
     def train(self, name: str, recipe: Recipe, then: Then | None = None, *, text: str = "", keep: bool = False) -> dict[str, Any]:
         """A cell that trains a recipe; its content is the training's result, or what `then(folder, result)` makes of it.
@@ -178,12 +193,12 @@ class Job:
             replace_file(self.folder / RESULT, json.dumps(result, ensure_ascii=False, indent=1, allow_nan=False))
         return result
 
-    def _make(self, folder: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    def _make(self, folder: Path, make: Callable[[Path], dict[str, Any]], seconds: float) -> dict[str, Any]:
         started = time.perf_counter()
         with plain_disk_errors():
             folder.mkdir(parents=True, exist_ok=True)
         content = make(folder)
-        known = {"content": content, "seconds": round(time.perf_counter() - started, 3)}
+        known = {"content": content, "seconds": round(seconds + time.perf_counter() - started, 3)}
         with plain_disk_errors():
             replace_file(folder / CELL, json.dumps(known, ensure_ascii=False, allow_nan=False))
         # Through JSON, so that a fresh cell and a remembered one are the same to the job.

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from workbench.errors import RecipeError
 from workbench.prompts.template import parse_template
 from workbench.recipe import Recipe
+from workbench.runs.cluster import Training, refuse_without_ray, train_side_by_side
 from workbench.runs.jobs import JobOptions, register_job
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class SweepOptions(JobOptions):
     methods: list[str | dict[str, Any]] = Field(default_factory=list, description="Names, or mappings of a name and its options.")
     learning_rates: list[float] = Field(default_factory=list, description="Peak rates; empty takes the recipe's.")
     seeds: int = Field(1, ge=1, le=100, description="training.seed and the ones after it, for drawing the rows too.")
+    engine: Literal["queue", "ray"] = Field("queue", description="One training after the other, or side by side through Ray.")
     prune: bool = Field(True, description="Drop the poorer half of the configurations after every seed.")
 
 
@@ -62,6 +64,8 @@ def check_sweep(recipe: Recipe, options: SweepOptions) -> None:
     """
     from workbench.methods import check_method
 
+    if options.engine == "ray":
+        refuse_without_ray()
     if recipe.task != "classification":
         raise RecipeError("A sweep ranks configurations by accuracy, so it needs a classification task.", fix="Set task to classification.")
     for configuration in grid(recipe, options):
@@ -79,10 +83,14 @@ def sweep(job: Job) -> dict[str, Any]:
     job.plan(_trainings(len(running), options))
     for place in range(options.seeds):
         seed = job.recipe.training.seed + place
-        for configuration in running:
-            recipe = configuration.recipe.replace({"training.seed": seed, "data.split.seed": job.recipe.data.split.seed + place})
-            name = f"{configuration.number}-seed-{seed}"
-            configuration.results.append(job.train(name, recipe, text=f"{recipe.method['name']}, seed {seed}"))
+        changes = {"training.seed": seed, "data.split.seed": job.recipe.data.split.seed + place, "job": None, "pet": None}
+        recipes = [configuration.recipe.replace(changes) for configuration in running]
+        trainings = [
+            Training(f"{configuration.number}-seed-{seed}", recipe, text=f"{recipe.method['name']}, seed {seed}")
+            for configuration, recipe in zip(running, recipes, strict=True)
+        ]
+        for configuration, result in zip(running, _train(job, trainings), strict=True):
+            configuration.results.append(result)
         running = sorted(running, key=lambda configuration: configuration.rank, reverse=True)
         if options.prune and place + 1 < options.seeds:
             running = running[: -(-len(running) // 2)]
@@ -91,6 +99,12 @@ def sweep(job: Job) -> dict[str, Any]:
     metrics = dict(zip(METRICS, best.row()[3:6], strict=True))
     table = {"columns": COLUMNS, "rows": [configuration.row() for configuration in everything]}
     return {"metrics": metrics, "table": table, "best": best.recipe.replace({"job": None}).model_dump(mode="json")}
+
+
+def _train(job: Job, trainings: list[Training]) -> list[dict[str, Any]]:
+    if job.options.engine == "ray":
+        return train_side_by_side(job, trainings)
+    return [job.train(training.name, training.recipe, text=training.text) for training in trainings]
 
 
 def grid(recipe: Recipe, options: SweepOptions) -> list[_Configuration]:
