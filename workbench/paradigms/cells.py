@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.data.dataset import InputExample
-from workbench.errors import WorkbenchError
+from workbench.errors import ProcessLost, WorkbenchError
 from workbench.paradigms.paradigm import Answerer, OnEvent, Task, Work, find_paradigm, paradigm_names, train_recipe
 from workbench.paradigms.split import cell_data
 from workbench.recipe import Recipe
@@ -122,6 +122,8 @@ def run_cell(
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
         used = None if energy is None else round((energy_joules() or 0.0) - energy, 3)
         answers = ask(kind.open(task, folder, pool), test)
+    except ProcessLost:
+        raise  # nothing is wrong with the cell
     except WorkbenchError as error:
         return {"cell": asdict(cell), "refused": {"message": error.message, "fix": error.fix}}
     return {

@@ -321,6 +321,8 @@ def joined() -> Iterator[Together]:
     from torch import distributed as dist
 
     enough = torch.cuda.is_available() and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= torch.cuda.device_count()
+    if enough:
+        torch.cuda.set_device(_local_rank())
     try:
         store, rank, size = next(iter(dist.rendezvous("env://", timeout=timedelta(seconds=JOIN_SECONDS))))
         dist.init_process_group(
