@@ -1,7 +1,8 @@
 """The long fault tests as one command; the figures are one JSON object on stdout.
 
     python -m tests.faults                       all of it: 200 kills, every call killed and failed once, 1,000 flips, 50 runs,
-                                                 10,000 mutated files, 500 sequences of 30 actions, 50 people: an hour and more
+                                                 10,000 mutated files, 500 sequences of 30 actions, 50 people, every path everywhere:
+                                                 hours
     python -m tests.faults --only kills --kills 20
 """
 
@@ -25,6 +26,7 @@ from tests.faults.memory import PLACES, fail_then_succeed, resident_after_each
 from tests.faults.sequences import try_sequences
 from tests.faults.test_disk import every_failure
 from tests.training.small_run import make_recipe
+from tests.ui.guard.paths_client import PAYLOADS, besiege
 from workbench.training.control import Control
 
 
@@ -76,6 +78,7 @@ PARTS: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
     "files": lambda folder, flags: try_files(folder, flags.mutations),
     "sequences": lambda folder, flags: try_sequences(flags.sequences, 30, fresh=True),
     "crowd": lambda folder, flags: crowd(folder, flags.people, 20),
+    "paths": lambda folder, flags: besiege(folder, per_parameter=flags.payloads, languages=("en", "zh")),
 }
 
 
@@ -92,6 +95,7 @@ def main() -> None:
     parser.add_argument("--mutations", type=int, default=10_000)
     parser.add_argument("--sequences", type=int, default=500)
     parser.add_argument("--people", type=int, default=50)
+    parser.add_argument("--payloads", type=int, default=len(PAYLOADS), help="paths in each parameter of each endpoint")
     flags = parser.parse_args()
     figures = {}
     for name in flags.only or PARTS:

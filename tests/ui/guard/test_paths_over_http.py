@@ -1,0 +1,12 @@
+"""Paths in every parameter of every endpoint, over HTTP, as the owner and as a visitor: a look at what the long command does in full."""
+
+from __future__ import annotations
+
+from tests.ui.guard.paths_client import besiege
+
+
+def test_no_path_leads_out_of_the_data_root(tmp_path):
+    figures = besiege(tmp_path, per_parameter=1)
+    assert figures["first_wrong"] == [] and figures["opened"] == []
+    assert figures["changed"] == [] and figures["made"] == [] and figures["still_works"]
+    assert figures["tried"] > 700 and figures["bugs"] == 0
