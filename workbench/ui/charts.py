@@ -65,7 +65,7 @@ def curves(
             }
         )
     layout = {**LAYOUT, "hovermode": "x unified", "showlegend": True}
-    upright = {"type": "log"} if log else {"range": [0, 1.02], "tickformat": ".0%"} if share else {"rangemode": "tozero"}
+    upright = {"type": "log", "dtick": "D2"} if log else {"range": [0, 1.02], "tickformat": ".0%"} if share else {"rangemode": "tozero"}
     layout["yaxis"] = {**AXIS, **upright}
     if mark is not None:
         place, name = mark

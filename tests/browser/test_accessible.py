@@ -1,0 +1,49 @@
+"""axe-core on every tab, in both languages, light and dark: nothing serious or critical for those who read with a keyboard, a screen
+reader or weak eyes."""
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.browser.person import SECONDS
+
+TABS = ("model", "data", "prompt", "method", "train", "try", "board", "runs")
+GRAVE = ("serious", "critical")
+# While a part waits for the server, gradio shows it at a fifth of its strength.
+SETTLED = "() => !document.querySelector('#tabs .pending')"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_no_tab_has_a_serious_finding(visit, language):
+    person = visit(language)
+    person.page.evaluate("document.documentElement.setAttribute('data-all', '')")
+    person.sees("summary", f"tiny-{language}")
+    found = []
+    for name in TABS:
+        person.tab(name)
+        if name == "data":
+            person.find("labels").get_by_role("button", name=person.t("labels.title")).click()
+            person.sees("data-facts", ".csv")
+        if name == "prompt":
+            person.sees("preview", person.t("prompt.top")).sees("score", person.t("prompt.interval"))
+        for dark in (False, True):
+            person.page.evaluate("dark => document.body.classList.toggle('dark', dark)", dark)
+            # What a tab asks the server for on coming into view is asked a moment later, and colours change over a third of a second.
+            person.page.wait_for_timeout(1500)
+            person.page.wait_for_function(SETTLED, timeout=SECONDS * 1000)
+            person.page.wait_for_timeout(500)
+            found += [f"{name}, {'dark' if dark else 'light'}: {one}" for one in grave(person.page)]
+    assert not found, "\n".join(found)
+
+
+def grave(page: Any) -> list[str]:
+    """The serious findings, each with its rule, place and reason."""
+    violations = Axe().run(page).response["violations"]
+    return [
+        f"{one['id']} {node['target']} {node['html'][:160]} {' '.join(node.get('failureSummary', '').split())[:220]}"
+        for one in violations
+        if one["impact"] in GRAVE
+        for node in one["nodes"]
+    ]
