@@ -87,7 +87,7 @@ def test_paradigms_and_their_methods():
             assert missing([f"board.methods.{method}"]) == [] or missing([f"methods.{method}.title"]) == []
 
 
-@pytest.mark.parametrize("model", ["embedded:tiny-en", "embedded:tiny-zh"])
+@pytest.mark.parametrize("model", ["embedded:tiny-en", "embedded:tiny-zh", "embedded:tiny-qwen"])
 def test_parts_of_a_model(model):
     card = model_card(model)
     assert missing([f"card.part_{part}" for part in card.parameters_by_part] + [f"card.kind_{card.kind}"]) == []
