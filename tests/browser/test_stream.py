@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.ui.page import STREAM
+from workbench.recipe import PROJECT
+
+STREAM = PROJECT / "workbench" / "ui" / "stream.js"
 
 # A server with a door for the test: `taken` lists the connections it was asked for; each has say(message), end() and cut().
 SERVER = """() => {
