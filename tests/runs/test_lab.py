@@ -71,6 +71,15 @@ def test_only_the_newest_request_of_a_page_goes_on(service):
     assert first() and not second() and not other()
 
 
+def test_a_request_is_overtaken_by_what_asks_for_something_else_and_by_nothing_that_asks_for_the_same(service):
+    running = service.lab.newest("a", "one template")
+    service.lab.overtake("a", "one template")
+    service.lab.overtake("b", "another")
+    assert not running()
+    service.lab.overtake("a", "another")
+    assert running()
+
+
 def test_a_scorer_is_kept_and_follows_the_recipes_words(service, recipe):
     scorer = service.lab.scorer(recipe)
     assert service.lab.scorer(recipe) is scorer

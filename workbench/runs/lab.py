@@ -45,7 +45,7 @@ class Lab:
         self._pool = pool
         self._guard = threading.RLock()
         self._scorers: OrderedDict[str, CardScorer] = OrderedDict()
-        self._newest: OrderedDict[str, int] = OrderedDict()
+        self._newest: OrderedDict[str, tuple[int, str]] = OrderedDict()
 
     # -- cards
 
@@ -108,13 +108,19 @@ class Lab:
         # The words of cards that bring none are the recipe's, which may have changed while rows and model stayed.
         return scorer if scorer.prompt == recipe.prompt else scorer.with_prompt(recipe.prompt)
 
-    def newest(self, session: str) -> Callable[[], bool]:
-        """Makes this request the newest of a page; the answer says later whether a still newer one has come."""
+    def newest(self, session: str, asked: str = "") -> Callable[[], bool]:
+        """Makes this request, for `asked`, the newest of a page; the answer says later whether a still newer one has come."""
         with self._guard:
-            number = self._newest[session] = self._newest.pop(session, 0) + 1
+            number, _ = self._newest.pop(session, (0, ""))
+            mine = self._newest[session] = (number + 1, asked)
             while len(self._newest) > SESSIONS_KEPT:
                 self._newest.popitem(last=False)
-        return lambda: self._newest.get(session, 0) != number
+        return lambda: self._newest.get(session) != mine
+
+    def overtake(self, session: str, asked: str) -> None:
+        """Drops the page's running request, unless it is for `asked` too: nobody would make it again."""
+        if self._newest.get(session, (0, ""))[1] != asked:
+            self.newest(session, asked)
 
     # -- files
 

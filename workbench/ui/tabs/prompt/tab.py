@@ -6,6 +6,7 @@ read the boxes themselves, so neither waits for the recipe; a newer keystroke ma
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -120,6 +121,12 @@ def _layout(t: Words, turn: gr.Button, attention: gr.Checkbox, preview: gr.HTML,
 
 
 def _preview(frame: Frame, recipe: Recipe, page: int, attention: bool) -> str:
+    """The rows as the model reads them, or what is wrong. A hidden mark makes every other recipe another preview: its change asks for the
+    score, and the one that ran for the recipe before has been dropped."""
+    return _rows(frame, recipe, page, attention) + f'<span hidden data-asked="{_asked(recipe)}"></span>'
+
+
+def _rows(frame: Frame, recipe: Recipe, page: int, attention: bool) -> str:
     try:
         if recipe.task == "generation":
             return dialogues.views_html(dialogues.views(frame.service, recipe, page), frame.t)
@@ -134,16 +141,23 @@ def _typed(draft: dict[str, Any], *boxes: str) -> Recipe:
     return recipe.replace(editor.set_templates(recipe, *boxes))
 
 
+def _asked(recipe: Recipe) -> str:
+    """A mark of all that a preview and a score follow from."""
+    content = recipe.model_dump_json(include={"task", "model", "data", "prompt"})
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
 def _wire_editor(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
     looked = [frame.draft, lab.page, lab.attention, *edit.boxes]
 
     def look(asked: gr.Request, draft: dict[str, Any], page: int, attention: bool, *boxes: str) -> str:
-        frame.service.lab.newest(session_key(asked))
-        return _preview(frame, _typed(draft, *boxes), page, attention)
+        recipe = _typed(draft, *boxes)
+        frame.service.lab.overtake(session_key(asked), _asked(recipe))
+        return _preview(frame, recipe, page, attention)
 
     def rate(asked: gr.Request, draft: dict[str, Any], *boxes: str) -> Iterator[Any]:
         recipe = _typed(draft, *boxes)
-        dropped = frame.service.lab.newest(session_key(asked))
+        dropped = frame.service.lab.newest(session_key(asked), _asked(recipe))
         if recipe.task == "generation":  # there is nothing to count before the model has written
             yield ""
             return
