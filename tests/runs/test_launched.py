@@ -25,6 +25,12 @@ def step_of(service: RunService, run_id: str, least: int) -> None:
         time.sleep(0.05)
 
 
+def launched() -> list[psutil.Process]:
+    """The launcher and the processes of a run; other tests' helpers may live on beside them."""
+    children = psutil.Process().children(recursive=True)
+    return [process for process in children if "RANK" in process.environ() or "torch.distributed.run" in process.cmdline()]
+
+
 @pytest.mark.slow
 def test_killed_in_one_process_it_is_interrupted_and_goes_on_in_two(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path / "files", {"training.epochs": 60, "method": {"name": "lora", "r": 4, "dropout": 0.0}})
@@ -32,8 +38,7 @@ def test_killed_in_one_process_it_is_interrupted_and_goes_on_in_two(tmp_path: Pa
     try:
         run_id = service.submit(recipe)
         step_of(service, run_id, 12)
-        workers = [process for process in psutil.Process().children(recursive=True) if process.environ().get("RANK") == "1"]
-        workers[0].kill()
+        next(process for process in launched() if process.environ().get("RANK") == "1").kill()
         assert service.wait(run_id, 60).status == "interrupted"
         assert service.read(run_id).error["message"].startswith("A process of this run has ended")
         service.resume(run_id)
@@ -44,7 +49,7 @@ def test_killed_in_one_process_it_is_interrupted_and_goes_on_in_two(tmp_path: Pa
         view = service.read(run_id)
         assert "2 processes share every batch" in view.log.last("plan")["notes"][-1]
         assert [step for step, _ in losses(service.store.folder(run_id))] == list(range(1, view.total_steps + 1))
-        assert not psutil.Process().children(recursive=True)
+        assert not launched()
     finally:
         service.close()
 
