@@ -5,15 +5,20 @@ Only the linear maps of the layers are quantized; embeddings, norms and the voca
 
 from __future__ import annotations
 
+import functools
 import logging
+import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from workbench.errors import ModelError
 
 QUANTIZATIONS = ("none", "int8", "nf4", "fp4")
+DEQUANTIZE = "bitsandbytes::dequantize_4bit"
 
 
 def quantization_config(name: str, device: torch.device) -> Any:
@@ -33,6 +38,8 @@ def quantization_config(name: str, device: torch.device) -> Any:
         raise ModelError(f"{name} needs the package bitsandbytes.", fix="Install it with pip install bitsandbytes.") from None
     if name == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
+    if device.type == "cpu":
+        _read_half_blocks()
     # bfloat16 products did not finish on CPUs without such instructions; float32 runs at the speed of plain weights.
     compute = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     return BitsAndBytesConfig(
@@ -49,6 +56,33 @@ def keep_four_bit_exact(model: Any) -> None:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
+
+
+@functools.cache
+def _read_half_blocks() -> torch.library.Library:
+    """Has 4-bit matrices whose rows are no whole number of blocks read here on CPUs, as long as the answer lives.
+
+    bitsandbytes 0.50 reads them with the wrong scales on CPUs with AVX-512 where half a block is left over: rows of 32, 96, 160 numbers
+    come back with two to six times NF4's own error. Rows of whole blocks, as most models have, go on to its own kernel.
+    """
+    import bitsandbytes.functional  # registers the kernel
+
+    kernels = torch.library.Library("bitsandbytes", "IMPL")
+    own = torch.library.get_kernel(DEQUANTIZE, "CPU")
+    table = functools.cache(bitsandbytes.functional.get_4bit_type)
+
+    def read(keys: Any, A: Tensor, absmax: Tensor, blocksize: int, quant_type: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        if shape[-1] % blocksize == 0:
+            return own.call_boxed(keys, A, absmax, blocksize, quant_type, shape, dtype)
+        pairs, count = A.view(torch.uint8).flatten(), math.prod(shape)
+        numbers = torch.stack([pairs >> 4, pairs & 15], dim=1).flatten()[:count].long()
+        values = nn.functional.pad(table(quant_type, device="cpu")[numbers], (0, -count % blocksize))
+        return (values.view(-1, blocksize) * absmax.float()[:, None]).flatten()[:count].reshape(shape).to(dtype)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"(?s).*Overriding a previously registered kernel")
+        kernels.impl("dequantize_4bit", read, "CPU", with_keyset=True, allow_override=True)
+    return kernels
 
 
 def quiet_casts() -> None:
