@@ -56,13 +56,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., AppProcess]]:
 
 @pytest.fixture
 def visit(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Person]]:
-    """Opens the page for a new person with a browser of their own: `visit("zh")`, `visit("en", width=768, dark=True)`.
+    """Opens the page for a new person with a browser of their own: `visit("zh")`, `visit("en", width=768, dark=True)`. The browser speaks
+    the other language, for the page's is chosen in the page.
     Afterwards nobody may have met a console error, a failed request or a request to another machine."""
     people: list[Person] = []
 
     def come(language: str = "en", *, to: AppProcess | None = None, width: int = 1280, height: int = 900, dark: bool = False) -> Person:
         context = chromium.new_context(
-            viewport={"width": width, "height": height}, locale={"zh": "zh-CN"}.get(language, "en-GB"),
+            viewport={"width": width, "height": height}, locale={"en": "zh-CN"}.get(language, "en-GB"),
             color_scheme="dark" if dark else "light", permissions=["clipboard-read", "clipboard-write"],
         )
         people.append(Person(context.new_page(), to or request.getfixturevalue("app"), language))

@@ -8,6 +8,7 @@ def test_a_first_visit_shows_a_preset_that_could_be_trained_at_once(visit, langu
     person = visit(language)
     person.sees("summary", f"embedded:tiny-{language}").sees("model-card", f"tiny-{language}")
     assert person.page.evaluate("document.documentElement.lang") == {"en": "en", "zh": "zh-CN"}[language]
+    person.tab("data").sees("data-upload", {"en": "Click to Upload", "zh": "点击上传"}[language])  # gradio's own words follow the page's
 
 
 def test_a_pasted_template_counts_and_is_there_again_after_a_reload_in_either_language(visit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
+from gradio import routes
 
 from workbench.runs.faults import log_bug
 from workbench.ui import page, programs
@@ -16,6 +18,11 @@ from workbench.ui.guard.guard import Guard, Policy
 from workbench.ui.text import languages, preferred
 from workbench.ui.theme import STYLE, theme
 
+DOCUMENT = "frontend/index.html"
+HEAD_PLACES = {
+    '<meta charset="utf-8" />': '<meta charset="utf-8" />{{ (config.get("head") or "") | safe }}',
+    "window.gradio_config = {{ config | toorjson }}": "window.gradio_config = {{ dict(config, head=None) | toorjson }}",
+}
 MOST_UPLOAD = "200mb"
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#2c7a82"/>'
@@ -35,6 +42,7 @@ def application(service: Any, *, language: str | None = None, policy: Policy | N
     Returns:
         The ASGI application with the guard in front; nothing answers beside it.
     """
+    _head_before_gradio()
     app = FastAPI(title="Prompt Workbench", docs_url=None, redoc_url=None, openapi_url=None)
     codes = tuple(languages())
     pages: list[gr.Blocks] = []
@@ -66,6 +74,29 @@ def application(service: Any, *, language: str | None = None, policy: Policy | N
 
     programs.mount(app, service)
     return Guard(app, policy or Policy(), waiting=lambda key, value: waiting(pages, key, value), report=report)
+
+
+@functools.cache
+def _head_before_gradio() -> None:
+    """Puts what a page has for the document's head where it belongs. gradio sends it in the page's configuration and adds it once its own
+    scripts have run, which is too late for its choice of a language and for its first call.
+
+    Raises:
+        RuntimeError: gradio's document is not the one that is known here.
+    """
+    loader = routes.templates.env.loader
+    original: Any = loader.get_source  # type: ignore[union-attr]
+
+    def get_source(environment: Any, name: str) -> Any:
+        source, *rest = original(environment, name)
+        if name == DOCUMENT:
+            if not all(source.count(place) == 1 for place in HEAD_PLACES):
+                raise RuntimeError("gradio's document has another form than that of the pinned version.")
+            for place, wanted in HEAD_PLACES.items():
+                source = source.replace(place, wanted)
+        return source, *rest
+
+    loader.get_source = get_source  # type: ignore[method-assign, union-attr]
 
 
 def waiting(pages: Iterable[gr.Blocks], key: str, value: str) -> int:
