@@ -12,6 +12,7 @@ from workbench.data.readers import read_table
 from workbench.errors import DataError, ModelError
 from workbench.recipe import Recipe
 from workbench.ui import dialogues
+from workbench.ui.rows import dataset
 from workbench.ui.tabs import data
 from workbench.ui.tabs.prompt import editor, writing
 from workbench.ui.text import Words
@@ -53,6 +54,17 @@ def test_a_labelled_file_asks_with_its_label_and_comes_back_as_it_was(tiny: Reci
     assert recipe.data.columns == {"label": "label", "response": "text"} and recipe.prompt.templates == ["{label} [MASK]"]
     back = data.with_task(recipe, "classification")
     assert back.data.columns == tiny.data.columns and set(back.prompt.verbalizer["words"]) == {"pos", "neg"}
+
+
+def test_the_page_shows_the_rows_that_the_recipe_reads_and_says_so(tiny: Recipe) -> None:
+    everything = data.view(tiny, T)
+    recipe = data.with_task(tiny, "generation").replace({"data.only": {"label": "pos"}})
+    shown = data.view(recipe, T)
+    assert dict(shown.facts)[T("data.rows")] == "24" and dict(everything.facts)[T("data.rows")] == "48"
+    assert {row[-1] for row in shown.rows} == {"pos"} and shown.notes == [T("data.only_note", wanted="label: pos")]
+    assert everything.notes == []
+    assert data.with_task(recipe, "classification").data.only == {}
+    assert {e.label for e in dataset(tiny.replace({"data.only": {"label": "neg"}})).examples} == {"neg"}
 
 
 def test_chosen_columns_become_question_and_answer(alpaca: Path, sharegpt: Path) -> None:

@@ -9,7 +9,7 @@ from workbench.data.dataset import dataset_from
 from workbench.data.profile import profile
 from workbench.data.table import Table
 from workbench.recipe import Recipe
-from workbench.ui.rows import table as read
+from workbench.ui.rows import training_table
 from workbench.ui.text import Words
 
 ROWS_SHOWN = 8
@@ -40,7 +40,7 @@ def labelled_view(recipe: Recipe, t: Words, tokenizer: Any = None) -> DataView:
     Raises:
         DataError: the file or its columns cannot be used.
     """
-    file = read(recipe.data.train)
+    file = training_table(recipe)
     data = dataset_from(file, recipe.data.columns)
     found = profile(data, tokenizer, recipe.prompt.max_length if tokenizer else None)
     pairs = [
@@ -50,7 +50,7 @@ def labelled_view(recipe: Recipe, t: Words, tokenizer: Any = None) -> DataView:
         (t("data.duplicates"), f"{found.duplicates:,}"),
         (t("data.empty"), f"{found.empty:,}"),
     ]
-    notes = []
+    notes = only_note(recipe, t)
     if tokenizer:
         pairs.append((t("data.truncated"), f"{found.truncated:,}"))
     if found.duplicates:
@@ -59,6 +59,12 @@ def labelled_view(recipe: Recipe, t: Words, tokenizer: Any = None) -> DataView:
     headers, rows = sampled_rows(file, t)
     edges, counts = list(found.length_edges), list(found.length_counts)
     return DataView(file.name, pairs, headers, rows, dict(found.label_counts), edges, counts, found.unit, limit, notes)
+
+
+def only_note(recipe: Recipe, t: Words) -> list[str]:
+    """What is said when the recipe reads some of the file's rows only."""
+    wanted = ", ".join(f"{column}: {value}" for column, value in recipe.data.only.items())
+    return [t("data.only_note", wanted=wanted)] if wanted else []
 
 
 def sampled_rows(file: Table, t: Words) -> tuple[list[str], list[list[str]]]:

@@ -16,9 +16,9 @@ from workbench.prompts.chat import ChatEncoder
 from workbench.recipe import Recipe
 from workbench.serving.classifier import model_max_length
 from workbench.serving.generator import Generator, Sampling
-from workbench.ui.data_view import DataView, sampled_rows
+from workbench.ui.data_view import DataView, only_note, sampled_rows
 from workbench.ui.markup import esc, token
-from workbench.ui.rows import table as read
+from workbench.ui.rows import training_table
 from workbench.ui.text import Words
 
 ROWS_SHOWN = 3
@@ -70,7 +70,7 @@ def data_view(recipe: Recipe, t: Words, tokenizer: Any = None) -> DataView:
     Raises:
         DataError: the file or its columns cannot be used.
     """
-    file = read(recipe.data.train)
+    file = training_table(recipe)
     rows = conversations(file, recipe.data.columns)
     answered = [row for row in rows if row.turns]
     asked = [" ".join(row.fields.values()) for row in answered]
@@ -88,7 +88,8 @@ def data_view(recipe: Recipe, t: Words, tokenizer: Any = None) -> DataView:
         pairs.append((t("data.truncated"), f"{sum(length > limit for length in lengths):,}"))
     headers, shown = sampled_rows(file, t)
     limit = float(limit) if limit is not None else None
-    return DataView(file.name, pairs, headers, shown, {}, [float(edge) for edge in edges], counts, unit, limit)
+    edges = [float(edge) for edge in edges]
+    return DataView(file.name, pairs, headers, shown, {}, edges, counts, unit, limit, only_note(recipe, t))
 
 
 def views(service: Any, recipe: Recipe, page: int = 0, *, answers: bool = False) -> list[DialogueView]:
@@ -101,7 +102,7 @@ def views(service: Any, recipe: Recipe, page: int = 0, *, answers: bool = False)
     Raises:
         WorkbenchError: the model writes no text, or data, template or layout do not fit it.
     """
-    rows = [row for row in conversations(read(recipe.data.train), recipe.data.columns) if row.turns]
+    rows = [row for row in conversations(training_table(recipe), recipe.data.columns) if row.turns]
     if not rows:
         raise DataError("No row has both a question and an answer.", fix="Check the chosen columns in the tab Data.")
     picked = _some(rows, page)

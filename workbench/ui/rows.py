@@ -9,7 +9,7 @@ from pathlib import Path
 from workbench.access import check_data_file
 from workbench.data.dataset import Dataset, dataset_from
 from workbench.data.readers import read_table
-from workbench.data.table import Table
+from workbench.data.table import Table, rows_where
 from workbench.recipe import PRESETS, PROJECT, Recipe
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".xlsx", ".parquet")
@@ -37,9 +37,18 @@ def table(path: str) -> Table:
     return _table(path, version)
 
 
+def training_table(recipe: Recipe) -> Table:
+    """The rows of the training file that the recipe reads.
+
+    Raises:
+        DataError, AccessError: as `table`; no row holds what `data.only` asks for.
+    """
+    return rows_where(table(recipe.data.train), recipe.data.only)
+
+
 def dataset(recipe: Recipe) -> Dataset:
     """The training file's examples under the recipe's columns."""
-    return dataset_from(table(recipe.data.train), recipe.data.columns)
+    return dataset_from(training_table(recipe), recipe.data.columns)
 
 
 @lru_cache(maxsize=4)

@@ -18,12 +18,12 @@ def text_tiles(evaluations: list[dict[str, Any]], t: Words) -> list[tuple[str, s
     if not evaluations:
         return []
     perplexities = [event["perplexity"] for event in evaluations]
-    first = t("train.zero_shot") if evaluations[0]["step"] == 0 else t("train.first")
+    first = "zero_shot" if evaluations[0]["step"] == 0 else "first"
     now = evaluations[-1]
     return [
-        (f"{t('train.perplexity')}, {first}", f"{perplexities[0]:.1f}"),
-        (f"{t('train.perplexity')}, {t('train.now')}", f"{perplexities[-1]:.1f}"),
-        (f"{t('train.perplexity')}, {t('train.best')}", f"{min(perplexities):.1f}"),
+        (t(f"train.perplexity_{first}"), f"{perplexities[0]:.1f}"),
+        (t("train.perplexity_now"), f"{perplexities[-1]:.1f}"),
+        (t("train.perplexity_best"), f"{min(perplexities):.1f}"),
         ("BLEU", f"{now['bleu']:.1f}"),
         ("ROUGE-L", f"{now['rouge_l']:.3f}"),
     ]

@@ -92,7 +92,8 @@ def with_task(recipe: Recipe, task: str) -> Recipe:
         return dialogues.with_columns(recipe.replace({"task": task, "pet": None}), conversation_columns(file) or _asking(columns))
     label = columns.get("label") or columns.get(RESPONSE) or next(iter(columns.values()))
     text = next((column for name, column in columns.items() if name != MESSAGES and column != label), label)
-    recipe = recipe.replace({"task": task, "prompt.templates": ["{text} [MASK]"]})
+    # Rows of one label were enough to write; to choose a class it takes them all.
+    recipe = recipe.replace({"task": task, "prompt.templates": ["{text} [MASK]"], "data.only": {}})
     return with_file(recipe, recipe.data.train, {"text": text, "label": label})
 
 
