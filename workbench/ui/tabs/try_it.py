@@ -61,6 +61,12 @@ def others(service: Any, t: Words, run_id: str | None) -> list[tuple[str, str]]:
     return [(t("try.base"), BASE), *runs, *cells(service, t)]
 
 
+def chosen_run(found: list[tuple[str, str]], current: str | None, watch: Watch) -> str | None:
+    """The run in view: the one that was chosen, else the one that the tab Train shows, else the newest."""
+    ids = [value for _, value in found]
+    return next((run_id for run_id in (current, watch.run, *ids[:1]) if run_id in ids), None)
+
+
 def view(service: Any, boards: Any, run_id: str, other: str, texts: dict[str, str], *, why: bool = False) -> TryView:
     """Both answers.
 
@@ -102,6 +108,7 @@ def build(frame: Frame) -> Part:
             example = gr.Button(t("try.example"), scale=0, min_width=240, elem_id="try-example")
             why = gr.Checkbox(True, label=t("try.why"), info=t("try.why_help"), elem_id="try-why", min_width=260)
         hard = gr.Dropdown(_hard(t), label=t("try.hard"), info=t("try.hard_help"), elem_id="try-hard")
+        none_yet = gr.HTML(elem_id="try-none")
         answer_area = gr.HTML(elem_id="try-answer")
         turn = gr.State(0)
         build_batch(frame, run)
@@ -118,19 +125,25 @@ def build(frame: Frame) -> Part:
 
     def refresh(current: str | None, beside: str | None, watch: Watch) -> list[Any]:
         found = choices(service, t)
-        ids = [value for _, value in found]
-        chosen = watch.run if watch.run in ids and current not in ids else current if current in ids else (ids[0] if ids else None)
+        chosen = chosen_run(found, current, watch)
         note = "" if found else sentence(t("try.none_yet"), "note")
-        shown = gr.update() if found and chosen == current else note
-        return [gr.update(choices=found, value=chosen), show_others(chosen, beside), *show_run(chosen)[:-1], shown]
+        stale = current is not None and chosen != current  # an answer of a run that is no longer the one above
+        shown = [note, "" if stale else gr.update()]
+        return [gr.update(choices=found, value=chosen), show_others(chosen, beside), *show_run(chosen)[:-1], *shown]
 
     def show_others(run_id: str | None, beside: str | None) -> Any:
         found = others(service, t, run_id)
         return gr.update(choices=found, value=beside if beside in {value for _, value in found} else BASE)
 
-    def answer_to(run_id: str | None, beside: str | None, reasons: bool, *texts: str) -> str:
+    def asked_run(current: str | None, watch: Watch) -> str:
+        # A person may press before the page has filled the list of runs; what it is about to choose is meant.
+        run_id = current or chosen_run(choices(service, t), None, watch)
         if not run_id:
             raise RunError(t("try.no_run"), fix=t("try.none_yet"))
+        return run_id
+
+    def answer_to(current: str | None, beside: str | None, reasons: bool, watch: Watch, *texts: str) -> str:
+        run_id = asked_run(current, watch)
         names = fields_of(service.read(run_id, 1 << 30).recipe)
         given = {name: (text or "").strip() for name, text in zip(names, texts, strict=False)}
         if not any(given.values()):
@@ -138,21 +151,19 @@ def build(frame: Frame) -> Part:
         title = next((name for name, value in others(service, t, run_id) if value == beside and value != BASE), "")
         return answer_html(view(service, frame.boards, run_id, beside or BASE, given, why=reasons), t, title)
 
-    def take_example(run_id: str | None, number: int) -> list[Any]:
-        if not run_id:
-            raise RunError(t("try.no_run"), fix=t("try.none_yet"))
-        recipe = service.read(run_id, 1 << 30).recipe
+    def take_example(current: str | None, number: int, watch: Watch) -> list[Any]:
+        recipe = service.read(asked_run(current, watch), 1 << 30).recipe
         examples = dataset(recipe).examples
         picked = examples[(number * 997 + 31) % len(examples)]
         names = fields_of(recipe)
         return [number + 1, *(picked.fields.get(names[i], "") if i < len(names) else "" for i in range(MOST_FIELDS))]
 
-    asked = [run, other, why, *boxes]
+    asked = [run, other, why, frame.watch, *boxes]
     frame.on(run.input, show_run, [run], [*boxes, answer_area], "try_run")
     frame.on(run.input, show_others, [run, other], [other], "try_others")
     frame.on(ask.click, answer_to, asked, [answer_area], "try_ask", show_progress="minimal", concurrency_limit=2)
     frame.on(boxes[0].submit, answer_to, asked, [answer_area], "try_submit", show_progress="minimal")
-    taken = frame.on(example.click, take_example, [run, turn], [turn, *boxes], "try_example")
+    taken = frame.on(example.click, take_example, [run, turn, frame.watch], [turn, *boxes], "try_example")
     frame.on(taken.then, answer_to, asked, [answer_area], "try_example_answer", show_progress="minimal")
     picked = frame.on(hard.input, lambda text: text or gr.skip(), [hard], [boxes[0]], "try_hard")
     frame.on(picked.then, answer_to, asked, [answer_area], "try_hard_answer", show_progress="minimal")
@@ -160,7 +171,7 @@ def build(frame: Frame) -> Part:
     def refresh_all(current: str | None, beside: str | None, watch: Watch, *talking: Any) -> list[Any]:
         return [*refresh(current, beside, watch), *talk(*talking)]
 
-    outputs = [run, other, *boxes, answer_area, *talk_outputs]
+    outputs = [run, other, *boxes, none_yet, answer_area, *talk_outputs]
     return Part("try_it", tab, refresh=(refresh_all, [run, other, frame.watch, *talk_inputs], outputs))
 
 
