@@ -24,6 +24,7 @@ from workbench.recipe import Recipe
 from workbench.runs.boards import BoardModels
 from workbench.runs.faults import log_bug
 from workbench.ui.markup import esc
+from workbench.ui.order import Order
 from workbench.ui.session import portable, recipe_of
 from workbench.ui.steps import recipe_steps, steps_html
 from workbench.ui.text import Words
@@ -68,13 +69,16 @@ class Frame:
     tabs: gr.Tabs
     boards: BoardModels = field(default_factory=BoardModels)
     openers: list[tuple[Any, Callable[..., Any], list[Component], str]] = field(default_factory=list)
+    order: Order = field(default_factory=Order)
 
     def on(
-        self, event: Any, handler: Callable[..., Any], inputs: Sequence[Component], outputs: Sequence[Component], name: str, **options: Any
-    ) -> Any:
-        """Wires a handler under the api name `name`, with its errors turned into sentences."""
+        self, event: Any, handler: Callable[..., Any], inputs: Sequence[Component], outputs: Sequence[Component], name: str, *,
+        look: bool = False, **options: Any,
+    ) -> Any:  # fmt: skip
+        """Wires a handler under the api name `name`, with its errors turned into sentences; `look` says that it only shows what is."""
         options.setdefault("show_progress", "hidden")
-        return event(guarded(handler, self.service, self.t), inputs=list(inputs), outputs=list(outputs), api_name=name, **options)
+        guard = guarded(handler, self.service, self.t, self.order, [output._id for output in outputs], look)
+        return event(guard, inputs=list(inputs), outputs=list(outputs), api_name=name, **options)
 
     def edit(self, event: Any, assign: Callable[..., dict[str, Any]], inputs: Sequence[Component], name: str, **options: Any) -> Any:
         """Wires a control to the recipe: `assign(recipe, *values)` gives the dotted fields to set."""
@@ -133,7 +137,7 @@ class Frame:
                 handler, inputs, outputs = part.refresh
                 shown = self.when_shown(part.name, handler)
                 waiting = {"show_progress": "minimal", "show_progress_on": outputs[:1]}
-                self.on(after, shown, [self.shown_tab, *inputs], outputs, f"{part.name}_view", **waiting)
+                self.on(after, shown, [self.shown_tab, *inputs], outputs, f"{part.name}_view", look=True, **waiting)
 
     def when_shown(self, name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
         """`handler`, skipped while another tab is in view."""
@@ -144,8 +148,9 @@ class Frame:
         return view
 
 
-def guarded(handler: Callable[..., Any], service: Any, t: Words) -> Callable[..., Any]:
-    """The handler run for whoever asks, with its errors shown as a sentence: the fix for a mistake, an id from the log for a bug."""
+def guarded(handler: Callable[..., Any], service: Any, t: Words, order: Order, outputs: Sequence[int], look: bool) -> Callable[..., Any]:
+    """The handler run for whoever asks, with its errors shown as a sentence: the fix for a mistake, an id from the log for a bug; what
+    came too late for the page is left out of its answer."""
 
     def mistake(error: WorkbenchError) -> None:
         gr.Warning(esc(t.said(f"{error.message} {error.fix}".strip())), title=t("errors.title"), duration=12)
@@ -158,12 +163,13 @@ def guarded(handler: Callable[..., Any], service: Any, t: Words) -> Callable[...
 
     def guard(request: gr.Request, *values: Any) -> Any:
         answer: Any = gr.skip()
+        began = order.begin()
         with telling(), acting_as(asking(request)):
             answer = handler(*values)
-        return answer
+        return order.passed(session_key(request), began, answer, outputs, look=look)
 
     def guard_steps(request: gr.Request, *values: Any) -> Iterator[Any]:
-        steps, principal, ended = handler(*values), asking(request), object()
+        steps, principal, ended, began = handler(*values), asking(request), object(), order.begin()
         while True:
             value = failed = gr.skip()
             # Around each step, not around all: gradio may take every step in another thread.
@@ -171,7 +177,7 @@ def guarded(handler: Callable[..., Any], service: Any, t: Words) -> Callable[...
                 value = next(steps, ended)
             if value is ended:
                 return
-            yield value
+            yield order.passed(session_key(request), began, value, outputs, look=look)
             if value is failed:
                 return
 

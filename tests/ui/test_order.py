@@ -1,0 +1,54 @@
+"""What a page shows does not go back: a slow look does not replace what an act showed meanwhile."""
+
+import gradio as gr
+import pandas as pd
+
+from workbench.ui.order import MOST_PAGES, Order
+
+CARD, ROWS = 1, 2
+
+
+def test_a_look_that_began_before_an_act_ended_leaves_the_acts_answer_alone():
+    order = Order()
+    look, act = order.begin(), order.begin()
+    assert order.passed("page", act, "labelling", [CARD], look=False) == "labelling"
+    assert order.passed("page", look, ["nothing yet", "rows"], [CARD, ROWS], look=True) == [gr.skip(), "rows"]
+    assert order.passed("page", order.begin(), "labelling on", [CARD], look=True) == "labelling on"
+
+
+def test_a_look_that_began_while_an_act_went_on_is_no_news_either():
+    order = Order()
+    act = order.begin()
+    look = order.begin()
+    order.passed("page", act, "after", [CARD], look=False)
+    assert order.passed("page", look, "before", [CARD], look=True) == gr.skip()
+
+
+def test_of_two_looks_the_one_that_began_later_stays_whichever_ends_last():
+    order = Order()
+    older, newer = order.begin(), order.begin()
+    assert order.passed("page", older, "old", [CARD], look=True) == "old"
+    assert order.passed("page", newer, "new", [CARD], look=True) == "new"
+    older, newer = order.begin(), order.begin()
+    assert order.passed("page", newer, "new", [CARD], look=True) == "new"
+    assert order.passed("page", older, "old", [CARD], look=True) == gr.skip()
+
+
+def test_an_act_always_counts_and_what_it_skips_it_did_not_write():
+    order = Order()
+    look, act = order.begin(), order.begin()
+    order.passed("page", order.begin(), "seen", [CARD], look=True)
+    assert order.passed("page", act, [gr.skip(), pd.DataFrame({"a": [1]})], [CARD, ROWS], look=False)[0] == gr.skip()
+    assert order.passed("page", look, gr.skip(), [CARD, ROWS], look=True) == gr.skip()
+    assert order.passed("page", order.begin(), "card", [CARD], look=True) == "card"
+
+
+def test_pages_do_not_hear_of_each_other_and_are_not_kept_for_ever():
+    order = Order()
+    look = order.begin()
+    order.passed("other", order.begin(), "act", [CARD], look=False)
+    assert order.passed("page", look, "mine", [CARD], look=True) == "mine"
+    for number in range(MOST_PAGES + 5):
+        order.passed(f"page {number}", order.begin(), "x", [CARD], look=False)
+    assert len(order._pages) == MOST_PAGES
+    assert order.passed("", order.begin(), "without a page", [CARD], look=True) == "without a page"
