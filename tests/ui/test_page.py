@@ -42,3 +42,10 @@ def test_the_root_follows_the_browser(client, wish, language):
     answer = client.get("/", headers={"accept-language": wish}, follow_redirects=False)
     assert answer.headers["location"] == f"/{language}/"
     assert preferred(wish, ("en", "zh")) == language
+
+
+def test_nothing_but_tabs_stands_between_the_tabs(service):
+    """gradio counts a tab's place among all that stands there: one hidden state, and the next tab covers its neighbour."""
+    built = page.build(service, "en")
+    tabs = next(block for block in built.blocks.values() if getattr(block, "elem_id", None) == "tabs")
+    assert [type(child).__name__ for child in tabs.children] == ["Tab"] * len(page.TABS)

@@ -66,6 +66,7 @@ class Frame:
     summary: gr.HTML
     progress: gr.HTML
     code: gr.Code
+    kept: gr.BrowserState
     tabs: gr.Tabs
     boards: BoardModels = field(default_factory=BoardModels)
     openers: list[tuple[Any, Callable[..., Any], list[Component], str]] = field(default_factory=list)
@@ -92,7 +93,7 @@ class Frame:
             _heard(event),
             change,
             [self.draft, *inputs],
-            [self.draft, self.summary, self.code],
+            self.recipe_views,
             name,
             concurrency_id="edit",
             concurrency_limit=1,
@@ -103,10 +104,16 @@ class Frame:
         """Wires an event after which every tab must show another recipe: `handler(recipe, *values)` gives it."""
         self.openers.append((event, handler, list(inputs), name))
 
+    @property
+    def recipe_views(self) -> list[Any]:
+        """What `drawn` fills. The browser keeps the recipe with the answer that shows it: a page that is reloaded at once has it too."""
+        return [self.draft, self.summary, self.code, self.kept]
+
     def drawn(self, recipe: Recipe) -> tuple[Any, ...]:
-        """Draft, steps and YAML of a recipe."""
+        """Draft, steps, YAML and what the browser keeps of a recipe."""
         recipe = portable(recipe)
-        return recipe.model_dump(), steps_html(recipe_steps(recipe, self.t), self.t), recipe.to_yaml()
+        fields = recipe.model_dump()
+        return fields, steps_html(recipe_steps(recipe, self.t), self.t), recipe.to_yaml(), {"draft": fields}
 
     def finish(self, parts: Sequence[Part]) -> None:
         """Joins the tabs: opening a recipe fills them all, coming into view works out what is slow."""
@@ -117,7 +124,7 @@ class Frame:
                 recipe = portable(handler(recipe_of(draft), *values))
                 return [*self.drawn(recipe), *(update for part in parts for update in part.fill(recipe))]
 
-            outputs = [self.draft, self.summary, self.code, *controls]
+            outputs = [*self.recipe_views, *controls]
             done = self.on(event, opened, [self.draft, *inputs], outputs, name, concurrency_id="edit", concurrency_limit=1)
             self.refresh(done.then, parts)
         timers = {part.name: part.timer for part in parts if part.timer}

@@ -60,7 +60,11 @@ PAPER = """() => {
 
 KEPT_TAB = """kept => document.querySelector(`#tabs [data-tab-id="${CSS.escape(kept?.tab ?? "")}"]`)?.click()"""
 
-FILLED = """() => document.body.setAttribute("data-filled", "")"""
+# Once the browser keeps the recipe of the link it is taken off the address, so that a reload shows what was edited since.
+FILLED = """() => {
+    if (location.hash.startsWith("#recipe=")) history.replaceState(null, "", location.pathname + location.search);
+    document.body.setAttribute("data-filled", "");
+}"""
 
 LOAD = """() => {
     const kept = localStorage.getItem("prompt-workbench-paper");
@@ -96,9 +100,9 @@ def build(service: Any, language: str) -> gr.Blocks:
                 first.to_yaml(), language="yaml", label=t("recipe.title"), show_label=False, lines=8, max_lines=24, interactive=True
             )
         draft, shown_tab, watch = gr.State(first.model_dump()), gr.State("model"), gr.State(Watch())
-        browser = gr.BrowserState({}, storage_key="prompt-workbench", secret="prompt-workbench")
+        kept, view = (gr.BrowserState({}, storage_key=f"prompt-workbench{part}", secret="prompt-workbench") for part in ("", "-view"))
         with gr.Tabs(elem_id="tabs") as tabs:
-            frame = Frame(service, t, draft, shown_tab, watch, summary, progress, code, tabs)
+            frame = Frame(service, t, draft, shown_tab, watch, summary, progress, code, kept, tabs)
             parts = [tab.build(frame) for tab in TABS]
         gr.HTML(glossary_html(t), elem_id="words")
         top = Part("top", tabs, [preset, name], lambda recipe: [_preset(recipe), recipe.name])
@@ -109,39 +113,38 @@ def build(service: Any, language: str) -> gr.Blocks:
             name.input, lambda recipe, text: {"name": (text or "").strip() or "untitled"}, [name], "recipe_name", trigger_mode="always_last"
         )
         frame.finish([top, *parts])
-        _remember(page, frame, [top, *parts], browser)
+        _remember(page, frame, [top, *parts], view)
     return page
 
 
-def _remember(page: gr.Blocks, frame: Frame, parts: list[Part], browser: gr.BrowserState) -> None:
+def _remember(page: gr.Blocks, frame: Frame, parts: list[Part], view: gr.BrowserState) -> None:
     """A fresh page shows what the browser had in view, and the run that is being worked on."""
     controls = [control for part in parts for control in part.controls]
 
-    def load(kept: Any, watch: Watch, token: str) -> list[Any]:
-        kept = kept if isinstance(kept, dict) else {}
+    def load(kept: Any, viewed: Any, watch: Watch, token: str) -> list[Any]:
+        kept, viewed = (part if isinstance(part, dict) else {} for part in (kept, viewed))
         recipe = portable(_given(token, frame.t) or recipe_of(restored(kept.get("draft"), frame.t.language)))
-        run = kept.get("run")
+        run = viewed.get("run")
         known = {summary.id: summary.status for summary in frame.service.runs()}
         seen = Watch(run if run in known else newest(frame.service))
         filled = [update for part in parts for update in part.fill(recipe)]
         return [*frame.drawn(recipe), seen, True, *filled]
 
-    def keep(ready: bool, draft: dict[str, Any], tab: str, watch: Watch) -> Any:
+    def keep(ready: bool, tab: str, watch: Watch) -> Any:
         # Before the first load the session holds defaults, which must not replace what the browser kept.
-        return {"draft": draft, "tab": tab, "run": watch.run} if ready else gr.skip()
+        return {"tab": tab, "run": watch.run} if ready else gr.skip()
 
     ready = gr.State(False)
-    outputs = [frame.draft, frame.summary, frame.code, frame.watch, ready, *controls]
+    outputs = [*frame.recipe_views, frame.watch, ready, *controls]
     token = gr.Textbox(visible="hidden", elem_id="recipe-given")
-    given = [browser, frame.watch, token]
+    given = [frame.kept, view, frame.watch, token]
     loaded = frame.on(page.load, load, given, outputs, "load", concurrency_id="edit", concurrency_limit=1, js=OPENED)
     page.load(None, js=LOAD)
     # In the browser, at once: an answer of the server would come after a person's first click and take them back.
-    page.load(None, inputs=[browser], js=KEPT_TAB)
+    page.load(None, inputs=[view], js=KEPT_TAB)
     loaded.then(None, js=FILLED)
     frame.refresh(loaded.then, parts)
-    for state, name in ((frame.draft, "draft"), (frame.shown_tab, "tab")):
-        frame.on(state.change, keep, [ready, frame.draft, frame.shown_tab, frame.watch], [browser], f"keep_{name}")
+    frame.on(frame.shown_tab.change, keep, [ready, frame.shown_tab, frame.watch], [view], "keep_tab")
 
 
 def _given(token: str, t: Words) -> Recipe | None:

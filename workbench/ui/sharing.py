@@ -33,12 +33,8 @@ DOWNLOAD = """text => {
     URL.revokeObjectURL(link.href);
 }"""
 
-# Reads the fragment before the first load and takes it off the address, so that a reload shows what was edited since.
-OPENED = """(kept, watch, token) => {
-    const given = location.hash.startsWith("#recipe=") ? location.hash.slice(8) : "";
-    if (given) history.replaceState(null, "", location.pathname + location.search);
-    return [kept, watch, given];
-}"""
+# What the page was opened with, for the first load.
+OPENED = """(kept, view, watch) => [kept, view, watch, location.hash.startsWith("#recipe=") ? location.hash.slice(8) : ""]"""
 
 
 def read_yaml(text: str) -> Recipe:

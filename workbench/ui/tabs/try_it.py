@@ -87,92 +87,102 @@ def answer_html(shown: TryView, t: Words, title: str = "") -> str:
     return f'<div class="pw-duel">{cards}</div>'
 
 
+class Asking:
+    """What the tab's handlers do, over one service and in one language."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.service, self.boards, self.t = frame.service, frame.boards, frame.t
+
+    def show_run(self, run_id: str | None) -> list[Any]:
+        """One update per text box for the run's fields, and no answer."""
+        names = fields_of(self._recipe(run_id)) if run_id else ["text"]
+        titles = names if len(names) > 1 else [self.t("try.text")]
+        boxes = [gr.update(visible=i < len(names), label=(titles[i] if i < len(titles) else "")) for i in range(MOST_FIELDS)]
+        return [*boxes, ""]
+
+    def show_others(self, run_id: str | None, beside: str | None) -> Any:
+        """What can stand beside the run; what stood there stays where it still can."""
+        found = others(self.service, self.t, run_id)
+        return gr.update(choices=found, value=beside if beside in {value for _, value in found} else BASE)
+
+    def refresh(self, current: str | None, beside: str | None, watch: Watch) -> list[Any]:
+        """The runs that can answer now, and what follows from the chosen one; the answer goes only when its run did."""
+        found = choices(self.service, self.t)
+        chosen = chosen_run(found, current, watch)
+        note = "" if found else sentence(self.t("try.none_yet"), "note")
+        answered = "" if current is not None and chosen != current else gr.update()
+        runs = gr.update(choices=found, value=chosen)
+        return [runs, self.show_others(chosen, beside), *self.show_run(chosen)[:-1], note, answered]
+
+    def answer_to(self, current: str | None, beside: str | None, reasons: bool, watch: Watch, *texts: str) -> str:
+        """Both answers, drawn."""
+        run_id = self._asked(current, watch)
+        given = {name: (text or "").strip() for name, text in zip(fields_of(self._recipe(run_id)), texts, strict=False)}
+        if not any(given.values()):
+            raise RunError(self.t("try.no_text"), fix=self.t("try.no_text_fix"))
+        title = next((name for name, value in others(self.service, self.t, run_id) if value == beside and value != BASE), "")
+        return answer_html(view(self.service, self.boards, run_id, beside or BASE, given, why=reasons), self.t, title)
+
+    def take_example(self, current: str | None, number: int, watch: Watch) -> list[Any]:
+        """Another row of the run's data for the text boxes, and the number of the next."""
+        recipe = self._recipe(self._asked(current, watch))
+        examples, names = dataset(recipe).examples, fields_of(recipe)
+        picked = examples[(number * 997 + 31) % len(examples)]
+        return [number + 1, *(picked.fields.get(names[i], "") if i < len(names) else "" for i in range(MOST_FIELDS))]
+
+    def _asked(self, current: str | None, watch: Watch) -> str:
+        # A person may press before the page has filled the list of runs; what it is about to choose is meant.
+        run_id = current or chosen_run(choices(self.service, self.t), None, watch)
+        if not run_id:
+            raise RunError(self.t("try.no_run"), fix=self.t("try.none_yet"))
+        return run_id
+
+    def _recipe(self, run_id: str) -> Any:
+        return self.service.read(run_id, 1 << 30).recipe
+
+
 def build(frame: Frame) -> Part:
     """Lays out the tab and wires it."""
-    t, service = frame.t, frame.service
+    t = frame.t
     with gr.Tab(t("try.tab"), id="try_it") as tab:
         gr.HTML(lead(t("try.lead"), t))
         with gr.Row():
             run = gr.Dropdown([], label=t("try.run"), info=t("try.run_help"), elem_id="try-run")
-            other = gr.Dropdown(
-                [(t("try.base"), BASE)], value=BASE, label=t("try.beside"), info=t("try.beside_help"), elem_id="try-beside"
-            )
-        boxes = [
-            gr.Textbox(
-                label=t("try.text"), placeholder=t("try.placeholder"), lines=3, visible=i == 0, elem_id=f"try-text-{i}", submit_btn=False
-            )
-            for i in range(MOST_FIELDS)
-        ]
+            base = [(t("try.base"), BASE)]
+            other = gr.Dropdown(base, value=BASE, label=t("try.beside"), info=t("try.beside_help"), elem_id="try-beside")
+        named = {"label": t("try.text"), "placeholder": t("try.placeholder"), "lines": 3, "submit_btn": False}
+        boxes = [gr.Textbox(**named, visible=i == 0, elem_id=f"try-text-{i}") for i in range(MOST_FIELDS)]
         with gr.Row():
             ask = gr.Button(t("try.ask"), variant="primary", elem_id="try-ask", scale=0, min_width=160)
             example = gr.Button(t("try.example"), scale=0, min_width=240, elem_id="try-example")
             why = gr.Checkbox(True, label=t("try.why"), info=t("try.why_help"), elem_id="try-why", min_width=260)
         hard = gr.Dropdown(_hard(t), label=t("try.hard"), info=t("try.hard_help"), elem_id="try-hard")
-        none_yet = gr.HTML(elem_id="try-none")
-        answer_area = gr.HTML(elem_id="try-answer")
-        turn = gr.State(0)
+        none_yet, answered, turn = gr.HTML(elem_id="try-none"), gr.HTML(elem_id="try-answer"), gr.State(0)
         build_batch(frame, run)
         build_take_away(frame, run, boxes[0])
         talk, talk_inputs, talk_outputs = build_chat(frame)
+    asking = Asking(frame)
+    _wire(frame, asking, (run, other, why, boxes), (ask, example, hard, turn), answered)
 
-    def show_run(run_id: str | None) -> list[Any]:
-        names = fields_of(service.read(run_id, 1 << 30).recipe) if run_id else ["text"]
-        shown = [
-            gr.update(visible=i < len(names), label=names[i] if len(names) > 1 and i < len(names) else t("try.text"))
-            for i in range(MOST_FIELDS)
-        ]
-        return [*shown, ""]
+    def refresh(current: str | None, beside: str | None, watch: Watch, *talking: Any) -> list[Any]:
+        return [*asking.refresh(current, beside, watch), *talk(*talking)]
 
-    def refresh(current: str | None, beside: str | None, watch: Watch) -> list[Any]:
-        found = choices(service, t)
-        chosen = chosen_run(found, current, watch)
-        note = "" if found else sentence(t("try.none_yet"), "note")
-        stale = current is not None and chosen != current  # an answer of a run that is no longer the one above
-        shown = [note, "" if stale else gr.update()]
-        return [gr.update(choices=found, value=chosen), show_others(chosen, beside), *show_run(chosen)[:-1], *shown]
+    outputs = [run, other, *boxes, none_yet, answered, *talk_outputs]
+    return Part("try_it", tab, refresh=(refresh, [run, other, frame.watch, *talk_inputs], outputs))
 
-    def show_others(run_id: str | None, beside: str | None) -> Any:
-        found = others(service, t, run_id)
-        return gr.update(choices=found, value=beside if beside in {value for _, value in found} else BASE)
 
-    def asked_run(current: str | None, watch: Watch) -> str:
-        # A person may press before the page has filled the list of runs; what it is about to choose is meant.
-        run_id = current or chosen_run(choices(service, t), None, watch)
-        if not run_id:
-            raise RunError(t("try.no_run"), fix=t("try.none_yet"))
-        return run_id
-
-    def answer_to(current: str | None, beside: str | None, reasons: bool, watch: Watch, *texts: str) -> str:
-        run_id = asked_run(current, watch)
-        names = fields_of(service.read(run_id, 1 << 30).recipe)
-        given = {name: (text or "").strip() for name, text in zip(names, texts, strict=False)}
-        if not any(given.values()):
-            raise RunError(t("try.no_text"), fix=t("try.no_text_fix"))
-        title = next((name for name, value in others(service, t, run_id) if value == beside and value != BASE), "")
-        return answer_html(view(service, frame.boards, run_id, beside or BASE, given, why=reasons), t, title)
-
-    def take_example(current: str | None, number: int, watch: Watch) -> list[Any]:
-        recipe = service.read(asked_run(current, watch), 1 << 30).recipe
-        examples = dataset(recipe).examples
-        picked = examples[(number * 997 + 31) % len(examples)]
-        names = fields_of(recipe)
-        return [number + 1, *(picked.fields.get(names[i], "") if i < len(names) else "" for i in range(MOST_FIELDS))]
-
+def _wire(frame: Frame, asking: Asking, given: tuple[Any, Any, Any, list[Any]], presses: tuple[Any, ...], answered: gr.HTML) -> None:
+    (run, other, why, boxes), (ask, example, hard, turn) = given, presses
     asked = [run, other, why, frame.watch, *boxes]
-    frame.on(run.input, show_run, [run], [*boxes, answer_area], "try_run")
-    frame.on(run.input, show_others, [run, other], [other], "try_others")
-    frame.on(ask.click, answer_to, asked, [answer_area], "try_ask", show_progress="minimal", concurrency_limit=2)
-    frame.on(boxes[0].submit, answer_to, asked, [answer_area], "try_submit", show_progress="minimal")
-    taken = frame.on(example.click, take_example, [run, turn, frame.watch], [turn, *boxes], "try_example")
-    frame.on(taken.then, answer_to, asked, [answer_area], "try_example_answer", show_progress="minimal")
+    waits = {"show_progress": "minimal"}
+    frame.on(run.input, asking.show_run, [run], [*boxes, answered], "try_run")
+    frame.on(run.input, asking.show_others, [run, other], [other], "try_others")
+    frame.on(ask.click, asking.answer_to, asked, [answered], "try_ask", concurrency_limit=2, **waits)
+    frame.on(boxes[0].submit, asking.answer_to, asked, [answered], "try_submit", **waits)
+    taken = frame.on(example.click, asking.take_example, [run, turn, frame.watch], [turn, *boxes], "try_example")
+    frame.on(taken.then, asking.answer_to, asked, [answered], "try_example_answer", **waits)
     picked = frame.on(hard.input, lambda text: text or gr.skip(), [hard], [boxes[0]], "try_hard")
-    frame.on(picked.then, answer_to, asked, [answer_area], "try_hard_answer", show_progress="minimal")
-
-    def refresh_all(current: str | None, beside: str | None, watch: Watch, *talking: Any) -> list[Any]:
-        return [*refresh(current, beside, watch), *talk(*talking)]
-
-    outputs = [run, other, *boxes, none_yet, answer_area, *talk_outputs]
-    return Part("try_it", tab, refresh=(refresh_all, [run, other, frame.watch, *talk_inputs], outputs))
+    frame.on(picked.then, asking.answer_to, asked, [answered], "try_hard_answer", **waits)
 
 
 def _hard(t: Words) -> list[tuple[str, str]]:

@@ -248,7 +248,7 @@ def _wire_sources(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
 
 def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
     t, book = frame.t, frame.service.lab
-    opened = [frame.draft, frame.summary, frame.code, *edit.controls]
+    opened = [*frame.recipe_views, *edit.controls]
 
     def compare(asked: gr.Request, draft: dict[str, Any], *boxes: str) -> Iterator[Any]:
         # What stands in the editor is compared too: that is the one to beat.
