@@ -36,7 +36,7 @@ DEEPEST = 12
 # What is written for programs, developers or the terminal, and never for somebody in front of the page.
 UNSHOWN_KEYWORDS = {"description", "help", "epilog", "usage", "prog", "title", "pattern"}
 UNSHOWN_CALLS = re.compile(
-    r"^(log\w*|logger|logging|_log|LOG)\.|add_argument|add_parser|add_subparsers|ArgumentParser|\bField\b|filterwarnings|print$"
+    r"^(log\w*|logger|logging|_log|LOG)\.|add_argument|add_parser|add_subparsers|ArgumentParser|\bField\b|filterwarnings|PlainTextResponse|print$"
     r"|^(TypeError|ValueError)$"
 )
 

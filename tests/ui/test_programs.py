@@ -2,23 +2,25 @@
 
 import ast
 import json
+import shutil
 import subprocess
+import sys
 
+import httpx
 import pytest
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
+from tests.ui.served import Served
 from workbench.errors import RunError
 from workbench.ui import programs
+from workbench.ui.guard.guard import Policy
 
 CALL = f"{programs.PATH}/gradio_api/call/v2"
+TOKEN = "a-word-that-nobody-guesses"
 
 
 @pytest.fixture(scope="module")
 def client(service):
-    app = FastAPI()
-    programs.mount(app, service)
-    with TestClient(app, base_url="http://127.0.0.1:7860") as client:
+    with Served(service) as served, httpx.Client(base_url=served.url, trust_env=False, timeout=60) as client:
         yield client
 
 
@@ -51,8 +53,39 @@ def test_what_is_no_list_of_texts_is_refused(service, finished, texts):
 
 
 def test_snippets_stay_whole_whatever_the_text():
-    said = programs.snippets("RUN", 'it\'s "odd" \\ 很好')
-    body = {"run": "RUN", "texts": ['it\'s "odd" \\ 很好']}
-    echo = subprocess.run(["sh", "-c", "printf %s " + said["curl"].split(" -d ")[1].split(" | ")[0]], capture_output=True, check=True)
+    text = 'it\'s "odd" \\ 很好'
+    said = programs.snippets("RUN", text)
+    body = {"data": ["RUN", [text]]}
+    echo = subprocess.run(["sh", "-c", "printf %s " + said["curl"].split(" -d ")[1]], capture_output=True, check=True)
     assert json.loads(echo.stdout) == body and json.dumps(body, ensure_ascii=False) in said["javascript"]
     ast.parse(said["python"])
+
+
+# What runs a snippet, and what it prints of the answer: everything, or what its language makes of the first value.
+STARTED = {"curl": ["sh", "-c"], "python": [sys.executable, "-c"], "javascript": ["node", "--input-type=module", "-e"]}
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["open", "token"])
+@pytest.mark.parametrize("name", STARTED)
+def test_snippets_run_as_they_are_copied(service, finished, name, asks):
+    program, *flags = STARTED[name]
+    if shutil.which(program) is None:
+        assert name == "javascript"  # curl's shell and Python are everywhere the tests are
+        return
+    label = service.predictor(finished).predict([{"text": "the food was awful, isn't it"}])[0].label
+    with Served(service, Policy(token=TOKEN) if asks else None) as served:
+        copied = programs.snippets(finished[:12], "the food was awful, isn't it", token=asks)[name]
+        assert ("TOKEN" in copied) == asks
+        own = copied.replace("ADDRESS", served.url).replace("TOKEN", TOKEN)
+        ran = subprocess.run([program, *flags, own], capture_output=True, text=True, timeout=120)
+        assert ran.returncode == 0 and label in ran.stdout and "probabilities" in ran.stdout, ran.stdout + ran.stderr
+        refused = httpx.post(f"{served.url}{programs.PATH}/gradio_api/run/predict", json={"data": ["x", ["a"]]}, trust_env=False)
+        assert refused.status_code == (401 if asks else 500)
+        assert asks or "There is no run" in refused.json()["error"]
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["open", "token"])
+def test_an_mcp_client_is_told_its_address_and_whether_to_send_the_word(asks):
+    said = json.loads(programs.snippets("RUN", "a", token=asks)["mcp"])["mcpServers"]["prompt-workbench"]
+    assert said["url"] == f"ADDRESS{programs.MCP_PATH}/" and said["type"] == "http"
+    assert said.get("headers") == ({"Authorization": "Bearer TOKEN"} if asks else None)

@@ -212,9 +212,19 @@ def ended_as_sentence(root: Path, doing: str, mistake: Callable[[WorkbenchError]
 
 
 def asking(request: gr.Request | None) -> Principal:
-    """Who the guard in front of the server found behind a request; the owner where a handler is called from Python."""
-    scope = getattr(getattr(request, "request", None), "scope", None) or {}
-    return scope.get("state", {}).get("principal", OWNER)
+    """Who the guard in front of the server found behind a request; the owner where a handler is called from Python, without one.
+
+    Raises:
+        KeyError: the request did not come through a guard.
+    """
+    return OWNER if request is None else state_of(request)["principal"]
+
+
+def state_of(request: gr.Request | None) -> dict[str, Any]:
+    """What the guard wrote down about a request; nothing where a handler is called from Python."""
+    # gradio's MCP server hands over starlette's request where everybody else hands over gradio's around it.
+    scope = getattr(getattr(request, "request", request), "scope", None) or {}
+    return scope.get("state", {})
 
 
 def session_key(request: gr.Request | None) -> str:

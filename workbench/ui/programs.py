@@ -1,4 +1,4 @@
-"""Trained runs for programs: HTTP endpoints in gradio's own protocol.
+"""Trained runs for programs: HTTP endpoints in gradio's own protocol, and the same two as tools of gradio's MCP server.
 
 The same server, the same guard in front, the same service: a program asks for what a person may ask for, and for no run of anybody else.
 """
@@ -6,48 +6,108 @@ The same server, the same guard in front, the same service: a program asks for w
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from fastapi import FastAPI
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from workbench.access import acting_as
 from workbench.errors import RunError, WorkbenchError
 from workbench.ui.frame import asking, ended_as_sentence
 
 PATH = "/programs"
+MCP_PATH = f"{PATH}/gradio_api/mcp"
 MOST_TEXTS = 1000
+MOST_AT_ONCE = 4
+
+
+class Refusal(gr.Error):
+    """A sentence for the program that asked. gradio's own error reaches an MCP client in quotation marks."""
+
+    def __str__(self) -> str:
+        return self.message
 
 
 def build(service: Any) -> gr.Blocks:
     """An application without a page: the endpoints `runs` and `predict` over a service."""
 
     def runs(request: gr.Request) -> list[dict[str, Any]]:
-        """Lists the trained runs that can answer: id, name, method, and accuracy on their validation rows."""
+        """Lists the text classifiers trained in Prompt Workbench that can answer now, newest first: for each its id (run), its name, the
+        method it was tuned with, and its accuracy on validation rows (0 to 1). Ask one of them with the tool predict.
+        """
         return answered(service, request, functools.partial(list_runs, service))
 
     def predict(run: str, texts: list[str], request: gr.Request) -> list[dict[str, Any]]:
-        """Classifies texts with a trained run. Gives, for each text, the label and the probability of every label.
+        """Classifies texts with one trained run. Answers, for each text in the order given, the label and the probability of every label.
 
         Args:
-            run: The id of a run, or the beginning of one; the endpoint runs lists them.
-            texts: The texts, at most a thousand.
+            run: The id of a trained run, or the beginning of one that no other id begins with. The tool runs lists the ids.
+            texts: The texts to classify, 1 to 1000 strings.
         """
         return answered(service, request, functools.partial(classify, service, run, texts))
 
     with gr.Blocks(title="Prompt Workbench", analytics_enabled=False) as programs:
-        gr.api(runs, api_name="runs")
-        gr.api(predict, api_name="predict")
+        # Not queued: gradio's MCP server asks for what is queued through an HTTP client of its own, which carries no log-in, and finds
+        # its server by the request's X-Forwarded-Host, which anybody may write. As many threads as the queue would give bound the work.
+        gr.api(runs, api_name="runs", queue=False)
+        gr.api(predict, api_name="predict", queue=False)
+    programs.max_threads = MOST_AT_ONCE
     return programs
 
 
-def mount(app: Any, service: Any) -> None:
-    """Puts the endpoints under /programs of an application."""
+def mount(app: FastAPI, service: Any) -> gr.Blocks:
+    """Puts the endpoints under /programs of an application, which must run its lifespan; gives what was mounted.
+
+    Raises:
+        RuntimeError: gradio has no MCP server, by its own words.
+    """
+    programs = build(service).queue(default_concurrency_limit=MOST_AT_ONCE)
+    # In front of gradio's own routes below that path, which are thereby never reached.
+    door = StreamableHTTP(programs)
+    app.router.routes += [Route(MCP_PATH, door), Mount(MCP_PATH, door)]
     gr.mount_gradio_app(
-        app, build(service).queue(default_concurrency_limit=4), path=PATH, server_name="127.0.0.1", footer_links=["api"], run_history=False,
-        show_error=False, max_file_size=0, ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False,
+        app, programs, path=PATH, server_name="127.0.0.1", footer_links=["api"], run_history=False,
+        show_error=False, max_file_size=0, ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=True,
         blocked_paths=[str(service.root)],
     )  # fmt: skip
+    if programs.mcp_server_obj is None:
+        raise RuntimeError(programs.mcp_error)
+    programs.mcp_server_obj.postprocess_output_data = as_json  # type: ignore[method-assign]
+    return programs
+
+
+def as_json(values: list[Any], root_url: str) -> list[Any]:
+    """What an MCP client gets of an answer. gradio would write lists and mappings down as Python does, which no other language reads."""
+    from mcp.types import TextContent
+
+    return [TextContent(type="text", text=json.dumps(value, ensure_ascii=False)) for value in values]
+
+
+class StreamableHTTP:
+    """ASGI application: posts reach gradio's MCP server over streamable HTTP, nothing else does.
+
+    Left out are the older transport (/sse, /messages), whose calls are answered on another request than the one that the guard counts; the
+    stream that a GET opens, which says nothing where no session is kept; and gradio's page for people, which puts the path that was asked
+    for into a script as it is.
+    """
+
+    def __init__(self, programs: gr.Blocks) -> None:
+        self._programs = programs
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        server = self._programs.mcp_server_obj
+        if scope["path"].rstrip("/") != MCP_PATH:
+            await PlainTextResponse("Nothing is here.", 404)(scope, receive, send)
+        elif scope["method"] != "POST" or server is None:
+            refusal = PlainTextResponse("MCP clients post here (streamable HTTP).", 405, headers={"allow": "POST"})
+            await refusal(scope, receive, send)
+        else:
+            await server.manager.handle_request(scope, receive, send)
 
 
 def list_runs(service: Any) -> list[dict[str, Any]]:
@@ -76,35 +136,41 @@ def answered(service: Any, request: gr.Request | None, work: Callable[[], Any]) 
     """The work done for whoever asks; a mistake is answered with its sentence, a bug with the id under which the log has it."""
 
     def mistake(error: WorkbenchError) -> None:
-        raise gr.Error(f"{error.message} {error.fix}".strip(), print_exception=False) from None
+        raise Refusal(f"{error.message} {error.fix}".strip(), print_exception=False) from None
 
     def bug(error_id: str) -> None:
-        raise gr.Error(f"Something broke in the workbench (error {error_id}).", print_exception=False) from None
+        raise Refusal(f"Something broke in the workbench (error {error_id}).", print_exception=False) from None
 
     with ended_as_sentence(service.root, "program", mistake, bug), acting_as(asking(request)):
         return work()
 
 
-def snippets(run: str, text: str) -> dict[str, str]:
-    """How to ask a run from other programs: curl, Python and JavaScript, ready to be copied. ADDRESS stands for the server's own."""
-    from json import dumps
+def snippets(run: str, text: str, *, token: bool = False) -> dict[str, str]:
+    """How to ask a run from other programs: curl, Python, JavaScript and the settings of an MCP client, ready to be copied.
 
-    said, body = dumps(text, ensure_ascii=False), dumps({"run": run, "texts": [text]}, ensure_ascii=False)
+    Args:
+        token: whether the server asks for a word, for which TOKEN then stands; ADDRESS stands for the server's own.
+    """
+    said, run_said, body = (json.dumps(value, ensure_ascii=False) for value in (text, run, {"data": [run, [text]]}))
     quoted = body.replace("'", "'\\''")
+    bearer = {"Authorization": "Bearer TOKEN"} if token else {}
+    headers = json.dumps({"Content-Type": "application/json", **bearer})
+    server = {"type": "http", "url": f"ADDRESS{MCP_PATH}/", **({"headers": bearer} if token else {})}
     return {
         "curl": (
-            f"ID=$(curl -s ADDRESS{PATH}/gradio_api/call/v2/predict -H 'Content-Type: application/json' -d '{quoted}' | cut -d'\"' -f4)\n"
-            f"curl -sN ADDRESS{PATH}/gradio_api/call/v2/predict/$ID"
+            f"curl -s ADDRESS{PATH}/gradio_api/run/predict -H 'Content-Type: application/json' \\\n"
+            + ("  -H 'Authorization: Bearer TOKEN' \\\n" if token else "")
+            + f"  -d '{quoted}'"
         ),
         "python": (
             "from gradio_client import Client\n\n"
-            f'client = Client("ADDRESS{PATH}/")\n'
-            f'print(client.predict("{run}", [{said}], api_name="/predict"))'
+            f'client = Client("ADDRESS{PATH}/"{f", headers={json.dumps(bearer)}" if token else ""})\n'
+            f'print(client.predict({run_said}, [{said}], api_name="/predict"))'
         ),
         "javascript": (
-            'import { Client } from "@gradio/client";\n\n'
-            f'const client = await Client.connect("ADDRESS{PATH}/");\n'
-            f'const answer = await client.predict("/predict", {body});\n'
-            "console.log(answer.data);"
+            f'const answer = await fetch("ADDRESS{PATH}/gradio_api/run/predict", {{\n'
+            f'  method: "POST",\n  headers: {headers},\n  body: JSON.stringify({body}),\n}});\n'
+            "console.log((await answer.json()).data[0]);"
         ),
+        "mcp": json.dumps({"mcpServers": {"prompt-workbench": server}}, indent=2),
     }

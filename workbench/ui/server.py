@@ -72,7 +72,7 @@ def application(service: Any, *, language: str | None = None, policy: Policy | N
     def report(error: BaseException, doing: str) -> str:
         return log_bug(service.root, error, doing)
 
-    programs.mount(app, service)
+    pages.append(programs.mount(app, service))
     return Guard(app, policy or Policy(), waiting=lambda key, value: waiting(pages, key, value), report=report)
 
 

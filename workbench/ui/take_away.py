@@ -8,14 +8,15 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.access import Role
 from workbench.errors import RunError
 from workbench.runs.takeaway import KINDS, Parcel, take_away
-from workbench.ui.frame import Frame
+from workbench.ui.frame import Frame, asking, state_of
 from workbench.ui.markup import sentence
 from workbench.ui.programs import snippets
 from workbench.ui.text import Words
 
-LANGUAGES = {"curl": "shell", "python": "python", "javascript": "javascript"}
+LANGUAGES = {"curl": "shell", "python": "python", "javascript": "javascript", "mcp": "json"}
 
 
 def view_html(parcel: Parcel, t: Words) -> str:
@@ -49,7 +50,8 @@ def build_take_away(frame: Frame, run: gr.Dropdown, text: gr.Textbox) -> None:
 
     def show(asked_by: gr.Request, run_id: str | None, words: str) -> list[str]:
         address = f"{asked_by.url.scheme}://{asked_by.headers.get('host', '')}"
-        said = snippets(run_id or "RUN", words or t("programs.example"))
+        token = bool(state_of(asked_by).get("has_token")) and asking(asked_by).role != Role.VISITOR
+        said = snippets(run_id or "RUN", words or t("programs.example"), token=token)
         return [said[name].replace("ADDRESS", address) for name in LANGUAGES]
 
     frame.on(make.click, pack, [run, kind], [told, taken], "take_away", show_progress="full", show_progress_on=[told])

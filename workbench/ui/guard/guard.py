@@ -243,7 +243,8 @@ class Guard:
         announced = request.header("content-length")
         if announced and (not announced.isdecimal() or int(announced) > most):
             return await request.refuse(413, "too_large", size=size_of(most))
-        request.scope.setdefault("state", {}).update(principal=principal, client=client, address=request.client)
+        known = {"principal": principal, "client": client, "address": request.client, "has_token": self.policy.token is not None}
+        request.scope.setdefault("state", {}).update(known)
         started = broken = False
 
         async def counted() -> MutableMapping[str, Any]:
