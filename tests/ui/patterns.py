@@ -82,10 +82,11 @@ def has_letters(pattern: str) -> bool:
 
 
 def is_sentence(text: str) -> bool:
-    """Whether a text outside of errors reads like a sentence."""
+    """Whether a text outside of errors reads like a sentence, and not like a function of the page's script."""
     words = re.sub(r"\{\w*\}", "x", text)
     opens = re.match(r"[A-Zx'`<*\[{(]", words) and not re.match(r"[A-Z]{4,} ", words)
-    return bool(opens) and " " in words and "\n" not in text and bool(re.search(r"[a-z]{2}", words)) and words.endswith((".", "?", "!"))
+    whole = " " in words and "\n" not in text and "=>" not in text and words.endswith((".", "?", "!"))
+    return bool(opens) and whole and bool(re.search(r"[a-z]{2}", words))
 
 
 def has_words(parts: Parts) -> bool:
