@@ -1,9 +1,13 @@
 """What a page shows does not go back: a slow look does not replace what an act showed meanwhile."""
 
+from types import SimpleNamespace
+
 import gradio as gr
 import pandas as pd
 
+from workbench.ui.frame import guarded
 from workbench.ui.order import MOST_PAGES, Order
+from workbench.ui.text import Words
 
 CARD, ROWS = 1, 2
 
@@ -52,3 +56,18 @@ def test_pages_do_not_hear_of_each_other_and_are_not_kept_for_ever():
         order.passed(f"page {number}", order.begin(), "x", [CARD], look=False)
     assert len(order._pages) == MOST_PAGES
     assert order.passed("", order.begin(), "without a page", [CARD], look=True) == "without a page"
+
+
+def test_the_pages_handlers_are_ordered(service):
+    order, page = Order(), SimpleNamespace(session_hash="one", request=None)
+    act = guarded(lambda: "after", service, Words("en"), order, [CARD], look=False)
+
+    def slow() -> str:
+        assert act(page) == "after"
+        return "before"
+
+    def slow_steps():
+        yield slow()
+
+    assert guarded(slow, service, Words("en"), order, [CARD], look=True)(page) == gr.skip()
+    assert list(guarded(slow_steps, service, Words("en"), order, [CARD], look=True)(page)) == [gr.skip()]
