@@ -8,13 +8,20 @@ import socket
 import threading
 import time
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import uvicorn
 
+from workbench.access import OWNER, Principal
 from workbench.ui.guard.guard import Policy
 from workbench.ui.server import application
+
+
+def request_of(principal: Principal = OWNER, session: str = "one") -> Any:
+    """What gradio hands to a handler, as the guard let it through, from an open page."""
+    return SimpleNamespace(session_hash=session, request=SimpleNamespace(scope={"state": {"principal": principal}}))
 
 
 class Served:

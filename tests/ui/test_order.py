@@ -1,10 +1,9 @@
 """What a page shows does not go back: a slow look does not replace what an act showed meanwhile."""
 
-from types import SimpleNamespace
-
 import gradio as gr
 import pandas as pd
 
+from tests.ui.served import request_of
 from workbench.ui.frame import guarded
 from workbench.ui.order import MOST_PAGES, Order
 from workbench.ui.text import Words
@@ -59,7 +58,7 @@ def test_pages_do_not_hear_of_each_other_and_are_not_kept_for_ever():
 
 
 def test_the_pages_handlers_are_ordered(service):
-    order, page = Order(), SimpleNamespace(session_hash="one", request=None)
+    order, page = Order(), request_of()
     act = guarded(lambda: "after", service, Words("en"), order, [CARD], look=False)
 
     def slow() -> str:

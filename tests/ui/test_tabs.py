@@ -4,10 +4,10 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from tests.ui.served import request_of
 from workbench.errors import DataError, VerbalizerError, WorkbenchError
 from workbench.methods import method_names
 from workbench.recipe import Recipe
@@ -243,7 +243,7 @@ def test_a_search_is_followed_until_its_candidates_are_cards(service, tiny):
 def test_loading_can_be_cancelled_where_it_stands(tiny, service, monkeypatch):
     blocks = page.build(service, "en")
     handlers = {fn.api_name: fn.fn for fn in blocks.fns.values() if fn.api_name in ("model_load", "model_cancel")}
-    asked = SimpleNamespace(session_hash="one", request=None)
+    asked = request_of()
     stages = []
 
     def get(part, progress):
