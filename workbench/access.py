@@ -21,6 +21,8 @@ from workbench.errors import AccessError
 
 
 class Role(StrEnum):
+    """How much somebody may do, from everything to least; what each means stands in the module docstring."""
+
     OWNER = "owner"
     USER = "user"
     VISITOR = "visitor"

@@ -82,6 +82,8 @@ class PromptPart(Part):
 
 
 class EarlyStopping(Part):
+    """Stops once `metric` on the validation rows has not got better for `patience` evaluations."""
+
     metric: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
     patience: int = Field(3, ge=1, description="Evaluations without improvement before the run stops.")
 

@@ -145,3 +145,4 @@ def test_a_visitor_trains_on_labels_within_the_demo_s_bounds(tmp_path, service):
         book = label_all(service.labelling, service.labelling.begin(GOOD + BAD, "pos, neg"))
         run = service.submit(service.labelling.recipe(book.id, recipe))
         service.stop(run)
+        assert [kept.id for kept in service.runs()] == [run]

@@ -62,11 +62,14 @@ class Row:
         return self.value <= self.wanted if self.at_most else self.value >= self.wanted
 
     def to_json(self) -> dict[str, Any]:
+        """The row's fields, and whether it met its goal."""
         return {**asdict(self), "met": self.met}
 
 
 @dataclass(frozen=True)
 class Comparison:
+    """What one goal of the performance page is measured by: a number such as `P3`, its title, and the function that makes its rows."""
+
     goal: str
     title: str
     measure: Callable[[Scale], list[Row]]
@@ -89,6 +92,7 @@ def comparison(goal: str, title: str) -> Callable[[Callable[[Scale], list[Row]]]
 
 
 def registered() -> list[Comparison]:
+    """Every comparison whose module was imported, by the numbers in its goal."""
     return sorted(_COMPARISONS.values(), key=lambda known: [int(n) for n in re.findall(r"\d+", known.goal)])
 
 

@@ -24,6 +24,7 @@ class Figures:
     rounds: int
 
     def to_json(self) -> dict[str, float | int]:
+        """Rounded for people: seconds, 1e9 operations (`gflop`) and 1e6 bytes (`peak_mb`)."""
         return {
             "cpu_seconds": round(self.cpu_seconds, 4),
             "seconds": round(self.seconds, 4),

@@ -29,6 +29,7 @@ def patch_imports() -> None:
 
 
 def make_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model's folder in the old form that OpenPrompt knows; it is read from `tokenizer.json`."""
     from transformers import PreTrainedTokenizerFast
 
     class Fast(PreTrainedTokenizerFast):
@@ -45,6 +46,7 @@ def make_tokenizer(folder: Path) -> Any:
 
 
 def main() -> None:
+    """Does the work that the arguments name and prints what the module docstring says."""
     folder, work, batch, rate = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
     patch_imports()
     import torch
@@ -89,6 +91,7 @@ def train(model: Any, loader: Any, rate: float) -> list[Any]:
 
 
 def predict(model: Any, loader: Any) -> list[Any]:
+    """Class probabilities [N][C] of every row, in the loader's order."""
     import torch
 
     model.eval()

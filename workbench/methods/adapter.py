@@ -34,6 +34,8 @@ HOULSBY_SPREAD = 1e-2
 
 
 class AdapterOptions(Options):
+    """Options of bottleneck adapters (Houlsby et al. 2019, Pfeiffer et al. 2021)."""
+
     name: Literal["adapter"] = "adapter"
     kind: Literal["houlsby", "pfeiffer", "parallel"] = Field(
         "houlsby", description="Two per layer (Houlsby), one behind each layer (Pfeiffer), or one beside each feed-forward part (parallel)."
@@ -150,6 +152,7 @@ class Adapter(Attached):
         return text, adapter_parameters(width, inner, layers, per_layer=per_layer)
 
     def learnt(self, read_rows: Callable[[], object]) -> Learnt:
+        """By adapter, how much it adds to what it reads, as a share of the norm; measured while `read_rows` runs the model."""
         parts = dict(self.adapters.named_children())
         for part in parts.values():
             part.watched = []

@@ -141,6 +141,7 @@ class Attached:
 
     @property
     def trainable_parameters(self) -> int:
+        """How many numbers train."""
         return sum(parameter.numel() for _, parameter in self.parameters())
 
     @property
@@ -260,6 +261,7 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def refuse_quantized(selected: list[tuple[str, nn.Parameter]], method: str) -> None:
+    """Raises MethodError, naming the first, when a parameter that a method would train is kept in 4 or 8 bits."""
     quantized = next((n for n, p in selected if not p.is_floating_point() or type(p).__name__ in ("Params4bit", "Int8Params")), None)
     if quantized is not None:
         raise MethodError(
@@ -268,6 +270,7 @@ def refuse_quantized(selected: list[tuple[str, nn.Parameter]], method: str) -> N
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file by name. Raises MethodError when it is missing or damaged."""
     try:
         return load_file(file)
     except (OSError, safetensors.SafetensorError) as error:

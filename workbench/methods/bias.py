@@ -12,6 +12,8 @@ from workbench.methods.registry import Options, register
 
 
 class BiasOptions(Options):
+    """BitFit (Ben Zaken et al. 2022) has nothing to choose."""
+
     name: Literal["bias"] = "bias"
 
 

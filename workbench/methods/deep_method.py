@@ -62,6 +62,7 @@ class DeepMethod(Attached):
             return self._prompt().detach().clone()
 
     def state(self) -> dict[str, Tensor]:
+        """The trained weights, and the fixed pairs that an encoder's output is added to."""
         buffers = {f"prefix.{name}": b.detach().to("cpu", copy=True).contiguous() for name, b in self._prompt.named_buffers()}
         return {**super().state(), **buffers}
 
@@ -85,6 +86,7 @@ class DeepMethod(Attached):
         return text, prefix_parameters(length, layers, heads * size, width=width, inner=inner)
 
     def learnt(self, read_rows: Callable[[], object]) -> Learnt:
+        """By layer, the share of attention that goes to the prefix; measured while `read_rows` runs the model."""
         self.deep.watched = []
         try:
             read_rows()

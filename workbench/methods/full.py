@@ -12,6 +12,8 @@ from workbench.methods.registry import Options, register
 
 
 class FullOptions(Options):
+    """Full fine-tuning has nothing to choose."""
+
     name: Literal["full"] = "full"
 
 

@@ -15,6 +15,8 @@ from workbench.methods.registry import Options, register
 
 
 class HeadOptions(Options):
+    """Training the language-model head alone has nothing to choose."""
+
     name: Literal["head"] = "head"
 
 

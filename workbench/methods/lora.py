@@ -33,6 +33,8 @@ CONFIG_FILE = "adapter_config.json"
 
 
 class LoraOptions(Options):
+    """Options of LoRA (Hu et al. 2022) and its variants rsLoRA, DoRA, PiSSA and LoRA+."""
+
     name: Literal["lora"] = "lora"
     r: int = Field(8, ge=1, le=512, description="Rank: the inner width of the added product.")
     alpha: float = Field(16, gt=0, le=4096, description="Scale: the product is multiplied by alpha / r.")
@@ -107,9 +109,12 @@ class Lora(Attached):
                 raise MethodError(f"The model has no linear layer '{target}'.", fix=nearest(target, linear))
 
     def rate_of(self, name: str, rate: float) -> float:
+        """B learns `rate_ratio` times as fast as A (LoRA+, Hayou et al. 2024)."""
         return rate * self.options.rate_ratio if "lora_B" in name else rate
 
     def state(self) -> dict[str, Tensor]:
+        """peft's tensors by name. With PiSSA each factor holds the trained and the first one side by side, so that the file fits the
+        original weights, from which PiSSA took the first product away."""
         state = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in self._adapter().items()}
         if not self._start:
             return state
@@ -162,6 +167,7 @@ class Lora(Attached):
         return {"r": 2 * r, "lora_alpha": alpha * (2**0.5 if self.options.rslora else 2), "init_lora_weights": True}
 
     def restore(self, folder: Path) -> None:
+        """Also raises MethodError when rank, alpha or rsLoRA of the file are not the recipe's."""
         config = _read_config(folder / CONFIG_FILE)
         check_manifest(folder, self.loaded, self.options)
         for key, own in {**self._saved_rank(), "use_rslora": self.options.rslora}.items():

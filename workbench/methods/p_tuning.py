@@ -20,6 +20,8 @@ from workbench.methods.soft import SoftMethod, refuse_words_without_text
 
 
 class PTuningOptions(Options):
+    """Options of P-tuning (Liu et al. 2021)."""
+
     name: Literal["p_tuning"] = "p_tuning"
     length: int = Field(6, ge=1, le=1024, description="Soft tokens put in front of a template that has no [SOFT] of its own.")
     encoder: Literal["lstm", "mlp"] = Field("lstm", description="What makes the vectors: LSTM and MLP as published, or the MLP alone.")
@@ -89,6 +91,7 @@ class PTuning(SoftMethod):
         return frozenset({"prompt", *model})
 
     def formula(self) -> tuple[str, int] | None:
+        """None where the whole model trains: there is no closed formula for that."""
         if self.options.backbone == "trained" or not isinstance(self.embedding.prompt, PromptEncoder):
             return super().formula() if self.options.backbone == "frozen" else None
         (count, width), lstm = self.embedding.prompt.raw.shape, self.options.encoder == "lstm"
@@ -108,6 +111,7 @@ class PTuning(SoftMethod):
         return PromptEncoder(start, lstm=self.options.encoder == "lstm")
 
     def rate_of(self, name: str, rate: float) -> float:
+        """The model's own parameters, where they train at all, learn at `backbone_rate`."""
         return rate if name.startswith("soft.") else self.options.backbone_rate
 
     def save_final(self, folder: Path) -> None:

@@ -11,6 +11,8 @@ from workbench.methods.registry import Options, register
 
 
 class PTuningV2Options(Options):
+    """Options of P-tuning v2 (Liu et al. 2022)."""
+
     name: Literal["p_tuning_v2"] = "p_tuning_v2"
     length: int = Field(16, ge=1, le=1024, description="Trained positions before the words, in every layer.")
     init: Literal["text", "random"] = Field("text", description="Where the vectors start: what real text leaves in the layers, or random.")

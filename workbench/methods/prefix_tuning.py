@@ -11,6 +11,8 @@ from workbench.methods.registry import Options, register
 
 
 class PrefixTuningOptions(Options):
+    """Options of prefix tuning (Li & Liang 2021)."""
+
     name: Literal["prefix_tuning"] = "prefix_tuning"
     length: int = Field(10, ge=1, le=1024, description="Trained positions before the words, in every layer.")
     init: Literal["text", "random"] = Field("text", description="Where the prefix starts: what real text leaves in the layers, or random.")

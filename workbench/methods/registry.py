@@ -29,6 +29,8 @@ _METHODS: dict[str, type[Attached]] = {}
 
 @dataclass(frozen=True)
 class MethodInfo:
+    """What forms, command line help and the page's table are made of: one method with its option fields."""
+
     name: str
     title: str
     description: str

@@ -11,6 +11,8 @@ from workbench.methods.soft import SoftMethod, refuse_words_without_text
 
 
 class SoftPromptOptions(Options):
+    """Options of prompt tuning (Lester et al. 2021)."""
+
     name: Literal["soft_prompt"] = "soft_prompt"
     length: int = Field(20, ge=1, le=1024, description="Soft tokens put in front of a template that has no [SOFT] of its own.")
     init: Literal["vocabulary", "random", "words", "label_words"] = Field(

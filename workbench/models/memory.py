@@ -28,6 +28,7 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
+        """Bytes in all."""
         return self.weights + self.gradients + self.optimizer + self.activations
 
 

@@ -47,6 +47,7 @@ class Wait:
         self._since, self._came = None, 0
 
     def too_long(self) -> bool:
+        """Whether more than the given seconds went by since the last thing worth having; never between requests."""
         since = self._since
         return since is not None and time.monotonic() - since > self._seconds
 

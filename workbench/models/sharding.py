@@ -12,6 +12,7 @@ from torch import Tensor
 
 
 def is_sharded(tensor: Tensor) -> bool:
+    """Whether a tensor is cut up among processes, by the method that only such tensors have."""
     return hasattr(tensor, "full_tensor")
 
 

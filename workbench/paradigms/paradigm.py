@@ -56,6 +56,7 @@ class Task:
 
     @property
     def seed(self) -> int:
+        """Of everything random in this cell; the split of rows has one of its own."""
         return self.recipe.training.seed
 
 

@@ -32,6 +32,7 @@ def load_predictor():
 
 
 def main() -> int:
+    """Answers the sentences and rows of the command line and of standard input, in that order; 0 is its exit code."""
     parser = argparse.ArgumentParser(description="Answer with the tuned model in this folder.")
     parser.add_argument("texts", nargs="*", help="sentences, one answer each, for a template with one field")
     parser.add_argument("--field", action="append", default=[], metavar="NAME=TEXT", help="a field of one example; repeat for each")

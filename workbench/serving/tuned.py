@@ -119,6 +119,7 @@ class Tuned:
 
     @property
     def trainable_parameters(self) -> int:
+        """How many numbers train: the method's and the verbalizer's."""
         return sum(parameter.numel() for _, parameter in self.parameters())
 
     @property

@@ -14,12 +14,15 @@ class Control:
         self._stop = False
 
     def request_pause(self) -> None:
+        """The training waits before its next step, until resumed or stopped."""
         self._set(pause=True)
 
     def request_resume(self) -> None:
+        """Ends a pause; without one nothing happens."""
         self._set(pause=False)
 
     def request_stop(self) -> None:
+        """The training ends at its next step with a checkpoint; this cannot be taken back."""
         self._set(stop=True)
 
     @property
@@ -28,6 +31,7 @@ class Control:
 
     @property
     def pause_requested(self) -> bool:
+        """Whether to wait; never once a stop was asked for."""
         return self._pause and not self._stop
 
     @property

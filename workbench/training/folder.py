@@ -107,6 +107,7 @@ def copy_files(source: Path, target: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
+    """Returns once the folder's names (creations and renames) are on the disk."""
     if os.name == "nt":  # Windows cannot open a folder to flush it.
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -117,12 +118,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_and_hash(file: Path) -> str:
+    """Returns once the file's content is on the disk, with its SHA-256."""
     with open(file, "rb+") as stream:
         os.fsync(stream.fileno())
     return file_hash(file)
 
 
 def file_hash(file: Path) -> str:
+    """SHA-256 of a file's content, as hexadecimal digits."""
     with open(file, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -19,9 +19,11 @@ class Schedule:
     checkpoint_every: int | None
 
     def evaluates(self, step: int) -> bool:
+        """Whether an evaluation follows this step, counted from 1; the last one always has one."""
         return step % self.evaluate_every == 0 or step == self.total_steps
 
     def checkpoints(self, step: int) -> bool:
+        """Whether a checkpoint follows this step; the last one always has one."""
         if self.checkpoint_every is None:
             return self.evaluates(step)
         return step % self.checkpoint_every == 0 or step == self.total_steps

@@ -128,6 +128,7 @@ class Together(Alone):
         return part.model_copy(update={"device": f"cuda:{_local_rank() % torch.cuda.device_count()}"})
 
     def wrap(self, module: nn.Module, blocks: Sequence[nn.Module] | None) -> nn.Module:
+        """fully_shard over `blocks`, or DistributedDataParallel without them."""
         import warnings
 
         from torch.distributed.device_mesh import init_device_mesh
@@ -164,6 +165,7 @@ class Together(Alone):
         return float(tensor)
 
     def decide(self, word: str) -> str:
+        """The leader's word, at most WORD_BYTES of UTF-8, in every process."""
         tensor = torch.zeros(WORD_BYTES, dtype=torch.uint8)
         content = word.encode() if self.leads else b""
         tensor[: len(content)] = torch.tensor(list(content), dtype=torch.uint8)

@@ -23,6 +23,7 @@ class Progress:
 
     @property
     def examples_per_second(self) -> float:
+        """Over the seconds of the steps alone, without evaluations, checkpoints and pauses."""
         return round(self.examples / max(self.seconds, 1e-9), 3)
 
     def to_json(self) -> dict[str, Any]:
@@ -30,6 +31,7 @@ class Progress:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Progress:
+        """Raises KeyError when a counter is missing."""
         return cls(**{field.name: content[field.name] for field in fields(cls)})
 
     def record(self, figures: dict[str, float], recipe: Recipe) -> bool:

@@ -64,9 +64,11 @@ class RunFiles:
         self.checkpoints.remove_after(checkpoint.progress.step if checkpoint else -1)
 
     def keep_best(self, tuned: Tuned) -> None:
+        """Writes the weights of the best evaluation so far in place of the ones before."""
         write_folder(self.best, tuned.save)
 
     def keep_final(self, tuned: Tuned) -> None:
+        """Writes what answering needs, once training is over."""
         write_folder(self.final, tuned.save_final)
 
     def keep_checkpoint(self, tuned: Tuned, optimizer: dict[str, Tensor], content: dict[str, Any], *, with_best: bool) -> None:
@@ -88,6 +90,7 @@ class RunFiles:
             shutil.rmtree(self.folder / kept, ignore_errors=True)
 
     def emit(self, kind: str, **content: Any) -> None:
+        """Appends an event to the log and tells whoever listens."""
         event = self.log.append(kind, **content)
         if self._on_event is not None:
             self._on_event(event)
@@ -100,6 +103,7 @@ class SeenFiles(RunFiles):
     """The same folder in a process that does not lead: what it would write has been written, or will be."""
 
     def newest(self, recipe: Recipe, tuned: Tuned) -> tuple[Checkpoint | None, list[str]]:
+        """The checkpoint that the leader chose, and no sentences. Raises TrainingError when the folder is not the leader's."""
         name = self.group.decide("")
         if not (self.folder / RECIPE).is_file():
             raise TrainingError("A process of this run does not see the run's folder.", fix="Give a --runs folder that all machines share.")

@@ -129,6 +129,7 @@ class Inside(nn.Module):
         self.trained = nn.ModuleList(tuned.modules) if whole_model else nn.ParameterList(p for _, p in tuned.parameters())
 
     def forward(self, work: Callable[[], T]) -> T:
+        """What `work` gives, done where torch's wrapper sees it."""
         return work()
 
 

@@ -14,6 +14,8 @@ from workbench.models.families.family import Family, bare_model
 @register_family
 @dataclass(frozen=True)
 class AlbertFamily(Family):
+    """transformers' AlbertForMaskedLM."""
+
     name: str = "albert"
     title: str = "ALBERT"
     model_types: tuple[str, ...] = ("albert",)

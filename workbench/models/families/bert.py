@@ -15,6 +15,8 @@ from workbench.models.last_layer import NarrowForward, encoder_layer_at
 @register_family
 @dataclass(frozen=True)
 class BertFamily(Family):
+    """transformers' BertForMaskedLM."""
+
     name: str = "bert"
     title: str = "BERT"
     model_types: tuple[str, ...] = ("bert",)

@@ -14,6 +14,8 @@ from workbench.models.families.family import Family, bare_model
 @register_family
 @dataclass(frozen=True)
 class DistilBertFamily(Family):
+    """transformers' DistilBertForMaskedLM."""
+
     name: str = "distilbert"
     title: str = "DistilBERT"
     model_types: tuple[str, ...] = ("distilbert",)

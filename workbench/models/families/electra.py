@@ -15,6 +15,8 @@ from workbench.models.last_layer import NarrowForward, encoder_layer_at
 @register_family
 @dataclass(frozen=True)
 class ElectraFamily(Family):
+    """transformers' ElectraForMaskedLM, the generator."""
+
     name: str = "electra"
     title: str = "ELECTRA generator"
     model_types: tuple[str, ...] = ("electra",)

@@ -11,6 +11,8 @@ from workbench.models.families.family import Family
 @register_family
 @dataclass(frozen=True)
 class Gpt2Family(Family):
+    """transformers' GPT2LMHeadModel."""
+
     name: str = "gpt2"
     title: str = "GPT-2"
     kind: str = "causal"

@@ -31,6 +31,8 @@ class DecoderFamily(Family):
 @register_family
 @dataclass(frozen=True)
 class LlamaFamily(DecoderFamily):
+    """transformers' LlamaForCausalLM and MistralForCausalLM."""
+
     name: str = "llama"
     title: str = "Llama"
     model_types: tuple[str, ...] = ("llama", "mistral")

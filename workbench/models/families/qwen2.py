@@ -12,6 +12,8 @@ from workbench.models.last_layer import NarrowForward, decoder_layer_at
 @register_family
 @dataclass(frozen=True)
 class Qwen2Family(DecoderFamily):
+    """transformers' Qwen2ForCausalLM."""
+
     name: str = "qwen2"
     title: str = "Qwen2"
     model_types: tuple[str, ...] = ("qwen2",)

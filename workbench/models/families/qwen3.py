@@ -12,6 +12,8 @@ from workbench.models.last_layer import NarrowForward, decoder_layer_at
 @register_family
 @dataclass(frozen=True)
 class Qwen3Family(DecoderFamily):
+    """transformers' Qwen3ForCausalLM."""
+
     name: str = "qwen3"
     title: str = "Qwen3"
     model_types: tuple[str, ...] = ("qwen3",)

@@ -15,6 +15,8 @@ from workbench.models.last_layer import NarrowForward, encoder_layer_at
 @register_family
 @dataclass(frozen=True)
 class RobertaFamily(Family):
+    """transformers' RobertaForMaskedLM, and those of XLM-RoBERTa and CamemBERT, which have its layout."""
+
     name: str = "roberta"
     title: str = "RoBERTa"
     model_types: tuple[str, ...] = ("roberta", "xlm-roberta", "camembert")

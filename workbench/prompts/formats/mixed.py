@@ -60,6 +60,8 @@ class _Part:
 
 @register_notation("openprompt")
 class MixedTemplate(Notation):
+    """OpenPrompt's mixed templates: text with parts in braces such as {"placeholder": "text_a"}."""
+
     title = "OpenPrompt"
     turn = 1
 

@@ -24,6 +24,8 @@ _NAME = re.compile(r"(?:pet[\s:/_-]+)?(?P<task>[a-z]+(?:[-_][a-z]+)?)(?:[\s:/#]+
 
 @register_notation("pet")
 class PatternIds(Notation):
+    """A PET task with a pattern's number (`agnews 0`), or a verbalizer file of PET's."""
+
     title = "PET"
     turn = 3
 
@@ -44,6 +46,7 @@ class PatternIds(Notation):
         return _patterns(_task(match["task"]), None if match["id"] in (None, "all") else int(match["id"]))
 
     def write_words(self, words: dict[str, Any]) -> str:
+        """PET's verbalizer file. Raises TemplateError for blanks, which separate words there."""
         lines = []
         for label, found in plain_words(words).items():
             if any(" " in part for part in (label, *found)):

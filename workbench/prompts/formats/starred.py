@@ -29,6 +29,8 @@ NAMES = "abcdefghij"
 
 @register_notation("lm-bff")
 class StarredTemplate(Notation):
+    """LM-BFF's notation: `*cls**sent_0*_It_was*mask*.*sep+*`, an underscore for each blank, and its mapping of labels to words."""
+
     title = "LM-BFF"
     turn = 2
 

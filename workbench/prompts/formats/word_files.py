@@ -22,6 +22,8 @@ NO_BLANK = "<!>"
 
 @register_notation("openprompt-words")
 class WordFile(Notation):
+    """OpenPrompt's label words: JSON, or a line for each class with its words between commas."""
+
     title = "OpenPrompt verbalizer"
     turn = 9
 

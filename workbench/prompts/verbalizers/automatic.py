@@ -26,6 +26,8 @@ from workbench.prompts.verbalizers.words import LabelWord, WordVerbalizer
 
 
 class AutomaticOptions(VerbalizerOptions):
+    """Options of words found in the training rows (PETAL, Schick et al. 2020)."""
+
     kind: Literal["automatic"] = "automatic"
     words_per_label: int = Field(5, ge=1, le=100, description="Words that each label keeps.")
     candidates: int = Field(1000, ge=1, le=200_000, description="Words per label that are ranked: those its own rows find likeliest.")
@@ -138,6 +140,7 @@ class AutomaticVerbalizer(WordVerbalizer):
             self.__dict__.pop(name, None)
 
     def scores(self, reading: Reading) -> Tensor:
+        """Raises VerbalizerError before `fit` has found words."""
         if not self.words:
             raise VerbalizerError("The label words have not been looked for yet.", fix="Give labelled rows to find them in.")
         return super().scores(reading)

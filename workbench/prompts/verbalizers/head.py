@@ -23,6 +23,8 @@ INITIAL_DEVIATION = 0.02
 
 
 class HeadOptions(TrainableOptions):
+    """Options of a classification head."""
+
     kind: Literal["head"] = "head"
     position: Position = Field(
         "auto", description="The token whose state is read: the mask, the first or the last; auto is the mask if there is one."
@@ -45,6 +47,7 @@ class ClassificationHead(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """hidden: [B, H]; returns scores [B, C]."""
         return self.linear(self.dropout(hidden))
 
 

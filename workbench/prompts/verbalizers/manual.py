@@ -13,6 +13,8 @@ from workbench.prompts.verbalizers.words import LabelWord, Pooling, WordVerbaliz
 
 
 class ManualOptions(VerbalizerOptions):
+    """Options of label words by hand (PET, Schick & Schuetze 2021)."""
+
     kind: Literal["manual"] = "manual"
     words: dict[Any, Any] | None = Field(None, description="Label -> words that stand for it, each with a weight if not all count alike.")
     multi_token: Pooling = Field(

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 
 class PrototypicalOptions(TrainableOptions):
+    """Options of prototypes (ProtoVerb, Cui et al. 2022), trained or the means of the training rows."""
+
     kind: Literal["prototypical"] = "prototypical"
     prototypes: Literal["learned", "means"] = Field(
         "learned", description="Learned beside the model as published, or the mean state of each class's training rows, without training."

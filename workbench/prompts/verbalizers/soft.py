@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 class SoftOptions(TrainableOptions):
+    """Options of a trained vector per label (WARP, Hambardzumyan et al. 2021)."""
+
     kind: Literal["soft"] = "soft"
     words: dict[Any, Any] | None = Field(
         None, description="Label -> words whose embeddings the label's vector starts from; empty starts it at random."
@@ -50,6 +52,7 @@ class SoftVerbalizer(Verbalizer):
             self._initial = label_words(options.words, labels, tokenizer, leading_space=leading_space)
 
     def prepare(self, loaded: LoadedModel) -> None:
+        """Each label's row and bias start as the weighted mean of its words' in the vocabulary product; without words rows are random."""
         weight, bias = loaded.family.output_weight(loaded.model)
         self.module = nn.Linear(weight.shape[1], len(self.labels), device=loaded.device)
         with torch.no_grad():

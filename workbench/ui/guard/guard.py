@@ -75,6 +75,7 @@ class Policy:
 
     @property
     def owner(self) -> Principal:
+        """Whoever comes in with the token, confined to `places`."""
         return Principal(OWNER.name, Role.OWNER, self.places)
 
 

@@ -37,10 +37,12 @@ class GuardedRequest:
         self.host = self.header("host").lower()
 
     def header(self, name: str) -> str:
+        """A header by its lower-case name; empty when it was not sent."""
         return self._headers.get(name.encode(), b"").decode("latin-1")
 
     @property
     def host_name(self) -> str:
+        """The Host header without its port; empty when it is none."""
         try:
             return urlsplit(f"//{self.host}").hostname or ""
         except ValueError:
@@ -54,6 +56,7 @@ class GuardedRequest:
 
     @property
     def cookie(self) -> str:
+        """The secret of a session; empty when none was sent, or nothing that can be read."""
         try:
             morsel = SimpleCookie(self.header("cookie")).get(COOKIE)
         except CookieError:
@@ -61,6 +64,7 @@ class GuardedRequest:
         return morsel.value if morsel else ""
 
     def cookie_header(self, secret: str) -> tuple[bytes, bytes]:
+        """Keeps a session's secret in the browser, out of reach of scripts; an empty one takes it away."""
         age = f"; Max-Age={int(LONGEST_SECONDS)}" if secret else "; Max-Age=0"
         safe = "; Secure" if self.secure else ""
         return b"set-cookie", f"{COOKIE}={secret}; Path=/; HttpOnly; SameSite=Lax{age}{safe}".encode()
@@ -77,6 +81,7 @@ class GuardedRequest:
                 return b"".join(parts)
 
     async def redirect(self, place: str, cookie: str | None = None) -> None:
+        """Sends the browser to a path of this server, never of another; a cookie goes with it where one is given."""
         # One slash only: a path such as //evil.example would be read as another host.
         headers = [(b"location", ("/" + place.lstrip("/\\")).encode("utf-8", "replace"))]
         await self.answer(303, "", more=[*headers, *([self.cookie_header(cookie)] if cookie is not None else [])])
@@ -99,6 +104,7 @@ class GuardedRequest:
     async def answer(
         self, status: int, text: str, *, kind: str = "text/plain; charset=utf-8", more: Sequence[tuple[bytes, bytes]] = ()
     ) -> None:
+        """A whole answer of the guard's own, which no cache keeps."""
         body = text.encode()
         own = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
         headers = [*own, *more]
