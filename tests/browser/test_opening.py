@@ -18,3 +18,18 @@ def test_a_pasted_template_counts_and_is_there_again_after_a_reload_in_either_la
     person.reload().sees("summary", "My verdict").sees("preview", "verdict")
     assert person.value("template-0") == "My verdict : {text} It was [MASK] ."
     person.switch("zh").sees("summary", "My verdict").sees("preview", person.t("prompt.top"))
+
+
+def test_after_a_paste_the_person_may_go_on_at_once(visit):
+    person = visit("en")
+    went_on = """async ([from, to]) => {
+        const [pasted, next] = [from, to].map((id) => document.querySelector(`#${id} textarea, #${id} input`));
+        pasted.focus();
+        pasted.dispatchEvent(new ClipboardEvent("paste", {bubbles: true}));
+        next.focus();
+        await new Promise((done) => setTimeout(done, 50));
+        return document.activeElement === next;
+    }"""
+    person.tab("data").find("labels").get_by_role("button", name=person.t("labels.title")).click()
+    person.find("labels-rows").locator("textarea").wait_for()
+    assert person.page.evaluate(went_on, ["labels-rows", "labels-classes"])

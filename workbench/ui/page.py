@@ -48,7 +48,10 @@ addEventListener("beforeprint", () => {{
 }});
 addEventListener("afterprint", () => document.body.classList.toggle("dark", paper.dark));
 addEventListener("hashchange", () => location.hash.startsWith("#recipe=") && location.reload());
-document.addEventListener("paste", ({{target}}) => setTimeout(() => target.matches("textarea, input") && (target.blur(), target.focus())));
+document.addEventListener("paste", ({{target}}) => setTimeout(() => {{
+    // Not once the person has gone on: what they type next belongs where they are.
+    if (document.activeElement === target && target.matches("textarea, input")) {{ target.blur(); target.focus(); }}
+}}));
 </script>
 <script>{scripts}</script>"""
 SCRIPTS = ("stream.js", "charts.js", "names.js")

@@ -156,7 +156,7 @@ def build(frame: Frame) -> Part:
             ask = gr.Button(t("try.ask"), variant="primary", elem_id="try-ask", scale=0, min_width=160)
             example = gr.Button(t("try.example"), scale=0, min_width=240, elem_id="try-example")
             why = gr.Checkbox(True, label=t("try.why"), info=t("try.why_help"), elem_id="try-why", min_width=260)
-        hard = gr.Dropdown(_hard(t), label=t("try.hard"), info=t("try.hard_help"), elem_id="try-hard")
+        hard = gr.Dropdown(_hard(t), value=None, label=t("try.hard"), info=t("try.hard_help"), elem_id="try-hard")
         none_yet, answered, turn = gr.HTML(elem_id="try-none"), gr.HTML(elem_id="try-answer"), gr.State(0)
         build_batch(frame, run)
         build_take_away(frame, run, boxes[0])
