@@ -83,6 +83,7 @@ def test_attention_of_the_mask_is_a_distribution_and_changes_nothing(bert):
     for row, other in zip(preview(bert, PROMPT, ("no", "yes"), examples), before, strict=True):
         assert row.tokens == other.tokens and row.class_probabilities == pytest.approx(other.class_probabilities, abs=1e-6)
     assert bert.model.config._attn_implementation == implementation, "the model is as it was"
+    assert not any(module._forward_hooks for module in bert.model.modules()), "nobody listens to its layers"
     inputs = torch.tensor([[2, 7, 8, 4, 3]])
     weights = attention_at(bert, inputs, torch.ones_like(inputs), torch.tensor([[3]]))
     eager = BertForMaskedLM(bert.model.config).eval()
@@ -90,3 +91,19 @@ def test_attention_of_the_mask_is_a_distribution_and_changes_nothing(bert):
     eager.set_attn_implementation("eager")
     whole = eager(input_ids=inputs, output_attentions=True).attentions[-1]
     assert torch.allclose(weights, whole.mean(1)[:, 3], atol=1e-6), "the mean over heads of the last layer, at the mask"
+
+
+def test_nothing_of_the_model_changes_while_its_attention_is_looked_at(bert, monkeypatch):
+    """Another thread may be asking the model: a switch to eager attention and back made its passes fail."""
+    bert.model.set_attn_implementation("sdpa")
+    asked = []
+    forward = type(bert.model.bert).forward
+
+    def watched(module, *arguments, **options):
+        asked.append((module is bert.model.bert, bert.model.config._attn_implementation))
+        return forward(module, *arguments, **options)
+
+    monkeypatch.setattr(type(bert.model.bert), "forward", watched)
+    inputs = torch.tensor([[2, 7, 8, 4, 3]])
+    attention_at(bert, inputs, torch.ones_like(inputs), torch.tensor([[3]]))
+    assert asked == [(False, "sdpa")], "the twin was asked, and the model kept its attention"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
-
-_ONE_AT_A_TIME = threading.Lock()
 
 
 def attention_at(
@@ -18,7 +17,8 @@ def attention_at(
 ) -> torch.Tensor | None:
     """Attention weights from `positions` over the prompt: the last layer's, the mean over its heads and over the positions.
 
-    Only eager attention has weights to show, so the model is switched to it for this call and back.
+    Only eager attention has weights to show, so a twin of the model is asked that has the same weights and a configuration of its own:
+    other threads are asking the model meanwhile.
 
     Args:
         input_ids, attention_mask: [B, T]; positions: [B, M].
@@ -26,18 +26,25 @@ def attention_at(
     Returns:
         [B, T], every row a distribution over the tokens of its prompt; None from a model that gives no weights.
     """
-    model: Any = loaded.model
-    with _ONE_AT_A_TIME:
-        before = model.config._attn_implementation
-        model.set_attn_implementation("eager")
-        try:
-            with torch.no_grad():
-                backbone: Any = loaded.family.backbone(model)
-                weights = backbone(input_ids=input_ids, attention_mask=attention_mask, output_attentions=True).attentions
-        finally:
-            model.set_attn_implementation(before)
+    twin: Any = _twin(loaded.model, {})
+    twin.set_attn_implementation("eager")
+    with torch.no_grad():
+        backbone: Any = loaded.family.backbone(twin)
+        weights = backbone(input_ids=input_ids, attention_mask=attention_mask, output_attentions=True).attentions
     if not weights or weights[-1] is None:
         return None
     last = weights[-1].float().mean(dim=1)
     rows = torch.arange(len(last), device=last.device).unsqueeze(1)
     return last[rows, positions.to(last.device)].mean(dim=1)
+
+
+def _twin(module: nn.Module, configs: dict[int, Any]) -> nn.Module:
+    """The module with the same tensors, in modules of its own all the way down. transformers listens to layers with hooks when it is asked
+    for attention, and leaves them there: on the twin they are in nobody's way."""
+    twin = copy.copy(module)
+    own: dict[str, Any] = {name: value.copy() for name, value in vars(module).items() if name.startswith("_forward") and value is not None}
+    own["_modules"] = {name: _twin(child, configs) if child is not None else None for name, child in module._modules.items()}
+    if "config" in vars(module):
+        own["config"] = configs.setdefault(id(module.config), copy.deepcopy(module.config))
+    vars(twin).update(own)
+    return twin
