@@ -38,6 +38,23 @@ def test_no_tab_has_a_serious_finding(visit, language):
     assert not found, "\n".join(found)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_story_has_no_serious_finding(visit, language):
+    """Its first three steps; those after the training are looked at where it is trained (test_story.py)."""
+    person = visit(language)
+    person.press("story-open").waits_for("story-picture", "place => place.querySelector('svg')")
+    found = []
+    for step in (1, 2, 3):
+        person.sees("story-slide", person.t(f"story.title_{step}"))
+        for dark in (False, True):
+            person.page.evaluate("dark => document.body.classList.toggle('dark', dark)", dark)
+            person.page.wait_for_timeout(500)
+            found += [f"{step}, {'dark' if dark else 'light'}: {one}" for one in grave(person.page)]
+        person.page.keyboard.press("ArrowRight") if step < 3 else None
+    assert not found, "\n".join(found)
+
+
 def grave(page: Any) -> list[str]:
     """The serious findings, each with its rule, place and reason."""
     violations = Axe().run(page).response["violations"]

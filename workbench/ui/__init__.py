@@ -4,6 +4,7 @@
     page.py       the frame around the tabs: presets, the recipe in sight, what a fresh page shows
     frame.py      how a tab's handlers are wired: errors become sentences, edits become recipes
     session.py    what one browser session holds: a recipe as plain data, the run in view, the events already seen
+    story/        the guided story: five steps over the page, for people who are no engineers
     tabs/         one file per tab: a pure view function, a build function, named handlers
     forms.py      a form from the option fields of a method
     charts.py     the only importer of plotly

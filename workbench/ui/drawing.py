@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from workbench.models.card import ModelCard
-from workbench.ui.markup import esc
+from workbench.ui.svg import INK, LINE, PAPER, Sheet
 from workbench.ui.text import Words
 
 WIDTH = 340
 MIDDLE, LEFT, RIGHT = 170, 52, 288
 MOST_HEADS = 32  # more are drawn as this many, with their number beside
-INK, LINE, PAPER = "var(--body-text-color)", "var(--border-color-primary)", "var(--background-fill-primary)"
 ATTENTION, QUERY, NORM, FEED, TABLE = "#2f8f98", "#8fc7cc", "#b9a36a", "#7a6db0", "#5f7f9f"
 
 
@@ -37,10 +36,7 @@ def drawing(card: ModelCard, t: Words) -> str:
     sheet.text(t("draw.tokens"), MIDDLE, sheet.y + 12, size=12)
     sheet.y += 20
     label = t("draw.label", name=card.name, layers=card.layers, heads=card.heads, kv=card.kv_heads)
-    return (
-        f'<svg class="pw-drawing" role="img" aria-label="{esc(label)}" viewBox="0 0 {WIDTH} {sheet.y}" width="{WIDTH}" '
-        f'xmlns="http://www.w3.org/2000/svg" font-family="inherit">{"".join(sheet.parts)}</svg>'
-    )
+    return sheet.svg(label, WIDTH, sheet.y, "pw-drawing")
 
 
 def ideas(card: ModelCard, t: Words) -> list[str]:
@@ -110,24 +106,12 @@ def _tied(features: set[str], t: Words) -> str:
     return t("draw.tied") if "tied embeddings" in features else ""
 
 
-class _Sheet:
-    """SVG elements with a pen that moves down."""
+class _Sheet(Sheet):
+    """A sheet with a pen that moves down."""
 
     def __init__(self) -> None:
-        self.parts: list[str] = []
+        super().__init__()
         self.y = 8.0
-
-    def rect(self, x: float, y: float, width: float, height: float, fill: str, stroke: str) -> None:
-        self.parts.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="3" fill="{fill}" stroke="{stroke}"/>'
-        )
-
-    def line(self, x1: float, y1: float, x2: float, y2: float) -> None:
-        self.parts.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{INK}" stroke-width="1"/>')
-
-    def text(self, text: str, x: float, y: float, *, size: float, weight: int = 400, anchor: str = "middle") -> None:
-        look = f'text-anchor="{anchor}" font-size="{size}" font-weight="{weight}" fill="{INK}"'
-        self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}" {look}>{esc(text)}</text>')
 
     def box(self, title: str, detail: str, colour: str, *, note: str = "", height: float = 36) -> None:
         if note:

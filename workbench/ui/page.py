@@ -10,6 +10,7 @@ import gradio as gr
 
 from workbench.errors import WorkbenchError
 from workbench.recipe import Recipe, load_preset, preset_names
+from workbench.ui import story
 from workbench.ui.frame import Frame, Part
 from workbench.ui.glossary import glossary_html
 from workbench.ui.markup import esc
@@ -54,7 +55,7 @@ document.addEventListener("paste", ({{target}}) => setTimeout(() => {{
 }}));
 </script>
 <script>{scripts}</script>"""
-SCRIPTS = ("stream.js", "charts.js", "names.js")
+SCRIPTS = ("stream.js", "charts.js", "names.js", "story.js")
 
 PAPER = """() => {
     const dark = document.body.classList.toggle("dark");
@@ -89,7 +90,8 @@ def build(service: Any, language: str) -> gr.Blocks:
     t = Words(language)
     first = recipe_of(first_draft(language))
     with gr.Blocks(title=t("title"), analytics_enabled=False, fill_width=True) as page:
-        _header(t)
+        stage = story.layout(t)
+        opening = _header(t)
         with gr.Row(elem_classes="pw-top", equal_height=True):
             preset = gr.Dropdown(
                 _presets(t), value=_preset(first), label=t("preset.label"), info=t("preset.help"), elem_id="preset", scale=2
@@ -117,6 +119,7 @@ def build(service: Any, language: str) -> gr.Blocks:
         )
         frame.finish([top, *parts])
         _remember(page, frame, [top, *parts], view)
+        story.wire(frame, stage, opening, page)
     return page
 
 
@@ -161,7 +164,8 @@ def _given(token: str, t: Words) -> Recipe | None:
         return None
 
 
-def _header(t: Words) -> None:
+def _header(t: Words) -> gr.Button:
+    """The page's name, its languages and its paper; returns the button that opens the story."""
     links = "".join(
         f'<a href="../{code}/" lang="{code}"{" aria-current=page" if code == t.language else ""}>{esc(own)}</a>'
         for code, own in languages().items()
@@ -171,8 +175,11 @@ def _header(t: Words) -> None:
             f'<div class="pw-brand"><h1>{esc(t("title"))}</h1><p>{esc(t("tagline"))}</p></div>'
             f'<nav class="pw-languages" aria-label="{esc(t("languages"))}">{links}</nav>'
         )
+        told = story.preset(t.language) is not None
+        opening = gr.Button(t("story.open"), size="sm", variant="primary", scale=0, min_width=160, elem_id="story-open", visible=told)
         paper = gr.Button(t("paper"), size="sm", scale=0, min_width=110, elem_id="paper")
     paper.click(None, js=PAPER)
+    return opening
 
 
 def _presets(t: Words) -> list[tuple[str, str]]:
