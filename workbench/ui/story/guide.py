@@ -57,8 +57,7 @@ class Slide:
 
 @dataclass
 class Stage:
-    """The story's components. What a run changes while it trains stands in `live` alone, and nothing else writes there while the step is
-    out of sight: an answer that comes late then does no harm."""
+    """The story's components. What a run changes while it trains stands in `live` alone, so that the words and the focus stay."""
 
     kept: gr.BrowserState
     slide: gr.HTML
@@ -255,8 +254,8 @@ def wire(frame: Frame, stage: Stage, opening: gr.Button, page: gr.Blocks) -> Non
     for change in (opened, gone_on, gone_back):
         change.then(None, inputs=kept, js=SHOW)
     frame.on(stage.close.click, teller.close, kept, [*kept, stage.timer], "story_close", js=CLOSE)
-    frame.on(page.load, teller.restore, kept, outputs, "story_load").then(None, inputs=kept, js=SHOW_AGAIN)
+    frame.on(page.load, teller.restore, kept, outputs, "story_load", look=True).then(None, inputs=kept, js=SHOW_AGAIN)
     looked = [stage.live, stage.timer, stage.seen]
-    frame.on(stage.timer.tick, teller.look, [*kept, stage.seen], looked, "story_poll", concurrency_limit=None)
+    frame.on(stage.timer.tick, teller.look, [*kept, stage.seen], looked, "story_poll", look=True, concurrency_limit=None)
     for event, name in ((stage.ask.click, "ask"), (stage.text.submit, "submit")):
         frame.on(event, teller.ask, [*kept, stage.text], [*kept, stage.picture], f"story_{name}")
