@@ -80,3 +80,10 @@ def test_names_are_shown_letter_by_letter():
         charts.learning_curves([line], ["0"], 10, x="rows", chance=0.5, chance_name="chance", all_name="all"),
     ]  # fmt: skip
     assert all("<a" not in figure.to_json() and "&lt;a" in figure.to_json() for figure in figures)
+
+
+def test_long_names_are_cut_on_the_axis_and_whole_in_the_data():
+    names = ["a" * 200, "\u0627" * 200, "short"]
+    figure = charts.counts(names, [3, 2, 1], x="rows", y="label")
+    assert list(figure.data[0].y) == names and list(figure.layout.yaxis.tickvals) == names
+    assert [len(text) for text in figure.layout.yaxis.ticktext] == [32, 32, 5]

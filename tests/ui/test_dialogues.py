@@ -11,7 +11,7 @@ from tests.training.test_generation import save_qwen
 from workbench.data.readers import read_table
 from workbench.errors import DataError, ModelError
 from workbench.recipe import Recipe
-from workbench.ui import dialogues
+from workbench.ui import data_view, dialogues
 from workbench.ui.rows import dataset
 from workbench.ui.tabs import data
 from workbench.ui.tabs.prompt import editor, writing
@@ -114,3 +114,11 @@ def test_the_form_shows_what_the_task_needs(tiny: Recipe, alpaca: Path) -> None:
     recipe = writing_recipe(tiny, alpaca)
     assert writing.fill(recipe)[0]["visible"] and not writing.fill(tiny)[0]["visible"]
     assert writing.fill(recipe)[1:] == ["auto", "", 64]
+
+
+def test_of_a_long_value_the_rows_show_the_beginning(tmp_path):
+    file = tmp_path / "long.csv"
+    file.write_text(f"text,label\n{'x' * 3000},{'y' * 200}\n", encoding="utf-8")
+    headers, rows = data_view.sampled_rows(read_table(file), T)
+    assert headers[1:] == ["text", "label"] and rows[0][0] == "2"
+    assert len(rows[0][1]) == data_view.LONGEST_CELL and rows[0][1].endswith("x\u2026") and rows[0][2] == "y" * 200

@@ -13,10 +13,13 @@ import plotly.graph_objects as go
 import plotly.io as pio
 from plotly.offline import get_plotlyjs
 
+from workbench.ui.markup import short
+
 ACCENT, WARM, FAINT, INK, GRID = "#2f8f98", "#d9822b", "rgba(128,128,128,0.45)", "#8a867f", "rgba(128,128,128,0.18)"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Arial, 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
 DISTINCT = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#999999", "#b8a800")
 MOST_POINTS = 800
+LONGEST_TICK = 32
 BLOCK = 128
 LAYOUT = {
     "template": "none",
@@ -120,6 +123,8 @@ def counts(names: Sequence[str], values: Sequence[int], *, x: str, y: str) -> go
     )
     _frame(figure, x)
     figure.update_yaxes(title=None, autorange="reversed", type="category", showgrid=False)
+    ticks = [plain(name) for name in names]
+    figure.update_yaxes(tickvals=ticks, ticktext=[plain(short(name, LONGEST_TICK)) for name in names])
     figure.update_layout(bargap=0.35, height=max(150, 70 + 34 * len(names)))
     return figure
 

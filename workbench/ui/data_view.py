@@ -9,10 +9,12 @@ from workbench.data.dataset import dataset_from
 from workbench.data.profile import profile
 from workbench.data.table import Table
 from workbench.recipe import Recipe
+from workbench.ui.markup import short
 from workbench.ui.rows import training_table
 from workbench.ui.text import Words
 
 ROWS_SHOWN = 8
+LONGEST_CELL = 600
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def only_note(recipe: Recipe, t: Words) -> list[str]:
 
 
 def sampled_rows(file: Table, t: Words) -> tuple[list[str], list[list[str]]]:
-    """Headers and the first rows, each with its line in front."""
-    rows = [[str(line), *row] for line, row in zip(file.lines[:ROWS_SHOWN], file.rows[:ROWS_SHOWN], strict=True)]
+    """Headers and the first rows, each with its line in front; of a long value the beginning."""
+    shown = zip(file.lines[:ROWS_SHOWN], file.rows[:ROWS_SHOWN], strict=True)
+    rows = [[str(line), *(short(value, LONGEST_CELL) for value in row)] for line, row in shown]
     return [t("data.line"), *file.columns], rows

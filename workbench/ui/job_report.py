@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workbench.ui import charts
-from workbench.ui.markup import heading, percent, table
+from workbench.ui.markup import heading, percent, short, table
 from workbench.ui.text import Words
 
 LONGEST_NAME = 44
@@ -66,7 +66,7 @@ def _scale(name: str, values: list[Any], t: Words) -> charts.Scale:
     different = list(dict.fromkeys(map(str, values)))
     texts = [t.get(f"methods.{text}.title", word(text, t)) for text in different]
     # Two long names may begin alike: then the number keeps them apart.
-    names = [text if len(text) <= LONGEST_TICK else f"{number}. {text[:LONGEST_TICK]}\u2026" for number, text in enumerate(texts, start=1)]
+    names = [text if len(text) <= LONGEST_TICK else f"{number}. {short(text, LONGEST_TICK)}" for number, text in enumerate(texts, start=1)]
     return charts.Scale(word(name, t), [names[different.index(str(value))] for value in values])
 
 
@@ -78,7 +78,7 @@ def _name(line: dict[str, Any], column: str, number: int, t: Words) -> str:
 
 
 def _short(text: str, number: int) -> str:
-    return f"{number}. {text}" if len(text) <= LONGEST_NAME else f"{number}. {text[:LONGEST_NAME]}\u2026"
+    return f"{number}. {short(text, LONGEST_NAME)}"
 
 
 def word(name: str, t: Words) -> str:

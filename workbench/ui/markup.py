@@ -42,6 +42,11 @@ def chips(values: Iterable[str]) -> str:
     return "".join(f'<span class="pw-chip">{esc(value)}</span>' for value in values)
 
 
+def short(text: str, most: int) -> str:
+    """The text, cut to `most` characters with an ellipsis for what is missing."""
+    return text if len(text) <= most else f"{text[: most - 1]}\u2026"
+
+
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: frozenset[int] = frozenset()) -> str:
     """A plain table; columns in `numeric` are set right."""
     head = "".join(f'<th scope="col"{_right(i, numeric)}>{esc(header)}</th>' for i, header in enumerate(headers))

@@ -16,7 +16,7 @@ from workbench.errors import DataError
 from workbench.recipe import Recipe
 from workbench.runs.labelling import Opinions, check_labels
 from workbench.ui.frame import Frame
-from workbench.ui.markup import bars, esc, facts, heading, percent, problem, sentence, table
+from workbench.ui.markup import bars, esc, facts, heading, percent, problem, sentence, short, table
 from workbench.ui.rows import SUFFIXES
 from workbench.ui.rows import table as read
 from workbench.ui.session import ready
@@ -96,7 +96,7 @@ def view_html(shown: LabelView, t: Words) -> str:
 def choices(service: Any, t: Words) -> list[tuple[str, str]]:
     """The books of the one who asks, newest first, named for a person."""
     return [
-        (t("labels.book", classes=_short(" / ".join(book.classes), 60), done=len(book.labelled), rows=f"{len(book.rows):,}"), book.id)
+        (t("labels.book", classes=short(" / ".join(book.classes), 60), done=len(book.labelled), rows=f"{len(book.rows):,}"), book.id)
         for book in service.labelling.books()
     ]
 
@@ -248,7 +248,7 @@ def _counters(shown: LabelView, t: Words) -> str:
 def _row(shown: LabelView, t: Words) -> str:
     if shown.row is None:
         return sentence(t("labels.all_done"), "good") + f'<div class="pw-label-acts">{_undo(shown, t)}</div>'
-    text = _short(shown.book.rows[shown.row], LONGEST_SHOWN)
+    text = short(shown.book.rows[shown.row], LONGEST_SHOWN)
     buttons = "".join(
         f'<button type="button" class="pw-act pw-label-act" data-act="mark" data-row="{shown.row}" data-name="{number}"'
         f'{_key(str(number + 1)) if number < KEYED else ""}>{_kbd(str(number + 1)) if number < KEYED else ""}{esc(name)}</button>'
@@ -286,10 +286,10 @@ def _unsure(shown: LabelView, t: Words) -> str:
         return ""
     title = t("labels.unsure_run", run=shown.asked.name) if shown.asked.source == "run" else t("labels.unsure_prompt")
     rows = "".join(
-        f'<li class="pw-card"><p>{esc(_short(shown.book.rows[row], 200))}</p>{bars(shown.asked.shares[row].items())}</li>'
+        f'<li class="pw-card"><p>{esc(short(shown.book.rows[row], 200))}</p>{bars(shown.asked.shares[row].items())}</li>'
         for row in shown.unsure
     )
-    given = [[_short(text, 120), label] for text, label in reversed(shown.book.labelled[-ROWS_SHOWN:])]
+    given = [[short(text, 120), label] for text, label in reversed(shown.book.labelled[-ROWS_SHOWN:])]
     last = heading(t("labels.last")) + table([t("cards.text"), t("prompt.label")], given) if given else ""
     return f'{heading(title)}<ol class="pw-unsure">{rows}</ol>{last}'
 
@@ -315,7 +315,3 @@ def _key(key: str) -> str:
 
 def _kbd(key: str) -> str:
     return f"<kbd aria-hidden='true'>{key}</kbd>"
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}\u2026"

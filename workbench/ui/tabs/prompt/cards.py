@@ -14,7 +14,7 @@ from workbench.errors import RunError
 from workbench.prompts.cards import Card
 from workbench.recipe import Recipe
 from workbench.serving.scoring import Disagreement, Stop, compare, ensemble_of
-from workbench.ui.markup import esc, heading, percent, sentence, table
+from workbench.ui.markup import esc, heading, percent, sentence, short, table
 from workbench.ui.tabs.prompt.live import SCORED_ROWS
 from workbench.ui.tabs.prompt.sources import listed_words
 from workbench.ui.text import Words
@@ -175,5 +175,4 @@ def _source(source: str, t: Words) -> str:
 
 
 def _short(fields: dict[str, str], most: int = 120) -> str:
-    text = " | ".join(fields.values())
-    return text if len(text) <= most else f"{text[:most]}\u2026"
+    return short(" | ".join(fields.values()), most)
