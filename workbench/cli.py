@@ -18,7 +18,7 @@ import yaml
 
 from workbench import commands, prompt_commands, run_commands
 from workbench.errors import SettingsError, WorkbenchError
-from workbench.runs.faults import LOG_FILE, log_bug
+from workbench.runs.faults import LOG_FILE, ended_as_sentence
 from workbench.settings import default_data_root
 
 Command = Callable[[argparse.Namespace], dict[str, Any] | None]
@@ -34,32 +34,52 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
-    root = default_data_root()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    doing = f"command {' '.join(arguments or sys.argv[1:])}"
     try:
-        parsed = parser().parse_args(arguments)
-        root = Path(parsed.runs).expanduser()
-        answer = parsed.command(parsed)
-    except WorkbenchError as error:
-        print(" ".join(f"{error.message} {error.fix}".split()), file=sys.stderr)
-        return 2
-    except commands.LoggedBug as error:
-        print(error, file=sys.stderr)
-        return 1
+        parsed, root = _done(default_data_root(), doing, lambda: _read(arguments))
+        answer = _done(root, doing, lambda: parsed.command(parsed))
+        if answer is not None:
+            print(json.dumps(answer, ensure_ascii=False), flush=True)
+    except _Ended as ended:
+        return ended.code
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 1
     except BrokenPipeError:
         return 1
-    except Exception as error:
-        error_id = log_bug(root, error, f"command {' '.join(arguments or sys.argv[1:])}")
-        print(f"Something broke in the workbench (error {error_id}); {root / LOG_FILE} has the details.", file=sys.stderr)
-        return 1
-    if answer is not None:
-        print(json.dumps(answer, ensure_ascii=False), flush=True)
     return 0
+
+
+def _read(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Path]:
+    """The command with its flags, and the data root that it works on."""
+    parsed = parser().parse_args(arguments)
+    return parsed, Path(parsed.runs).expanduser()
+
+
+class _Ended(Exception):
+    """Nothing more is done; a person has been told why."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def _done(root: Path, doing: str, work: Callable[[], Any]) -> Any:
+    """What `work` gives. Raises _Ended once stderr has the sentence about a mistake (2), or the id of a bug (1)."""
+
+    def mistake(error: WorkbenchError) -> None:
+        print(" ".join(f"{error.message} {error.fix}".split()), file=sys.stderr)
+        raise _Ended(2)
+
+    def bug(error_id: str) -> None:
+        print(f"Something broke in the workbench (error {error_id}); {root / LOG_FILE} has the details.", file=sys.stderr)
+        raise _Ended(1)
+
+    with ended_as_sentence(root, doing, mistake, bug, through=(BrokenPipeError,)):
+        return work()
 
 
 def parser() -> argparse.ArgumentParser:

@@ -16,6 +16,7 @@ from typing import Any
 from workbench.errors import RunError, SettingsError
 from workbench.launched import with_others
 from workbench.recipe import ModelPart, load_recipe, preset_names, resolve_path
+from workbench.runs.faults import LoggedBug
 from workbench.runs.isolation import Isolation
 from workbench.runs.record import FIGURES, figures
 from workbench.runs.service import RunService
@@ -32,10 +33,6 @@ RESULT_KEYS = (
     "total_parameters",
 )
 SECONDS_BETWEEN_LOOKS = 0.3
-
-
-class LoggedBug(Exception):
-    """A bug that was logged already where it happened."""
 
 
 @with_others
@@ -303,7 +300,7 @@ def _answer(service: RunService, run_id: str) -> dict[str, Any]:
     if view.status == "failed":
         error = view.error or {}
         if error.get("error_id"):
-            raise LoggedBug(f"{error['message']} {error.get('fix', '')}")
+            raise LoggedBug(error["error_id"])
         raise RunError(f"Run {run_id} failed: {error.get('message', 'no reason was kept.')}", fix=error.get("fix", ""))
     if view.status == "interrupted" and view.error:
         raise RunError(f"Run {run_id} was interrupted: {view.error['message']}", fix=view.error["fix"])

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -10,6 +11,7 @@ import workbench
 from tests.tiny_runs import make_recipe
 from workbench import Recipe, train
 from workbench.errors import WorkbenchError
+from workbench.runs.store import RunStore
 
 
 def test_a_recipe_is_trained_asked_and_found_again(tmp_path):
@@ -22,6 +24,18 @@ def test_a_recipe_is_trained_asked_and_found_again(tmp_path):
         [sys.executable, "-m", "workbench", "runs", "--runs", str(run.root)], capture_output=True, check=True, text=True
     ).stdout
     assert json.loads(listed)["runs"][0]["run"] == run.id
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_whoever_listens_may_end_it_with_a_checkpoint(tmp_path, error):
+    def listen(event):
+        if event["kind"] == "train":
+            raise error
+
+    with pytest.raises(error):
+        train(make_recipe(tmp_path), runs=tmp_path / "root", set={"training.epochs": 500}, on_event=listen)
+    with closing(RunStore(tmp_path / "root")) as store:  # which is free again
+        assert [run.status for run in store.records()] == ["stopped"]
 
 
 def test_mistakes_are_sentences(tmp_path):

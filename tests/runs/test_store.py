@@ -112,6 +112,25 @@ def test_reading_an_absent_root_makes_nothing(tmp_path):
     assert not (tmp_path / "absent").exists()
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "no space"), ZeroDivisionError()])
+@pytest.mark.parametrize("step", ["_insert", "_write_state"])
+def test_a_run_that_was_not_taken_whole_leaves_nothing(store, monkeypatch, step, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(store, step, fail)
+    with pytest.raises(RunError if isinstance(error, OSError) else type(error)):
+        store.add(Recipe())
+    assert store.records() == [] and list((store.root / "runs").iterdir()) == []
+
+
+def test_a_root_that_could_not_be_opened_is_free_again(tmp_path, monkeypatch):
+    with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
+        broken.setattr(RunStore, "_sync_with_folders", lambda self: 1 / 0)
+        RunStore(tmp_path)
+    RunStore(tmp_path).close()
+
+
 def test_removed_runs_are_gone(store):
     run_id = store.add(Recipe())
     store.remove(run_id)

@@ -10,6 +10,7 @@ The base class serves every method that trains a choice of the model's own param
 
 from __future__ import annotations
 
+import contextlib
 import re
 import weakref
 from collections.abc import Callable
@@ -102,13 +103,12 @@ class Attached:
         self._flags = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
         self._original: dict[str, Tensor] = {}
         self._attached = False
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._put_flags_back)
             self._setup(keep_original)
             if reads == "words" and not self.parameters():
                 raise MethodError(f"The method '{options.name}' finds nothing to train in this model.", fix="Choose another method.")
-        except BaseException:
-            self._put_flags_back()
-            raise
+            undo.pop_all()
         _IN_USE[model] = options.name
         self._attached = True
 

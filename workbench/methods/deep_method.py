@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,11 +34,10 @@ class DeepMethod(Attached):
             parameter.requires_grad_(False)
         self.deep = DeepPrompt(self.loaded, self.options.length)
         self._selected = []
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.deep.remove)
             self.deep.fill(self._encoder(self._start()).to(self.loaded.device))
-        except BaseException:
-            self.deep.remove()
-            raise
+            undo.pop_all()
         self.positions = self.options.length if self.deep.causal else 0
 
     def _encoder(self, start: Tensor | None) -> nn.Module:

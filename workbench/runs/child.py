@@ -20,7 +20,7 @@ import yaml
 
 from workbench.errors import ProcessLost, WorkbenchError
 from workbench.recipe import recipe_from
-from workbench.runs.faults import log_bug
+from workbench.runs.faults import ended_as_sentence
 
 
 def main() -> None:
@@ -61,15 +61,18 @@ def _work(folder: Path, say: Callable[[str, Any], None]) -> tuple[str, Any]:
 
     control = Control()
     threading.Thread(target=_obey, args=(sys.stdin, control), daemon=True).start()
-    try:
+    last: list[tuple[str, Any]] = []
+
+    def mistake(error: WorkbenchError) -> None:
+        last.append(("lost" if isinstance(error, ProcessLost) else "refused", {"message": error.message, "fix": error.fix}))
+
+    def bug(error_id: str) -> None:
+        last.append(("bug", error_id))
+
+    with ended_as_sentence(folder.parent.parent, f"run {folder.name}", mistake, bug):
         recipe = recipe_from(yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")), source=folder.name)
-        return "result", run_job(recipe, folder, control, ModelPool(), on_event=lambda event: say("event", event))
-    except ProcessLost as error:
-        return "lost", {"message": error.message, "fix": error.fix}
-    except WorkbenchError as error:
-        return "refused", {"message": error.message, "fix": error.fix}
-    except Exception as error:
-        return "bug", log_bug(folder.parent.parent, error, f"run {folder.name}")
+        last.append(("result", run_job(recipe, folder, control, ModelPool(), on_event=lambda event: say("event", event))))
+    return last[-1]
 
 
 def _obey(commands: IO[str], control: Any) -> None:

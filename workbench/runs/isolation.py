@@ -23,7 +23,7 @@ import psutil
 
 from workbench.errors import ProcessLost, TrainingError, WorkbenchError
 from workbench.recipe import PROJECT
-from workbench.runs.faults import LOG_FILE
+from workbench.runs.faults import LOG_FILE, LoggedBug
 
 if TYPE_CHECKING:
     from workbench.training.control import Control
@@ -56,14 +56,6 @@ class Isolation:
         return cls(command=(*launcher, "-m", "workbench.runs.child"), launched=True)
 
 
-class ChildBug(Exception):
-    """A bug in the child, which has logged it already; `error_id` is where."""
-
-    def __init__(self, error_id: str) -> None:
-        super().__init__(error_id)
-        self.error_id = error_id
-
-
 def run_isolated(
     folder: Path, control: Control, isolation: Isolation, *, on_event: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
@@ -71,7 +63,7 @@ def run_isolated(
 
     Raises:
         WorkbenchError: what the child refused; it was killed; it did not answer and was ended.
-        ChildBug: the child met a bug.
+        LoggedBug: the child met a bug.
     """
     child = _Child(folder, control, isolation, on_event)
     try:
@@ -117,7 +109,7 @@ class _Child:
             elif "lost" in line:
                 raise ProcessLost(line["lost"]["message"], fix=line["lost"]["fix"])
             else:
-                raise ChildBug(line["bug"])
+                raise LoggedBug(line["bug"])
 
     def end(self) -> None:
         """Lets a child that has answered leave by itself, and makes sure that it is gone."""

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +76,8 @@ def train(
     with closing(_service(Path(runs) if runs else default_data_root(), writable=True)) as service:
         run_id = service.submit(wanted)
         since, status = 0, "queued"
-        try:
+        with ExitStack() as undo:
+            undo.callback(_stop, service, run_id)
             while status in ("queued", "running", "paused", "stopping"):
                 status = service.wait(run_id, SECONDS_BETWEEN_LOOKS).status
                 view = service.read(run_id, since)
@@ -84,15 +85,17 @@ def train(
                 for event in view.events:
                     if on_event is not None:
                         on_event(event)
-        except BaseException:
-            service.stop(run_id)
-            service.wait(run_id)
-            raise
+            undo.pop_all()
         view = service.read(run_id)
         if view.status == "failed":
             error = view.error or {}
             raise RunError(str(error.get("message", f"Run {run_id} failed.")), fix=str(error.get("fix", "")))
         return TrainedRun(run_id, service.root, dict(view.metrics), service.result(run_id))
+
+
+def _stop(service: RunService, run_id: str) -> None:
+    service.stop(run_id)
+    service.wait(run_id)
 
 
 def _recipe(recipe: Recipe | dict[str, Any] | str | Path, changes: dict[str, Any]) -> Recipe:

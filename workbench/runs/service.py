@@ -26,8 +26,8 @@ from workbench.recipe import Recipe
 from workbench.runs.answers import Answers, check_trainable
 from workbench.runs.compare import annotations
 from workbench.runs.demo import check_demo, refuse_second_run
-from workbench.runs.faults import log_bug
-from workbench.runs.isolation import ChildBug, Isolation, run_isolated
+from workbench.runs.faults import ended_as_sentence
+from workbench.runs.isolation import Isolation, run_isolated
 from workbench.runs.lab import Lab
 from workbench.runs.labelling import Labelling
 from workbench.runs.record import figures
@@ -290,31 +290,24 @@ class RunService:
 
     def _do(self, run_id: str, control: Control) -> dict[str, Any]:
         """Takes one run to its end, whatever its kind, and says how it ended: the fields to set."""
-        from workbench.models.pool import ModelPool
-        from workbench.runs.jobs import run_job
+        ended: dict[str, Any] = {}
 
-        try:
-            with self._changed:
-                self._set(run_id, status="running", error=None)
-            recipe, folder = self.store.recipe(run_id), self.store.folder(run_id)
-
-            def note(event: dict[str, Any]) -> None:
-                self._note(run_id, event)
-
-            if self._isolation is not None:
-                result = run_isolated(folder, control, self._isolation, on_event=note)
-            else:
-                result = run_job(recipe, folder, control, ModelPool(), on_event=note)
-        except WorkbenchError as error:
+        def mistake(error: WorkbenchError) -> None:
             status = "interrupted" if isinstance(error, ProcessLost) else "failed"
-            return {"status": status, "error": {"message": error.message, "fix": error.fix, "error_id": None}}
-        except Exception as error:
-            error_id = error.error_id if isinstance(error, ChildBug) else log_bug(self.root, error, f"run {run_id}")
+            ended.update(status=status, error={"message": error.message, "fix": error.fix, "error_id": None})
+
+        def bug(error_id: str) -> None:
             message = f"Something broke in the workbench during this run (error {error_id})."
-            return {
-                "status": "failed",
-                "error": {"message": message, "fix": "The log in the data folder has the details.", "error_id": error_id},
-            }
+            ended.update(
+                status="failed",
+                error={"message": message, "fix": "The log in the data folder has the details.", "error_id": error_id},
+            )
+
+        result: dict[str, Any] = {}
+        with ended_as_sentence(self.root, f"run {run_id}", mistake, bug):
+            result = self._carry_out(run_id, control)
+        if ended:
+            return ended
         self._outcomes[run_id] = result
         if result.get("cards"):
             self._keep_cards(run_id, result["cards"])
@@ -326,6 +319,22 @@ class RunService:
             "step": view.step,
             "total_steps": view.total_steps,
         }
+
+    def _carry_out(self, run_id: str, control: Control) -> dict[str, Any]:
+        """What the run's job answers, done here or in a process of its own."""
+        from workbench.models.pool import ModelPool
+        from workbench.runs.jobs import run_job
+
+        with self._changed:
+            self._set(run_id, status="running", error=None)
+        recipe, folder = self.store.recipe(run_id), self.store.folder(run_id)
+
+        def note(event: dict[str, Any]) -> None:
+            self._note(run_id, event)
+
+        if self._isolation is not None:
+            return run_isolated(folder, control, self._isolation, on_event=note)
+        return run_job(recipe, folder, control, ModelPool(), on_event=note)
 
     def _keep_cards(self, run_id: str, cards: list[dict[str, Any]]) -> None:
         """A search's candidates become cards of the prompt lab, for whoever started it."""

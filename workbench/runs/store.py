@@ -13,6 +13,7 @@ A process that only reads takes no lock and writes nothing, so `runs` and `show`
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -64,15 +65,14 @@ class RunStore:
         self._recipes: dict[Path, tuple[int, Recipe]] = {}
         if writable:
             self._take_root()
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)
             with plain_disk_errors():
                 self._database = self._open_index()
                 self._sync_with_folders()
                 if writable:
                     self._mark_interrupted()
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
 
     # -- what is there
 
@@ -156,7 +156,9 @@ class RunStore:
         with self._guard, plain_disk_errors():
             run_id = new_id()
             folder = self.folder(run_id)
-            try:
+            with contextlib.ExitStack() as undo:
+                undo.callback(shutil.rmtree, folder, ignore_errors=True)
+                undo.callback(self._execute, "DELETE FROM runs WHERE id = ?", run_id)
                 folder.mkdir(parents=True)
                 write_whole(folder / "recipe.yaml", recipe.to_yaml())
                 self._insert(
@@ -174,10 +176,7 @@ class RunStore:
                     )
                 )
                 self._write_state(self.record(run_id))
-            except BaseException:
-                self._execute("DELETE FROM runs WHERE id = ?", run_id)
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
+                undo.pop_all()
         return run_id
 
     def enqueue(self, run_id: str) -> None:

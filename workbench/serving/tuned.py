@@ -11,6 +11,7 @@ method's files and, for kinds that train or take anything, verbalizer.safetensor
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,11 +58,11 @@ def tune(
         return Tuned(None, PromptClassifier(loaded, untuned(recipe.prompt), labels))
     reads = verbalizer_class(check_verbalizer(recipe.prompt.verbalizer).kind).reads
     attached = attach(loaded, check_method(recipe.method), keep_original=keep_original, prompt=recipe.prompt, reads=reads)
-    try:
-        return Tuned(attached, PromptClassifier(loaded, recipe.prompt, labels, attached))
-    except BaseException:
-        attached.detach()
-        raise
+    with contextlib.ExitStack() as undo:
+        undo.callback(attached.detach)
+        tuned = Tuned(attached, PromptClassifier(loaded, recipe.prompt, labels, attached))
+        undo.pop_all()
+    return tuned
 
 
 class Tuned:

@@ -6,6 +6,7 @@ the staging folder, and the rename comes after it, so a folder with its final na
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -31,7 +32,8 @@ def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
     shutil.rmtree(staging, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     staging.mkdir()
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(_put_back, staging, old, target)
         fill(staging)
         files = {str(f.relative_to(staging).as_posix()): f for f in sorted(staging.rglob("*")) if f.is_file()}
         entries = {name: {"sha256": sync_and_hash(f), "bytes": f.stat().st_size} for name, f in files.items()}
@@ -44,11 +46,13 @@ def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
         os.replace(staging, target)
         sync_folder(target.parent)
         shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        if old.exists() and not target.exists():
-            os.replace(old, target)
-        raise
+        undo.pop_all()
+
+
+def _put_back(staging: Path, old: Path, target: Path) -> None:
+    shutil.rmtree(staging, ignore_errors=True)
+    if old.exists() and not target.exists():
+        os.replace(old, target)
 
 
 def recover_folder(target: Path) -> None:

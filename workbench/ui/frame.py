@@ -10,9 +10,8 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -22,7 +21,7 @@ from workbench.access import OWNER, Principal, acting_as
 from workbench.errors import WorkbenchError
 from workbench.recipe import Recipe
 from workbench.runs.boards import BoardModels
-from workbench.runs.faults import log_bug
+from workbench.runs.faults import ended_as_sentence
 from workbench.ui.markup import esc
 from workbench.ui.order import Order
 from workbench.ui.session import portable, recipe_of
@@ -166,7 +165,7 @@ def guarded(handler: Callable[..., Any], service: Any, t: Words, order: Order, o
         gr.Warning(t("errors.bug", error_id=error_id), title=t("errors.title"), duration=20)
 
     def telling() -> AbstractContextManager[None]:
-        return ended_as_sentence(service.root, f"page: {handler.__qualname__}", mistake, bug)
+        return ended_as_sentence(service.root, f"page: {handler.__qualname__}", mistake, bug, through=(gr.Error,))
 
     def guard(request: gr.Request, *values: Any) -> Any:
         answer: Any = gr.skip()
@@ -190,25 +189,6 @@ def guarded(handler: Callable[..., Any], service: Any, t: Words, order: Order, o
 
     guard = guard_steps if inspect.isgeneratorfunction(handler) else guard
     return _with_signature(guard, handler)
-
-
-@contextmanager
-def ended_as_sentence(root: Path, doing: str, mistake: Callable[[WorkbenchError], None], bug: Callable[[str], None]) -> Iterator[None]:
-    """The block in which somebody's request is worked on; what goes wrong in it ends here, so that it takes nothing else down.
-
-    Args:
-        root: data root, whose log keeps a bug.
-        mistake: tells a person's mistake.
-        bug: tells a bug by the id under which the log has it.
-    """
-    try:
-        yield
-    except gr.Error:
-        raise
-    except WorkbenchError as error:
-        mistake(error)
-    except Exception as error:
-        bug(log_bug(root, error, doing))
 
 
 def asking(request: gr.Request | None) -> Principal:

@@ -18,7 +18,8 @@ from starlette.types import Receive, Scope, Send
 
 from workbench.access import acting_as
 from workbench.errors import RunError, WorkbenchError
-from workbench.ui.frame import asking, ended_as_sentence
+from workbench.runs.faults import ended_as_sentence
+from workbench.ui.frame import asking
 
 PATH = "/programs"
 MCP_PATH = f"{PATH}/gradio_api/mcp"
