@@ -32,7 +32,7 @@ def test_every_language_has_its_preset():
     assert preset("xx") is None
 
 
-@pytest.mark.parametrize("kept", [None, "x", {}, {"step": 9, "run": 3, "text": ["a"], "open": "yes"}, {"step": "2"}])
+@pytest.mark.parametrize("kept", [None, "x", {}, {"step": 9, "run": 3, "text": ["a"], "open": "yes"}, {"step": "2"}, {"step": True}])
 def test_what_makes_no_sense_begins_at_the_beginning(kept):
     assert place_of(kept) == Place()
 

@@ -78,7 +78,7 @@ def place_of(kept: Any) -> Place:
     kept = kept if isinstance(kept, dict) else {}
     step, run, text = kept.get("step"), kept.get("run"), kept.get("text")
     return Place(
-        step if isinstance(step, int) and 1 <= step <= STEPS else 1, run if isinstance(run, str) else None,
+        step if type(step) is int and 1 <= step <= STEPS else 1, run if isinstance(run, str) else None,
         text[:MOST_LETTERS] if isinstance(text, str) else "", kept.get("open") is True,
     )  # fmt: skip
 
@@ -166,7 +166,7 @@ def layout(t: Words) -> Stage:
     with gr.Column(elem_id="story", elem_classes="pw-story"):
         shown = gr.HTML(text_html(1, 0, t), elem_id="story-slide")
         with gr.Row(visible=False, elem_id="story-writing", elem_classes="pw-end") as writing:
-            text = gr.Textbox(label=t("try.text"), max_lines=3, scale=4, min_width=300, elem_id="story-text")
+            text = gr.Textbox(label=t("try.text"), info=t("story.ask_help"), max_lines=3, scale=4, min_width=300, elem_id="story-text")
             ask = gr.Button(t("try.ask"), scale=0, min_width=110, elem_id="story-ask")
         picture = gr.HTML(sentence(t("story.loading")), elem_id="story-picture")
         live = gr.HTML(visible=False, elem_id="story-live")

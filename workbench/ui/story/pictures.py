@@ -82,7 +82,7 @@ def prompt_picture(shown: Reading, t: Words) -> str:
         height = 16 * (token.attention or 0.0) / (most or 1)
         sheet.rect(x + 3, y + TOKEN_HEIGHT + 3, width - 6, max(height, 0.8), LOOK, round_=1)
         x += width + 5
-    y += TOKEN_HEIGHT + 34
+    y += TOKEN_HEIGHT + 42
     sheet.rect(left, y - 9, 24, 9, LOOK, round_=1)
     sheet.text(t("prompt.role_attention"), left + 32, y, size=SMALL, anchor="start", fill=QUIET)
     return sheet.svg(t("story.seen_2", review=text, template=shown.template), WIDTH, y + 10, KIND)
