@@ -7,7 +7,7 @@ import pytest
 
 from workbench.options import chosen_fields
 from workbench.recipe import Recipe, TrainingPart
-from workbench.ui import page, training_form
+from workbench.ui import forms, page, training_form
 from workbench.ui.glossary import TERMS, glossary_html, lead
 from workbench.ui.text import Words, languages
 
@@ -72,3 +72,13 @@ def test_settings_behind_the_switch_go_into_the_recipe_and_back():
     assert training_form.fill(stopped)[-2:] == ["macro_f1", 1] and training_form.fill(recipe)[-2] == "off"
     assert stopped.replace(training_form.set_stop(stopped, "off", 3)) == recipe
     assert len(training_form.fill(recipe)) == len(training_form.NAMES) + 2
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "kept"), [("batch_tokens", 2048, 2048), ("batch_tokens", None, None), ("cache_features", "never", "never")]
+)
+def test_how_rows_are_read_goes_into_the_recipe_and_back(name, given, kept):
+    (field,) = chosen_fields(TrainingPart, [name])
+    recipe = Recipe().replace({f"training.{name}": forms.given(field, given)})
+    assert getattr(recipe.training, name) == kept
+    assert training_form.fill(recipe)[training_form.NAMES.index(name)] == kept

@@ -18,8 +18,8 @@ def client(service):
 def test_named_handlers_make_a_scripting_interface(service, language):
     blocks = page.build(service, language)
     names = {fn.api_name for fn in blocks.fns.values() if fn.api_name}
-    assert {"load", "preset", "model_load", "data_file", "data_upload", "prompt_template_1", "method_name", "train_start", "train_pause",
-            "train_resume", "train_stop", "train_poll", "try_ask", "runs_open", "runs_delete"} <= names
+    assert {"load", "preset", "model_load", "data_file", "data_upload", "data_only", "prompt_template_1", "method_name", "train_start",
+            "train_pause", "train_resume", "train_stop", "train_poll", "try_ask", "runs_open", "runs_delete"} <= names
 
 
 @pytest.mark.parametrize(("language", "word"), [("en", "Prompt Workbench"), ("zh", "Prompt 工作台")])

@@ -53,6 +53,18 @@ def test_chosen_columns_become_fields():
     assert data.named_fields(["a b", "c"], "y", {"text": "c"}) == {"a_b": "a b", "text": "c", "label": "y"}
 
 
+def test_conditions_on_rows_are_lines_and_come_back_as_lines(tiny):
+    text = "label = pos\n\nid\uff1d2\n text = a = b "
+    recipe = tiny.replace(data.set_only(T, text))
+    assert recipe.data.only == {"label": "pos", "id": "2", "text": "a = b"}
+    assert data.set_only(T, data.only_lines(recipe)) == {"data.only": recipe.data.only}
+    assert data.set_only(T, " ") == {"data.only": {}} and data.only_lines(tiny) == ""
+    assert data.view(tiny.replace({"data.only": {"label": "pos"}}), T).label_counts == {"pos": 24}
+    for wrong in ("label", "= pos"):
+        with pytest.raises(DataError, match=re.escape(wrong)):
+            data.set_only(T, wrong)
+
+
 def test_another_file_brings_its_labels(tmp_path, tiny):
     file = tmp_path / "sources.csv"
     file.write_text("text,label\nab,x\ncd,y\nef,pos\ngh,x\n", encoding="utf-8")

@@ -12,7 +12,8 @@ from workbench.ui import forms
 from workbench.ui.frame import Frame
 
 NAMES = (
-    "scheduler", "warmup", "weight_decay", "max_gradient_norm", "gradient_accumulation", "gradient_checkpointing", "precision", "lm_loss",
+    "scheduler", "warmup", "weight_decay", "max_gradient_norm", "gradient_accumulation", "gradient_checkpointing", "precision",
+    "batch_tokens", "cache_features", "lm_loss",
 )  # fmt: skip
 METRICS = ("accuracy", "macro_f1", "loss")
 OFF = "off"

@@ -16,9 +16,10 @@ from workbench.prompts.cards import verbalizer_for
 from workbench.recipe import Recipe
 from workbench.ui import charts, dialogues
 from workbench.ui.data_view import DataView, labelled_view
+from workbench.ui.forms import SELDOM
 from workbench.ui.frame import Frame, Part
 from workbench.ui.glossary import lead
-from workbench.ui.markup import facts, heading, problem, sentence, table
+from workbench.ui.markup import all_fields, facts, heading, problem, sentence, table
 from workbench.ui.rows import SUFFIXES, preset_files
 from workbench.ui.rows import table as read
 from workbench.ui.session import ready, short_path
@@ -97,6 +98,26 @@ def with_task(recipe: Recipe, task: str) -> Recipe:
     return with_file(recipe, recipe.data.train, {"text": text, "label": label})
 
 
+def set_only(t: Words, text: str) -> dict[str, Any]:
+    """Which rows are read, as an assignment, from lines such as label = positive.
+
+    Raises:
+        DataError: a line without an equals sign.
+    """
+    wanted: dict[str, str] = {}
+    for line in filter(str.strip, (text or "").splitlines()):
+        column, sign, value = (line if "=" in line else line.replace("\uff1d", "=")).partition("=")
+        if not sign or not column.strip():
+            raise DataError(t("data.only_wrong", line=line.strip()), fix=t("data.only_fix"))
+        wanted[column.strip()] = value.strip()
+    return {"data.only": wanted}
+
+
+def only_lines(recipe: Recipe) -> str:
+    """Which rows are read, in the lines of `set_only`."""
+    return "\n".join(f"{column} = {value}" for column, value in recipe.data.only.items())
+
+
 def _asking(columns: dict[str, str]) -> dict[str, str]:
     """For a file of labelled texts: the label asks and the text answers, so that a model learns to write what the label says."""
     columns = dict(columns)
@@ -130,6 +151,10 @@ def build(frame: Frame) -> Part:
                 upload = gr.File(label=t("data.upload"), file_types=list(SUFFIXES), height=140, elem_id="data-upload")
                 texts = gr.Dropdown([], label=t("data.texts"), info=t("data.texts_help"), multiselect=True, elem_id="data-texts")
                 label = gr.Dropdown([], label=t("data.label"), info=t("data.label_help"), elem_id="data-label")
+                only = gr.Textbox(
+                    label=t("data.only"), info=t("data.only_help"), lines=1, max_lines=4, elem_id="data-only", elem_classes=SELDOM
+                )
+                gr.HTML(all_fields(t))
             with gr.Column(scale=3, min_width=380):
                 about = gr.HTML(elem_id="data-facts")
                 with gr.Row():
@@ -171,6 +196,7 @@ def build(frame: Frame) -> Part:
             gr.update(choices=_choices(recipe.data.train), value=short_path(recipe.data.train)),
             gr.update(choices=names, value=chosen, **named[0]),
             gr.update(choices=names, value=said, **named[1]),
+            only_lines(recipe),
         ]
 
     show = _shower(frame)
@@ -179,7 +205,11 @@ def build(frame: Frame) -> Part:
         return (*show(draft), *look(*labelling))
 
     shown = [about, labels_plot, lengths_plot, sample, *look_outputs]
-    return Part("data", tab, [task, file, texts, label], fill, (refresh, [frame.draft, *look_inputs], shown))
+    part = Part("data", tab, [task, file, texts, label, only], fill, (refresh, [frame.draft, *look_inputs], shown))
+    # Once a line is whole: half a column's name is no mistake of whoever is still writing it.
+    chosen = frame.edit(only.blur, lambda recipe, text: set_only(t, text), [only], "data_only")
+    frame.refresh(chosen.then, [part])
+    return part
 
 
 def _shower(frame: Frame) -> Any:
