@@ -6,6 +6,7 @@ From an empty data folder, with one training in each language; a browser is foun
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import shutil
 import tempfile
@@ -80,10 +81,13 @@ def come(browser: Browser, app: AppProcess, language: str, size: tuple[int, int]
 def keep(person: Person, name: str) -> None:
     """Writes what the person sees, in few enough colours to be small and enough to look the same."""
     person.page.wait_for_timeout(500)  # colours change over a third of a second
-    picture = person.page.screenshot(animations="disabled")
-    # The octree keeps a colour of a few pixels, such as a thin line, that the median cut would mix with its surroundings.
-    image = Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    image.save(PLACE / name, optimize=True)
+    image = Image.open(io.BytesIO(person.page.screenshot(animations="disabled"))).convert("RGB")
+    # The commonest colours as they are, or two papers that differ by little would be one; of the rest those of thin lines, too.
+    common = [colour for _, colour in sorted(image.getcolors(image.width * image.height), reverse=True)[: COLOURS // 2]]
+    rest = image.quantize(COLOURS // 2, Image.Quantize.FASTOCTREE).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*itertools.chain(*common), *rest[: COLOURS // 2 * 3]])
+    image.quantize(palette=palette, dither=Image.Dither.NONE).save(PLACE / name, optimize=True)
 
 
 if __name__ == "__main__":
