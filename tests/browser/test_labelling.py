@@ -46,6 +46,7 @@ def test_from_pasted_lines_to_a_trained_model_and_what_it_is_unsure_of(start, vi
     assert person.page.get_by_role("tab", name=person.t("train.tab"), exact=True).get_attribute("aria-selected") == "true"
     person.press("train-start").sees_status("finished", 300)
     charts_are_files(person)
+    charts_fit_on_paper(person)
     person.tab("data").sees("labels-card", person.t("labels.unsure_run", run="zh-sentiment-lora")).sees("data-facts", "labels.csv")
 
     person.reload()
@@ -76,3 +77,12 @@ def charts_are_files(person: Person) -> None:
     assert header[:2] == ["series", person.t("train.step")]
     losses = [float(row[2]) for row in rows if row[0] == person.t("train.batch_loss")]
     assert len(losses) == max(person.points("train-loss")) and all(loss > 0 for loss in losses)
+
+
+def charts_fit_on_paper(person: Person) -> None:
+    """For the printer a chart is told its size on the screen, so that it scales, and what is folded away opens."""
+    person.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    sizes = "place => [...place.querySelectorAll('.main-svg')].every(chart => chart.viewBox.baseVal.width === chart.width.baseVal.value)"
+    person.waits_for("train-loss", sizes)
+    assert person.page.evaluate("document.querySelector('details.pw-own-recipe').open")
+    person.page.evaluate("dispatchEvent(new Event('afterprint'))")

@@ -32,7 +32,7 @@ WORDS: tuple[dict[str, Any], ...] = (
 )
 CHARACTERS: tuple[dict[str, Any], ...] = (
     {"analyzer": "char", "ngram_range": (1, 2), "min_df": 1},
-    {"analyzer": "char", "ngram_range": (1, 4), "min_df": 2},
+    {"analyzer": "char", "ngram_range": (1, 3), "min_df": 2},
 )
 ESTIMATORS: dict[str, tuple[dict[str, Any], ...]] = {
     "naive_bayes": ({"alpha": 0.1}, {"alpha": 0.3}, {"alpha": 1.0}),

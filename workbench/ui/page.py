@@ -45,6 +45,10 @@ const paper = {{dark: false}};
 addEventListener("beforeprint", () => {{
     paper.dark = document.body.classList.contains("dark");
     document.body.classList.remove("dark");
+    // A chart is as wide as the screen made it; told its size, it scales to the paper.
+    document.querySelectorAll(".js-plotly-plot .main-svg").forEach((chart) => {{
+        chart.setAttribute("viewBox", `0 0 ${{chart.width.baseVal.value}} ${{chart.height.baseVal.value}}`);
+    }});
     document.querySelectorAll("details.pw-own-recipe").forEach((part) => {{ part.open = true; }});
 }});
 addEventListener("afterprint", () => document.body.classList.toggle("dark", paper.dark));
