@@ -22,6 +22,7 @@ from workbench.runs.faults import LOG_FILE, ended_as_sentence
 from workbench.settings import default_data_root
 
 Command = Callable[[argparse.Namespace], dict[str, Any] | None]
+Add = Callable[[str, Command, str], argparse.ArgumentParser]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -93,36 +94,49 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         return sub
 
-    def add_recipe(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("recipe", metavar="RECIPE", help="a YAML file or the name of a preset")
-        sub.add_argument(
-            "--set", action="append", default=[], type=_assignment, metavar="KEY=VALUE", dest="assignments", help="e.g. training.seed=1"
-        )
+    for part in (_training, _prompts, _models, _kept_runs, _reports):
+        part(add)
+    return top
 
-    def add_run(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("run", metavar="RUN", help="a run's id or the start of it")
 
+def _takes_recipe(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("recipe", metavar="RECIPE", help="a YAML file or the name of a preset")
+    sub.add_argument(
+        "--set", action="append", default=[], type=_assignment, metavar="KEY=VALUE", dest="assignments", help="e.g. training.seed=1"
+    )
+
+
+def _takes_run(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("run", metavar="RUN", help="a run's id or the start of it")
+
+
+def _training(add: Add) -> None:
+    """Commands that train a run, measure it and ask it."""
     train = add("train", commands.train, "Train a recipe.")
     resume = add("resume", commands.resume, "Go on with a run from its last checkpoint.")
-    add_recipe(train)
-    add_run(resume)
+    _takes_recipe(train)
+    _takes_run(resume)
     for sub in (train, resume):
         sub.add_argument("--isolate", action="store_true", help="in a process of its own, which may run out of memory, or hang, alone")
     evaluate = add("evaluate", commands.evaluate, "Measure a run on a labelled file.")
-    add_run(evaluate)
+    _takes_run(evaluate)
     evaluate.add_argument("--data", required=True, metavar="FILE")
     predict = add("predict", commands.predict, "Add predictions and probabilities to a file.")
-    add_run(predict)
+    _takes_run(predict)
     predict.add_argument("--data", required=True, metavar="FILE")
     predict.add_argument("--out", required=True, metavar="FILE", help="csv, tsv, jsonl or xlsx")
+
+
+def _prompts(add: Add) -> None:
+    """Commands about templates and label words."""
     search = add("search", commands.search, "Find templates or label words by machine, as a run that can be stopped and resumed.")
-    add_recipe(search)
+    _takes_recipe(search)
     search.add_argument("--what", choices=("template", "verbalizer"), default="template")
     search.add_argument("--how", metavar="WAY", help="templates: trigger or generate; label words: combinations or greedy")
     search.add_argument("--count", type=int, metavar="N", help="candidates to rank on the validation rows")
     search.add_argument("--generator", metavar="DIR", help="a T5 that writes templates, instead of the recipe's model")
     score = add("score", prompt_commands.score, "Rank the templates of a recipe without any training.")
-    add_recipe(score)
+    _takes_recipe(score)
     score.add_argument("--data", metavar="FILE", help="labelled rows; else the recipe's validation rows")
     score.add_argument("--library", metavar="NAME", action="append", default=[], help="also the library's templates of this entry")
     template = add("import-template", prompt_commands.import_template, "Read a template or label words of OpenPrompt, LM-BFF or PET.")
@@ -133,6 +147,10 @@ def parser() -> argparse.ArgumentParser:
     template.add_argument("--recipe", metavar="RECIPE", help="fit fields and labels to this recipe's data")
     library = add("library", prompt_commands.library, "List the library of templates, or one entry's patterns.")
     library.add_argument("name", metavar="NAME", nargs="?", help="an entry")
+
+
+def _models(add: Add) -> None:
+    """Commands that list what there is to train with."""
     inspect = add("inspect", commands.inspect, "Say what a model is and what it takes.")
     inspect.add_argument("model", metavar="MODEL", help="embedded:NAME, a folder or a hub id")
     inspect.add_argument("--quantization", choices=("none", "int8", "nf4", "fp4"), default="none")
@@ -143,29 +161,37 @@ def parser() -> argparse.ArgumentParser:
     methods.add_argument("--matrix", action="store_true", help="run every method on every kind of model and print the table")
     presets = add("presets", commands.presets, "List the recipes that come with the workbench.")
     presets.add_argument("--catalog", action="store_true", help="also published models, with download, memory and whether they fit")
+
+
+def _kept_runs(add: Add) -> None:
+    """Commands about the runs that are kept."""
     add("runs", commands.runs, "List the runs, newest first.")
-    add_run(add("show", commands.show, "Show a run with its recipe."))
+    _takes_run(add("show", commands.show, "Show a run with its recipe."))
     check = add("check", run_commands.check, "Why does it not learn? What may keep a run or a recipe from it, and what to try.")
     check.add_argument("subject", metavar="RUN|RECIPE", help="a run's id or the start of it, a YAML file, or the name of a preset")
     compare = add("compare", run_commands.compare, "Say where the recipes of runs differ, and their figures.")
     compare.add_argument("runs_compared", metavar="RUN", nargs="+", help="ids of runs or their beginnings")
     note = add("note", run_commands.note, "Write tags and a note about a run, or put it away.")
-    add_run(note)
+    _takes_run(note)
     note.add_argument("--tags", metavar="A,B")
     note.add_argument("--note", metavar="TEXT")
     note.add_argument("--archive", action="store_true", help="out of the page's list, with all its files")
     note.add_argument("--unarchive", action="store_true")
-    add_run(add("delete", commands.delete, "Delete a run and its files."))
+    _takes_run(add("delete", commands.delete, "Delete a run and its files."))
     export = add("export", commands.export, "Write a folder that answers without the workbench's page.")
-    add_run(export)
+    _takes_run(export)
     export.add_argument("--to", required=True, metavar="DIR")
     export.add_argument("--merge", action="store_true", help="one model with the tuning in its weights")
+
+
+def _reports(add: Add) -> None:
+    """Commands that compare and measure, and the one that adds a user."""
     board = add("board", commands.board, "Compare the four paradigms on the same rows.")
-    add_recipe(board)
+    _takes_recipe(board)
     board.add_argument("--shots", metavar="LIST", help="training rows per class, such as 0,8,16,32,all")
     board.add_argument("--seeds", type=int, metavar="N", help="how many seeds")
     report = add("board-report", commands.board_report, "Write a board's report: HTML, csv, SVG, PNG, JSON and recipe.")
-    add_run(report)
+    _takes_run(report)
     for sub, needed in ((board, False), (report, True)):
         sub.add_argument("--out", metavar="DIR", required=needed, help="folder for the report's files")
         sub.add_argument("--lang", choices=("en", "zh"), default="en", help="language of the report (%(default)s)")
@@ -177,7 +203,6 @@ def parser() -> argparse.ArgumentParser:
     user.add_argument("name", metavar="NAME")
     user.add_argument("--users", required=True, metavar="FILE")
     user.add_argument("--role", choices=("owner", "user"), default="user")
-    return top
 
 
 def _assignment(text: str) -> tuple[str, Any]:

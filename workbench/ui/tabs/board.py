@@ -249,16 +249,16 @@ def build(frame: Frame) -> Part:
         given = [watch, asking.models, *asking.boxes]
         frame.on(event, wiring.ask, given, [asking.answers], f"board_{name}", show_progress="minimal")
     frame.on(export.click, wiring.export, [watch], [download], "board_export", show_progress="minimal")
+    return Part("board", tab, [shots, seeds, methods, budget], _filled, (wiring.look, [watch, detail_key], drawn), timer)
 
-    def fill(recipe: Recipe) -> list[Any]:
-        job = recipe.job if recipe.kind == "board" else None
-        if job is None:
-            return [gr.skip()] * 4
-        names = [f"{name}/{method}" for name, listed in (job.get("paradigms") or {}).items() for method in listed]
-        numbers = ", ".join(str(number) for number in job.get("shots", USUAL_SHOTS.split(", ")))
-        return [numbers, job.get("seeds", 3), names or usual_methods(), budget_of(job)]
 
-    return Part("board", tab, [shots, seeds, methods, budget], fill, (wiring.look, [watch, detail_key], drawn), timer)
+def _filled(recipe: Recipe) -> list[Any]:
+    job = recipe.job if recipe.kind == "board" else None
+    if job is None:
+        return [gr.skip()] * 4
+    names = [f"{name}/{method}" for name, listed in (job.get("paradigms") or {}).items() for method in listed]
+    numbers = ", ".join(str(number) for number in job.get("shots", USUAL_SHOTS.split(", ")))
+    return [numbers, job.get("seeds", 3), names or usual_methods(), budget_of(job)]
 
 
 def budget_of(job: dict[str, Any]) -> str:

@@ -180,36 +180,38 @@ def build(frame: Frame) -> Part:
     frame.opens(texts.input, choose_columns, [texts, label], "data_texts")
     frame.opens(label.input, choose_columns, [texts, label], "data_label")
 
-    def fill(recipe: Recipe) -> list[Any]:
-        columns = recipe.data.columns
-        try:
-            names = list(read(ready(recipe.model_dump()).data.train).columns)
-        except WorkbenchError:
-            names = list(columns.values())
-        answer = ("label",) if recipe.task == "classification" else (RESPONSE, MESSAGES)
-        chosen = [column for name, column in columns.items() if name not in answer]
-        said = next((columns[name] for name in answer if name in columns), None)
-        words = ("texts", "label") if recipe.task == "classification" else ("questions", "answers")
-        named = [{"label": t(f"data.{word}"), "info": t(f"data.{word}_help")} for word in words]
-        return [
-            recipe.task,
-            gr.update(choices=_choices(recipe.data.train), value=short_path(recipe.data.train)),
-            gr.update(choices=names, value=chosen, **named[0]),
-            gr.update(choices=names, value=said, **named[1]),
-            only_lines(recipe),
-        ]
-
     show = _shower(frame)
 
     def refresh(draft: dict[str, Any], *labelling: Any) -> tuple[Any, ...]:
         return (*show(draft), *look(*labelling))
 
     shown = [about, labels_plot, lengths_plot, sample, *look_outputs]
-    part = Part("data", tab, [task, file, texts, label, only], fill, (refresh, [frame.draft, *look_inputs], shown))
+    part = Part("data", tab, [task, file, texts, label, only], lambda recipe: _filled(recipe, t), (refresh, [frame.draft, *look_inputs], shown))
     # Once a line is whole: half a column's name is no mistake of whoever is still writing it.
     chosen = frame.edit(only.blur, lambda recipe, text: set_only(t, text), [only], "data_only")
     frame.refresh(chosen.then, [part])
     return part
+
+
+def _filled(recipe: Recipe, t: Words) -> list[Any]:
+    """What the controls show of a recipe; the file's own columns to choose from where it can be read."""
+    columns = recipe.data.columns
+    try:
+        names = list(read(ready(recipe.model_dump()).data.train).columns)
+    except WorkbenchError:
+        names = list(columns.values())
+    answer = ("label",) if recipe.task == "classification" else (RESPONSE, MESSAGES)
+    chosen = [column for name, column in columns.items() if name not in answer]
+    said = next((columns[name] for name in answer if name in columns), None)
+    words = ("texts", "label") if recipe.task == "classification" else ("questions", "answers")
+    named = [{"label": t(f"data.{word}"), "info": t(f"data.{word}_help")} for word in words]
+    return [
+        recipe.task,
+        gr.update(choices=_choices(recipe.data.train), value=short_path(recipe.data.train)),
+        gr.update(choices=names, value=chosen, **named[0]),
+        gr.update(choices=names, value=said, **named[1]),
+        only_lines(recipe),
+    ]
 
 
 def _shower(frame: Frame) -> Any:

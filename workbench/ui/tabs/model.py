@@ -202,43 +202,55 @@ def build(frame: Frame) -> Part:
                         elem_id="model-other",
                     )
                     comparison = gr.HTML(elem_id="model-comparison")
-        with gr.Accordion(t("model.catalog"), open=False, elem_id="model-catalog") as catalog:
-            gr.HTML(sentence(t("model.catalog_lead")))
-            listed = gr.HTML(elem_id="model-catalog-table")
-            # Counting so many architectures takes seconds, so not before somebody looks.
-            frame.on(catalog.expand, lambda: catalog_html(t), [], [listed], "model_catalog_table", show_progress="minimal")
-            entries = gr.Dropdown(
-                catalog_names(), value=None, label=t("model.catalog_choose"), info=t("model.catalog_help"), elem_id="model-catalog-choose"
-            )
-            frame.opens(entries.input, lambda recipe, name: catalog_recipe(name) if name else recipe, [entries], "model_catalog")
+        _catalog(frame)
         gr.HTML(all_fields(t))
-        with gr.Accordion(t("model.convert"), open=False, elem_classes="pw-more", elem_id="model-convert"):
-            gr.HTML(sentence(t("model.convert_lead")))
-            with gr.Row():
-                checkpoint = gr.Textbox(label=t("model.convert_from"), info=t("model.convert_from_help"), max_lines=1)
-                target = gr.Textbox(label=t("model.convert_to"), info=t("model.convert_to_help"), max_lines=1)
-            convert = gr.Button(t("model.convert_do"), elem_id="model-convert-do")
-            converted = gr.HTML(elem_id="model-converted")
+        converting = _conversion(t)
 
     _wire(frame, source, embedded, path, hub, quantization, status, card)
     _wire_loading(frame, load, cancel, status, card)
-    _wire_more(frame, other, comparison, checkpoint, target, convert, converted)
+    _wire_more(frame, other, comparison, *converting)
+    return Part("model", tab, [source, embedded, path, hub, quantization, status], _filled, (_shower(t), [frame.draft], [card]))
 
-    def fill(recipe: Recipe) -> list[Any]:
-        model, kind = recipe.model, source_of(recipe.model.path)
-        choices = embedded_models()
-        if kind == "embedded" and model.path not in choices:
-            choices = [*choices, model.path]
-        return [
-            kind,
-            gr.update(choices=choices, value=model.path if kind == "embedded" else None, visible=kind == "embedded"),
-            gr.update(value=model.path if kind == "folder" else "", visible=kind == "folder"),
-            gr.update(value=model.path if kind == "hub" else "", visible=kind == "hub"),
-            model.quantization,
-            "",
-        ]
 
-    return Part("model", tab, [source, embedded, path, hub, quantization, status], fill, (_shower(t), [frame.draft], [card]))
+def _catalog(frame: Frame) -> None:
+    """Published models that can be chosen, and what each takes."""
+    t = frame.t
+    with gr.Accordion(t("model.catalog"), open=False, elem_id="model-catalog") as catalog:
+        gr.HTML(sentence(t("model.catalog_lead")))
+        listed = gr.HTML(elem_id="model-catalog-table")
+        # Counting so many architectures takes seconds, so not before somebody looks.
+        frame.on(catalog.expand, lambda: catalog_html(t), [], [listed], "model_catalog_table", show_progress="minimal")
+        entries = gr.Dropdown(
+            catalog_names(), value=None, label=t("model.catalog_choose"), info=t("model.catalog_help"), elem_id="model-catalog-choose"
+        )
+        frame.opens(entries.input, lambda recipe, name: catalog_recipe(name) if name else recipe, [entries], "model_catalog")
+
+
+def _conversion(t: Words) -> tuple[gr.Textbox, gr.Textbox, gr.Button, gr.HTML]:
+    """Where a Baichuan checkpoint lies and where it goes to, the button, and what came of it."""
+    with gr.Accordion(t("model.convert"), open=False, elem_classes="pw-more", elem_id="model-convert"):
+        gr.HTML(sentence(t("model.convert_lead")))
+        with gr.Row():
+            checkpoint = gr.Textbox(label=t("model.convert_from"), info=t("model.convert_from_help"), max_lines=1)
+            target = gr.Textbox(label=t("model.convert_to"), info=t("model.convert_to_help"), max_lines=1)
+        convert = gr.Button(t("model.convert_do"), elem_id="model-convert-do")
+        converted = gr.HTML(elem_id="model-converted")
+    return checkpoint, target, convert, converted
+
+
+def _filled(recipe: Recipe) -> list[Any]:
+    model, kind = recipe.model, source_of(recipe.model.path)
+    choices = embedded_models()
+    if kind == "embedded" and model.path not in choices:
+        choices = [*choices, model.path]
+    return [
+        kind,
+        gr.update(choices=choices, value=model.path if kind == "embedded" else None, visible=kind == "embedded"),
+        gr.update(value=model.path if kind == "folder" else "", visible=kind == "folder"),
+        gr.update(value=model.path if kind == "hub" else "", visible=kind == "hub"),
+        model.quantization,
+        "",
+    ]
 
 
 def _wire_loading(frame: Frame, load: Any, cancel: Any, status: Any, card: Any) -> None:
