@@ -105,6 +105,16 @@ def test_a_broad_handler_is_seen(handler, count):
     assert broad(ast.parse(f"try:\n    f()\n{handler}")) == count
 
 
+def test_functions_stay_readable():
+    long = {
+        f"{file.relative_to(PROJECT)}: {node.name}": lines
+        for file in SOURCES
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (lines := (node.end_lineno or 0) - node.lineno + 1) > 60
+    }
+    assert long == {}
+
+
 def test_files_stay_readable():
     long = {
         str(file.relative_to(PROJECT)): count for file in SOURCES if (count := len(file.read_text(encoding="utf-8").splitlines())) > 400

@@ -62,9 +62,72 @@ def replies(
         yield latest[0], latest[1]
 
 
+class Talk:
+    """What the chat's handlers do, over one service and in one language."""
+
+    def __init__(self, service: Any, t: Words) -> None:
+        self.service, self.t = service, t
+
+    def labels(self, run_id: str | None, started: bool) -> list[Any]:
+        """One update per text box: the fields of a run's first question, and one message from then on."""
+        names = fields_of(self.service, run_id)
+        if started or not names:
+            names = ["message"]
+        return [
+            gr.update(visible=i < len(names), label=names[i] if len(names) > 1 and i < len(names) else self.t("chat.message"))
+            for i in range(MOST_FIELDS)
+        ]
+
+    def start_over(self, run_id: str | None) -> list[Any]:
+        """Nothing said yet."""
+        return [[], [], {}, *self.labels(run_id, False)]
+
+    def refresh(self, current: str | None) -> list[Any]:
+        """The runs that write text, or a sentence where there are none; the one chosen stays while it is there."""
+        found = talkers(self.service, self.t)
+        ids = [value for _, value in found]
+        chosen = current if current in ids else ids[0] if ids else None
+        update = gr.update(choices=found, value=chosen)
+        boxed = [gr.skip()] * MOST_FIELDS if chosen == current else self.labels(chosen, False)
+        return [update, gr.update(visible=bool(found)), "" if found else sentence(self.t("chat.none_yet"), "note"), *boxed]
+
+    def talk(
+        self,
+        run_id: str | None,
+        said_base: Messages,
+        said_tuned: Messages,
+        asked: dict[str, str],
+        heat: float,
+        share: float,
+        most: int,
+        *texts: str,
+    ) -> Iterator[list[Any]]:
+        """The question in both windows, then both answers as they grow.
+
+        Args:
+            asked: the fields of the first question; empty before it.
+            heat, share, most: temperature, top-p and new tokens at most.
+        """
+        if not run_id:
+            raise RunError(self.t("try.no_run"), fix=self.t("chat.none_yet"))
+        if not any((text or "").strip() for text in texts):
+            raise RunError(self.t("try.no_text"), fix=self.t("try.no_text_fix"))
+        names = fields_of(self.service, run_id)
+        fields = asked or dict(zip(names, ((text or "").strip() for text in texts), strict=False))
+        question = "\n".join(text.strip() for text in (texts[:1] if asked else texts[: len(names)]) if text)
+        base_said, tuned_said = ([*_plain(said), {"role": "user", "content": question}] for said in (said_base, said_tuned))
+        empty = self.labels(run_id, True)
+        sampling = Sampling(temperature=float(heat), top_p=float(share), max_new_tokens=int(most))
+        yield [_shown(base_said), _shown(tuned_said), fields, *({**update, "value": ""} for update in empty)]
+        for one, other in replies(self.service, run_id, fields, base_said[1:], tuned_said[1:], sampling):
+            sides = ((base_said, one), (tuned_said, other))
+            chats = [_shown([*said, {"role": "assistant", "content": answer}]) for said, answer in sides]
+            yield [*chats, fields, *[gr.skip()] * MOST_FIELDS]
+
+
 def build_chat(frame: Frame) -> tuple[Callable[..., list[Any]], Sequence[Any], Sequence[Any]]:
     """Lays out the chat and wires it; gives what has to happen when the tab comes into view: handler, inputs, outputs."""
-    t, service = frame.t, frame.service
+    t = frame.t
     with gr.Column(elem_id="chat"):
         gr.HTML(heading(t("chat.title")) + sentence(t("chat.lead")))
         note = gr.HTML(elem_id="chat-note")
@@ -82,68 +145,28 @@ def build_chat(frame: Frame) -> tuple[Callable[..., list[Any]], Sequence[Any], S
             with gr.Row():
                 send = gr.Button(t("chat.send"), variant="primary", scale=0, min_width=140, elem_id="chat-send")
                 clear = gr.Button(t("chat.clear"), scale=0, min_width=140, elem_id="chat-clear")
-            with gr.Accordion(t("chat.sampling"), open=False):
-                livelier = explained(t("chat.temperature_help"), "", 0.7, t)
-                share = explained(t("chat.top_p_help"), t("chat.top_p_higher"), 0.9, t)
-                temperature = gr.Slider(0, 1.5, value=0.7, step=0.05, label=t("chat.temperature"), info=livelier)
-                top_p = gr.Slider(0.05, 1, value=0.9, step=0.05, label=t("chat.top_p"), info=share)
-                longer = explained("", t("chat.max_tokens_higher"), 64, t)
-                tokens = gr.Slider(8, 512, value=64, step=8, label=t("chat.max_tokens"), info=longer)
+            sampling = _sampling(t)
         first = gr.State({})
-
-    def labels(run_id: str | None, started: bool) -> list[Any]:
-        names = fields_of(service, run_id)
-        if started or not names:
-            names = ["message"]
-        return [
-            gr.update(visible=i < len(names), label=names[i] if len(names) > 1 and i < len(names) else t("chat.message"))
-            for i in range(MOST_FIELDS)
-        ]
-
-    def start_over(run_id: str | None) -> list[Any]:
-        return [[], [], {}, *labels(run_id, False)]
-
-    def refresh(current: str | None) -> list[Any]:
-        found = talkers(service, t)
-        ids = [value for _, value in found]
-        chosen = current if current in ids else ids[0] if ids else None
-        update = gr.update(choices=found, value=chosen)
-        boxed = [gr.skip()] * MOST_FIELDS if chosen == current else labels(chosen, False)
-        return [update, gr.update(visible=bool(found)), "" if found else sentence(t("chat.none_yet"), "note"), *boxed]
-
-    def talk(
-        run_id: str | None,
-        said_base: Messages,
-        said_tuned: Messages,
-        asked: dict[str, str],
-        heat: float,
-        share: float,
-        most: int,
-        *texts: str,
-    ) -> Iterator[list[Any]]:
-        if not run_id:
-            raise RunError(t("try.no_run"), fix=t("chat.none_yet"))
-        if not any((text or "").strip() for text in texts):
-            raise RunError(t("try.no_text"), fix=t("try.no_text_fix"))
-        names = fields_of(service, run_id)
-        fields = asked or dict(zip(names, ((text or "").strip() for text in texts), strict=False))
-        question = "\n".join(text.strip() for text in (texts[:1] if asked else texts[: len(names)]) if text)
-        base_said, tuned_said = ([*_plain(said), {"role": "user", "content": question}] for said in (said_base, said_tuned))
-        empty = labels(run_id, True)
-        sampling = Sampling(temperature=float(heat), top_p=float(share), max_new_tokens=int(most))
-        yield [_shown(base_said), _shown(tuned_said), fields, *({**update, "value": ""} for update in empty)]
-        for one, other in replies(service, run_id, fields, base_said[1:], tuned_said[1:], sampling):
-            sides = ((base_said, one), (tuned_said, other))
-            chats = [_shown([*said, {"role": "assistant", "content": answer}]) for said, answer in sides]
-            yield [*chats, fields, *[gr.skip()] * MOST_FIELDS]
-
+    chat = Talk(frame.service, t)
     shown = [base, tuned, first, *boxes]
-    frame.on(run.input, start_over, [run], shown, "chat_run")
-    frame.on(clear.click, start_over, [run], shown, "chat_clear")
-    inputs = [run, base, tuned, first, temperature, top_p, tokens, *boxes]
+    frame.on(run.input, chat.start_over, [run], shown, "chat_run")
+    frame.on(clear.click, chat.start_over, [run], shown, "chat_clear")
+    inputs = [run, base, tuned, first, *sampling, *boxes]
     for event, name in ((send.click, "chat_send"), (boxes[0].submit, "chat_submit")):
-        frame.on(event, talk, inputs, shown, name, concurrency_limit=2)
-    return refresh, [run], [run, room, note, *boxes]
+        frame.on(event, chat.talk, inputs, shown, name, concurrency_limit=2)
+    return chat.refresh, [run], [run, room, note, *boxes]
+
+
+def _sampling(t: Words) -> list[gr.Slider]:
+    """Temperature, top-p and new tokens at most, folded away."""
+    with gr.Accordion(t("chat.sampling"), open=False):
+        livelier = explained(t("chat.temperature_help"), "", 0.7, t)
+        share = explained(t("chat.top_p_help"), t("chat.top_p_higher"), 0.9, t)
+        temperature = gr.Slider(0, 1.5, value=0.7, step=0.05, label=t("chat.temperature"), info=livelier)
+        top_p = gr.Slider(0.05, 1, value=0.9, step=0.05, label=t("chat.top_p"), info=share)
+        longer = explained("", t("chat.max_tokens_higher"), 64, t)
+        tokens = gr.Slider(8, 512, value=64, step=8, label=t("chat.max_tokens"), info=longer)
+    return [temperature, top_p, tokens]
 
 
 def _shown(messages: Messages) -> Messages:

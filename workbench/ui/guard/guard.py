@@ -16,9 +16,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from weakref import WeakValueDictionary
 
@@ -26,9 +25,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from workbench.access import OWNER, Places, Principal, Role
-from workbench.ui.guard.headers import secured
 from workbench.ui.guard.limits import Limits, Quota, RateLimit
 from workbench.ui.guard.login import login_page
+from workbench.ui.guard.passage import Passage
 from workbench.ui.guard.request import GuardedRequest, Receive, Scope, Send, TooLarge
 from workbench.ui.guard.sessions import Sessions
 from workbench.ui.guard.users import Users
@@ -230,76 +229,55 @@ class Guard:
         principal = principal or self.policy.owner
         # A program that keeps no cookie is somebody new each time, so only its address tells that it is the same.
         client = principal.name if principal.role != Role.VISITOR or self.sessions.find(request.cookie) else request.client
-        if request.method in CHANGING:
-            rate = self._visitor_rate if principal.role == Role.VISITOR else self._rate
-            wait = rate.wait(client)
-            if wait:
-                return await self._later(request, wait, "too_many")
-            if self._too_many_waiting(request, principal, client):
-                return await self._later(request, 1, "waiting")
-        most, quota = self._allowance(request, principal)
-        if most <= 0:
-            seconds = quota.wait(principal.name) if quota else 0.0
-            return await self._later(request, seconds, "uploaded")
-        announced = request.header("content-length")
-        if announced and (not announced.isdecimal() or int(announced) > most):
-            return await request.refuse(413, "too_large", size=size_of(most))
+        passage = await self._admitted(request, principal, client, cookie)
+        if passage is None:
+            return
         known = {"principal": principal, "client": client, "address": request.client, "has_token": self.policy.token is not None}
         request.scope.setdefault("state", {}).update(known)
-        started = broken = False
-
-        async def counted() -> MutableMapping[str, Any]:
-            nonlocal most
-            message = await request.receive()
-            size = len(message.get("body", b""))
-            most -= size
-            if quota is not None and size:
-                quota.add(principal.name, size)
-            if most < 0:
-                raise TooLarge
-            return message
-
-        async def out(message: MutableMapping[str, Any]) -> None:
-            nonlocal started, broken
-            if broken:
-                return
-            if message["type"] == "http.response.start":
-                if most < 0:  # whoever reads the body may have made another error of it
-                    broken = True
-                    return
-                if message["status"] == 500 and not _is_json(message.get("headers", ())):  # an exception that nobody caught
-                    broken = True
-                    return
-                started = True
-                headers = secured(message.get("headers", ()), file="/file=" in request.path or "/file/" in request.path)
-                if cookie is not None:
-                    headers.append(request.cookie_header(cookie))
-                message = {**message, "headers": headers}
-            await request.send(message)
-
-        limit = most
         error: Exception = RuntimeError("The answer was 500.")
         counts = request.method in CHANGING  # a stream that a page listens to is no work
         self._at_work[client] += counts
         try:
-            await self.app(request.scope, counted, out)
+            await self.app(request.scope, passage.receive, passage.send)
         except TooLarge:
-            broken = not started
+            passage.broken = not passage.started
         except (ClientDisconnect, HTTPException):  # the client went away, or asks for a stream that has ended
             pass
         except Exception as bug:  # whatever breaks in one request is written down, and the next one is served
-            error, broken = bug, not started
-            if started:
+            error, passage.broken = bug, not passage.started
+            if passage.started:
                 self._report(bug, f"{request.method} {request.path}")
         finally:
             self._at_work[client] -= counts
             if not self._at_work[client]:
                 self._at_work.pop(client, None)
-        if broken and most < 0:
-            await request.refuse(413, "too_large", size=size_of(limit))
-        elif broken:
+        if passage.broken and passage.too_large:
+            await request.refuse(413, "too_large", size=size_of(passage.most))
+        elif passage.broken:
             error_id = self._report(error, f"{request.method} {request.path}")
             await request.refuse(500, "broken", error_id=error_id)
+
+    async def _admitted(self, request: GuardedRequest, principal: Principal, client: str, cookie: str | None) -> Passage | None:
+        """The way through for a request within its client's limits; None once it was refused."""
+        if request.method in CHANGING:
+            rate = self._visitor_rate if principal.role == Role.VISITOR else self._rate
+            wait = rate.wait(client)
+            if wait:
+                await self._later(request, wait, "too_many")
+                return None
+            if self._too_many_waiting(request, principal, client):
+                await self._later(request, 1, "waiting")
+                return None
+        most, quota = self._allowance(request, principal)
+        if most <= 0:
+            seconds = quota.wait(principal.name) if quota else 0.0
+            await self._later(request, seconds, "uploaded")
+            return None
+        announced = request.header("content-length")
+        if announced and (not announced.isdecimal() or int(announced) > most):
+            await request.refuse(413, "too_large", size=size_of(most))
+            return None
+        return Passage(request, most, lambda size: quota.add(principal.name, size) if quota is not None else None, cookie)
 
     def _too_many_waiting(self, request: GuardedRequest, principal: Principal, client: str) -> bool:
         """Whether a call would wait behind too many of the same client, and everybody else's behind it: in the queue, or beside it,
@@ -317,10 +295,6 @@ class Guard:
             return limits.body_bytes, None
         quota = self._uploaded[principal.role]
         return min(limits.upload_bytes, quota.left(principal.name)), quota
-
-
-def _is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    return any(name.lower() == b"content-type" and value.startswith(b"application/json") for name, value in headers)
 
 
 def fresh_token() -> str:

@@ -51,9 +51,80 @@ def view(service: Any, t: Words, words: str = "", *, archived: bool = False) -> 
     ]
 
 
+class Shelf:
+    """What the tab's handlers do, over one service and in one language."""
+
+    def __init__(self, service: Any, t: Words) -> None:
+        self.service, self.t = service, t
+
+    def refresh(self, current: str | None, words: str, put_away: bool) -> list[Any]:
+        """The table, a sentence where it is empty, and what can be chosen; what was chosen stays while it is there."""
+        rows = view(self.service, self.t, words or "", archived=put_away)
+        ids = [row.id for row in rows]
+        cells = [
+            [r.name, r.tags, r.kind, r.status, r.method, r.model, r.accuracy, r.macro_f1, r.steps, r.created, r.note[:80], r.id]
+            for r in rows
+        ]
+        options = [(f"{row.name} \u00b7 {row.created} \u00b7 {row.id[-6:]}", row.id) for row in rows]
+        empty_text = self.t("runs.no_match") if words else self.t("runs.empty")
+        said = "" if rows else sentence(empty_text, "note")
+        return [
+            cells, said, gr.update(choices=options, value=current if current in ids else None), gr.update(visible=False),
+            gr.update(choices=options),
+        ]  # fmt: skip
+
+    def show(self, recipe: Recipe, run_id: str | None) -> Recipe:
+        """The chosen run's recipe, to go on from."""
+        return portable(self.service.read(self._known(run_id), 1 << 30).recipe)
+
+    def written(self, run_id: str | None) -> list[Any]:
+        """The chosen run's tags and note, and whether its button puts it away or brings it back."""
+        run = next((run for run in self.service.runs() if run.id == run_id), None)
+        turn = self.t("runs.unarchive") if run and run.archived else self.t("runs.archive")
+        return [run.tags, run.note, turn] if run else ["", "", turn]
+
+    def write(self, run_id: str | None, tags: str, note: str, words: str, put_away: bool) -> list[Any]:
+        """Keeps tags and note."""
+        self.service.annotate(self._known(run_id), tags=tags or "", note=note or "")
+        return self.refresh(run_id, words, put_away)
+
+    def put(self, run_id: str | None, words: str, put_away: bool) -> list[Any]:
+        """Puts the chosen run away, or brings it back."""
+        away = {run.id for run in self.service.runs() if run.archived}
+        self.service.annotate(self._known(run_id), archived=run_id not in away)
+        return self.refresh(run_id, words, put_away)
+
+    def rerun(self, run_id: str | None) -> Any:
+        """Starts the chosen run's recipe with a seed that it has not had, and shows it."""
+        recipe = self.service.read(self._known(run_id), 1 << 60).recipe
+        taken = [self.service.store.recipe(run.id) for run in self.service.runs()]
+        return Watch(self.service.submit(with_new_seed(recipe, taken), alone=True)), gr.update(selected="train")
+
+    def remove(self, run_id: str | None, watch: Watch, words: str, put_away: bool) -> list[Any]:
+        """Deletes the chosen run."""
+        self.service.delete(self._known(run_id))
+        return [*self.refresh(None, words, put_away), Watch() if watch.run == run_id else gr.skip()]
+
+    def _known(self, run_id: str | None) -> str:
+        if not run_id:
+            raise RunError(self.t("runs.none_chosen"), fix=self.t("runs.none_chosen_fix"))
+        return run_id
+
+
+def pick(event: gr.SelectData) -> str | None:
+    """The id of the row that was clicked, which stands in its last cell."""
+    row = event.row_value or []
+    return str(row[-1]) if row else None
+
+
+def watch_run(run_id: str | None) -> tuple[Any, Any]:
+    """Shows a run on the tab Train; nothing where none is chosen."""
+    return (Watch(run_id), gr.update(selected="train")) if run_id else (gr.skip(), gr.skip())
+
+
 def build(frame: Frame) -> Part:
     """Lays out the tab and wires it."""
-    t, service = frame.t, frame.service
+    t = frame.t
     names = ("name", "tags", "kind", "status", "method", "model", "accuracy", "macro_f1", "steps", "created", "note", "id")
     headers = [t(f"runs.{name}") for name in names]
     with gr.Tab(t("runs.tab"), id="runs") as tab:
@@ -80,78 +151,20 @@ def build(frame: Frame) -> Part:
             note = gr.Textbox(label=t("runs.note"), info=t("runs.note_help"), lines=1, scale=3, elem_id="runs-note")
             save = gr.Button(t("runs.save"), scale=0, min_width=100, elem_id="runs-save")
         compared = build_comparison(frame)
-
-    def refresh(current: str | None, words: str, put_away: bool) -> list[Any]:
-        rows = view(service, t, words or "", archived=put_away)
-        ids = [row.id for row in rows]
-        cells = [
-            [r.name, r.tags, r.kind, r.status, r.method, r.model, r.accuracy, r.macro_f1, r.steps, r.created, r.note[:80], r.id]
-            for r in rows
-        ]
-        options = [(f"{row.name} \u00b7 {row.created} \u00b7 {row.id[-6:]}", row.id) for row in rows]
-        empty_text = t("runs.no_match") if words else t("runs.empty")
-        said = "" if rows else sentence(empty_text, "note")
-        return [
-            cells, said, gr.update(choices=options, value=current if current in ids else None), gr.update(visible=False),
-            gr.update(choices=options),
-        ]  # fmt: skip
-
-    outputs = [table, empty, chosen, sure, compared]
-    filters = [search, archived]
-
-    def pick(event: gr.SelectData) -> str | None:
-        row = event.row_value or []
-        return str(row[-1]) if row else None
-
-    def show(recipe: Recipe, run_id: str | None) -> Recipe:
-        if not run_id:
-            raise RunError(t("runs.none_chosen"), fix=t("runs.none_chosen_fix"))
-        return portable(service.read(run_id, 1 << 30).recipe)
-
-    def watch_run(run_id: str | None) -> tuple[Any, Any]:
-        return (Watch(run_id), gr.update(selected="train")) if run_id else (gr.skip(), gr.skip())
-
-    def known(run_id: str | None) -> str:
-        if not run_id:
-            raise RunError(t("runs.none_chosen"), fix=t("runs.none_chosen_fix"))
-        return run_id
-
-    def written(run_id: str | None) -> list[Any]:
-        run = next((run for run in service.runs() if run.id == run_id), None)
-        return [run.tags, run.note, t("runs.unarchive") if run.archived else t("runs.archive")] if run else ["", "", t("runs.archive")]
-
-    def write(run_id: str | None, tags: str, note: str, words: str, put_away: bool) -> list[Any]:
-        service.annotate(known(run_id), tags=tags or "", note=note or "")
-        return refresh(run_id, words, put_away)
-
-    def put(run_id: str | None, words: str, put_away: bool) -> list[Any]:
-        away = {run.id for run in service.runs() if run.archived}
-        service.annotate(known(run_id), archived=run_id not in away)
-        return refresh(run_id, words, put_away)
-
-    def rerun(run_id: str | None) -> Any:
-        recipe = service.read(known(run_id), 1 << 60).recipe
-        taken = [service.store.recipe(run.id) for run in service.runs()]
-        return Watch(service.submit(with_new_seed(recipe, taken), alone=True)), gr.update(selected="train")
-
-    def remove(run_id: str | None, watch: Watch, words: str, put_away: bool) -> list[Any]:
-        if not run_id:
-            raise RunError(t("runs.none_chosen"), fix=t("runs.none_chosen_fix"))
-        service.delete(run_id)
-        return [*refresh(None, words, put_away), Watch() if watch.run == run_id else gr.skip()]
-
+    shelf = Shelf(frame.service, t)
+    outputs, filters = [table, empty, chosen, sure, compared], [search, archived]
     frame.on(table.select, pick, [], [chosen], "runs_pick")
-    frame.opens(open_run.click, show, [chosen], "runs_open")
+    frame.opens(open_run.click, shelf.show, [chosen], "runs_open")
     frame.on(open_run.click, watch_run, [chosen], [frame.watch, frame.tabs], "runs_watch")
     frame.on(delete.click, lambda run_id: gr.update(visible=bool(run_id)), [chosen], [sure], "runs_ask_delete")
-    frame.on(sure.click, remove, [chosen, frame.watch, *filters], [*outputs, frame.watch], "runs_delete")
-    frame.on(chosen.change, written, [chosen], [tags, note, away], "runs_written")
-    frame.on(save.click, write, [chosen, tags, note, *filters], outputs, "runs_save")
-    frame.on(away.click, put, [chosen, *filters], outputs, "runs_archive")
-    frame.on(again.click, rerun, [chosen], [frame.watch, frame.tabs], "runs_again")
-    frame.on(search.input, refresh, [chosen, *filters], outputs, "runs_search", trigger_mode="always_last")
-    frame.on(archived.input, refresh, [chosen, *filters], outputs, "runs_archived")
-    return Part("runs", tab, refresh=(refresh, [chosen, *filters], outputs))
+    frame.on(sure.click, shelf.remove, [chosen, frame.watch, *filters], [*outputs, frame.watch], "runs_delete")
+    frame.on(chosen.change, shelf.written, [chosen], [tags, note, away], "runs_written")
+    frame.on(save.click, shelf.write, [chosen, tags, note, *filters], outputs, "runs_save")
+    frame.on(away.click, shelf.put, [chosen, *filters], outputs, "runs_archive")
+    frame.on(again.click, shelf.rerun, [chosen], [frame.watch, frame.tabs], "runs_again")
+    frame.on(search.input, shelf.refresh, [chosen, *filters], outputs, "runs_search", trigger_mode="always_last")
+    frame.on(archived.input, shelf.refresh, [chosen, *filters], outputs, "runs_archived")
+    return Part("runs", tab, refresh=(shelf.refresh, [chosen, *filters], outputs))
 
 
 def _share(metrics: dict[str, Any] | None, name: str) -> str:
