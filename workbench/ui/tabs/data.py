@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -186,7 +187,8 @@ def build(frame: Frame) -> Part:
         return (*show(draft), *look(*labelling))
 
     shown = [about, labels_plot, lengths_plot, sample, *look_outputs]
-    part = Part("data", tab, [task, file, texts, label, only], lambda recipe: _filled(recipe, t), (refresh, [frame.draft, *look_inputs], shown))
+    fill, controls = functools.partial(_filled, t=t), [task, file, texts, label, only]
+    part = Part("data", tab, controls, fill, (refresh, [frame.draft, *look_inputs], shown))
     # Once a line is whole: half a column's name is no mistake of whoever is still writing it.
     chosen = frame.edit(only.blur, lambda recipe, text: set_only(t, text), [only], "data_only")
     frame.refresh(chosen.then, [part])
