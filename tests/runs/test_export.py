@@ -5,9 +5,12 @@ import sys
 import pytest
 
 from tests.tiny_runs import make_recipe
-from workbench.errors import RunError
+from tests.training.test_generation import save_qwen
+from workbench.errors import MethodError, RunError
+from workbench.recipe import recipe_from
 from workbench.runs.export import export_run
 from workbench.runs.service import RunService
+from workbench.serving.generator import Sampling
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,58 @@ def test_a_taken_folder_is_refused(trained, tmp_path):
 
 def test_an_export_that_answers_otherwise_is_not_made(trained, tmp_path, monkeypatch):
     service, runs = trained
-    monkeypatch.setattr("workbench.runs.export.LARGEST_DIFFERENCE", -1.0)
+    monkeypatch.setattr("workbench.runs.proof.LARGEST_DIFFERENCE", -1.0)
     with pytest.raises(RunError, match="differ"):
         export_run(service, runs["full"], tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def writing(tmp_path_factory):
+    home = tmp_path_factory.mktemp("export-writing")
+    save_qwen(home / "model")
+    rows = [{"instruction": word, "output": {"good": "great", "bad": "awful"}[word]} for word in ("good", "bad") * 16]
+    (home / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    service = RunService(home / "root")
+    content = {
+        "name": "writes", "task": "generation", "model": {"path": str(home / "model"), "device": "cpu"},
+        "data": {"train": str(home / "rows.jsonl"), "columns": {}}, "prompt": {"templates": ["{instruction} [MASK]"], "max_new_tokens": 8},
+        "training": {"epochs": 6, "batch_size": 8, "learning_rate": 0.01},
+    }  # fmt: skip
+    methods = {"lora": {"name": "lora"}, "prefix": {"name": "prefix_tuning", "length": 4}}
+    runs = {name: service.submit(recipe_from({**content, "method": method}, source="test")) for name, method in methods.items()}
+    for run_id in runs.values():
+        assert service.wait(run_id, 120).status == "finished", service.read(run_id).error
+    yield service, runs
+    service.close()
+
+
+@pytest.mark.parametrize(("method", "merge"), [("lora", False), ("lora", True), ("prefix", False)])
+def test_an_export_of_a_model_that_writes_writes_the_same(writing, tmp_path, method, merge):
+    service, runs = writing
+    out = tmp_path / "out"
+    answer = export_run(service, runs[method], out, merge=merge)
+    assert answer["largest_difference"] == 0.0 and answer["rows_compared"] == 8
+    process = subprocess.run([sys.executable, out / "predict.py", "good"], capture_output=True, check=True, cwd=tmp_path)
+    ours = service.generator(runs[method]).answers([{"instruction": "good"}], Sampling(max_new_tokens=8))
+    assert [row["text"] for row in json.loads(process.stdout)] == ours and ours[0]
+    card = (out / "model_card.md").read_text(encoding="utf-8")
+    assert "A model that writes" in card and ("vllm serve" in card) == (method == "lora")
+    if merge:
+        from transformers import pipeline
+
+        asked = service.generator(runs[method]).encoder.question({"instruction": "good"})
+        whole = pipeline("text-generation", model=str(out / "model"), trust_remote_code=False)
+        prompt = whole.tokenizer.decode(asked)
+        said = whole(prompt, max_new_tokens=8, do_sample=False, return_full_text=False)[0]["generated_text"]
+        assert said.strip().startswith(ours[0])
+
+
+def test_a_prefix_cannot_be_merged_and_an_export_that_writes_otherwise_is_not_made(writing, tmp_path, monkeypatch):
+    service, runs = writing
+    with pytest.raises(MethodError):
+        export_run(service, runs["prefix"], tmp_path / "out", merge=True)
+    monkeypatch.setattr("workbench.runs.export.TOKENS_COMPARED", 1)
+    with pytest.raises(RunError, match="writes"):
+        export_run(service, runs["lora"], tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

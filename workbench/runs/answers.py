@@ -124,16 +124,12 @@ class Answers:
         return tuned_predictor(self.pool, recipe, labels, self.tuned_folder(run_id))
 
     def _generator(self, run_id: str, recipe: Recipe, base: bool) -> Generator:
-        from workbench.methods import attach, check_method
-        from workbench.serving.generator import Generator
+        from workbench.serving.generator import Generator, tuned_generator
 
         if base:
             return Generator(self.pool.get(recipe.model), None, recipe)
         folder = self.tuned_folder(run_id)
-        loaded = self.pool.fresh(recipe.model)
-        attached = attach(loaded, check_method(recipe.method), keep_original=False, prompt=recipe.prompt)
-        attached.restore(folder)
-        return Generator(loaded, attached, recipe)
+        return tuned_generator(self.pool.fresh(recipe.model), recipe, folder)
 
 
 def base_predictor(pool: ModelPool, recipe: Recipe, labels: tuple[str, ...], rows: Callable[[], list[InputExample]]) -> Predictor:

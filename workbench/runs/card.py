@@ -18,6 +18,8 @@ def model_card_text(recipe: Recipe, about: dict[str, Any], result: dict[str, Any
     """
     metrics = result.get("metrics") or {}
     figures = [f"| {name} | {metrics[name]:.4f} |" for name in FIGURES if isinstance(metrics.get(name), float)]
+    writes = recipe.task == "generation"
+    what = "A model that writes" if writes else f"A classifier for {', '.join(_plain(label) for label in about['labels'])}"
     table = ["## Measured on the validation rows", "", "| metric | value |", "|---|---|", *figures, ""] if figures else []
     templates = [f"- `{template}`" for template in recipe.prompt.templates]
     base = "in `model/`" if about["base_model"] == "included" else f"`{about['base_model']}`, to be downloaded or present"
@@ -25,7 +27,7 @@ def model_card_text(recipe: Recipe, about: dict[str, Any], result: dict[str, Any
         [
             f"# {_plain(recipe.name)}",
             "",
-            f"A classifier for {', '.join(_plain(label) for label in about['labels'])}, tuned by Prompt Workbench (run {about['run']}).",
+            f"{what}, tuned by Prompt Workbench (run {about['run']}).",
             "",
             f"- Method: `{recipe.method.get('name')}`{', merged into the weights' if about['merged'] else ''}",
             f"- {'Model' if about['merged'] else 'Base model'}: {base}; quantization: {recipe.model.quantization}",
@@ -42,10 +44,28 @@ def model_card_text(recipe: Recipe, about: dict[str, Any], result: dict[str, Any
             "    pip install -r requirements.txt",
             '    python predict.py "A sentence."',
             "",
+            *_serving(recipe, about),
             "The licence of the base model and of the training data apply. The figures hold for texts like the validation rows, no others.",
             "",
         ]
     )
+
+
+def _serving(recipe: Recipe, about: dict[str, Any]) -> list[str]:
+    """How other programs serve the weights, where they can."""
+    causal = recipe.task == "generation"
+    lines = []
+    if about["merged"]:
+        pipeline = "text-generation" if causal else "fill-mask"
+        lines += [
+            "With transformers, the prompt written out:", "", "```python", "from transformers import pipeline", "",
+            f'ask = pipeline("{pipeline}", model="model")', "```", "",
+        ]  # fmt: skip
+    if causal and (about["merged"] or recipe.method.get("name") == "lora"):
+        base = "model" if about["base_model"] == "included" else about["base_model"]
+        lora = "" if about["merged"] else f" --enable-lora --max-lora-rank {max(8, recipe.method.get('r', 8))} --lora-modules tuned=tuned"
+        lines += ["With vLLM, behind an address that speaks OpenAI's protocol:", "", f"    vllm serve {base}{lora}", ""]
+    return ["## Serve it", "", *lines] if lines else []
 
 
 def _plain(text: str) -> str:

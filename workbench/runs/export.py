@@ -4,7 +4,7 @@
     predict.py  workbench/ (the modules that predicting needs)  requirements.txt  model_card.md  export.json
 
 The folder is built beside its destination and renamed into place only after its predict.py, run in a process of its own, has given
-the run's own probabilities.
+the run's own answers.
 """
 
 from __future__ import annotations
@@ -18,23 +18,17 @@ import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workbench.errors import RunError
 from workbench.recipe import Recipe
 from workbench.runs.card import model_card_text
+from workbench.runs.proof import TOKENS_COMPARED, Proof, proof_of
 from workbench.runs.service import RunService
 from workbench.runs.store import write_whole
 from workbench.runs.takeaway import fingerprint
 
-if TYPE_CHECKING:
-    from workbench.serving.predictor import Predictor
-
 LARGEST_COPIED_BASE_BYTES = 200_000_000
-ROWS_COMPARED = 8
-LARGEST_DIFFERENCE = 1e-5
-# 8-bit layers round their inputs too; merged into plain weights they answer without that, which is the price of merging them.
-LARGEST_DIFFERENCE_OF_MERGED_INT8 = 0.05
 PACKAGE = Path(__file__).resolve().parent.parent
 PACKAGE_PARTS = ("__init__.py", "access.py", "errors.py", "options.py", "recipe.py", "data", "prompts", "models", "methods", "serving")
 SECONDS_FOR_CHECK = 600
@@ -56,17 +50,16 @@ def export_run(service: RunService, run_id: str, to: str | Path, merge: bool = F
     target = Path(to).expanduser().resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise RunError(f"{target} already exists.", fix="Give a new folder with --to.")
-    recipe, predictor, tuned = service.store.answer_recipe(run_id), service.predictor(run_id), service.tuned_folder(run_id)
-    rows = _validation_rows(recipe)
-    expected = predictor.probabilities(rows)
+    recipe, tuned = service.store.answer_recipe(run_id), service.tuned_folder(run_id)
+    proof = proof_of(service, run_id, recipe, merge=merge)
     staged = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         staged.mkdir(parents=True)
-        base = _write_weights(service, recipe, predictor, tuned, staged, merge)
-        about = {"run": run_id, "name": recipe.name, "labels": list(predictor.labels), "merged": merge, "base_model": base}
+        base = _write_weights(service, recipe, tuple(proof.labels), tuned, staged, merge)
+        about = {"run": run_id, "name": recipe.name, "labels": proof.labels, "merged": merge, "base_model": base}
         about["data"] = fingerprint(recipe.data.train)
         _write_rest(staged, recipe, about, service, merge)
-        difference = _compare(staged, rows, expected, _limit(recipe, merge))
+        difference = proof.difference(_answers(staged, proof))
         if target.exists():
             target.rmdir()
         os.replace(staged, target)
@@ -79,31 +72,15 @@ def export_run(service: RunService, run_id: str, to: str | Path, merge: bool = F
         "to": str(target),
         "merged": merge,
         "base_model": base,
-        "rows_compared": len(rows),
+        "rows_compared": len(proof.rows),
         "largest_difference": difference,
     }
 
 
-def _validation_rows(recipe: Recipe) -> list[dict[str, str]]:
-    from workbench.data.dataset import load_splits
-
-    splits = load_splits(recipe.data)
-    examples = splits.validation.examples or splits.train.examples
-    return [dict(example.fields) for example in examples[:ROWS_COMPARED]]
-
-
-def _write_weights(service: RunService, recipe: Recipe, predictor: Predictor, tuned: Path, staged: Path, merge: bool) -> str:
+def _write_weights(service: RunService, recipe: Recipe, labels: tuple[str, ...], tuned: Path, staged: Path, merge: bool) -> str:
     """Puts the weights in place and says where the base model is: "included" or its name."""
     if merge:
-        from workbench.serving.tuned import tune
-
-        whole = tune(service.pool.fresh(recipe.model), recipe, predictor.labels)
-        whole.restore(tuned)
-        (staged / "tuned").mkdir()
-        whole.save_verbalizer(staged / "tuned")
-        if not any((staged / "tuned").iterdir()):
-            (staged / "tuned").rmdir()
-        _save_model(whole.merge(), whole.loaded.tokenizer, staged / "model")
+        _merge(service, recipe, labels, tuned, staged)
         return "included"
     shutil.copytree(tuned, staged / "tuned")
     from workbench.models.loading import find_model
@@ -120,9 +97,25 @@ def _write_weights(service: RunService, recipe: Recipe, predictor: Predictor, tu
     return "included"
 
 
-def _save_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    model.save_pretrained(folder, safe_serialization=True)
-    tokenizer.save_pretrained(folder)
+def _merge(service: RunService, recipe: Recipe, labels: tuple[str, ...], tuned: Path, staged: Path) -> None:
+    loaded = service.pool.fresh(recipe.model)
+    if recipe.task == "generation":
+        from workbench.serving.generator import tuned_generator
+
+        attached = tuned_generator(loaded, recipe, tuned).attached
+        model = attached.merge() if attached else loaded.model
+    else:
+        from workbench.serving.tuned import tune
+
+        whole = tune(loaded, recipe, labels)
+        whole.restore(tuned)
+        (staged / "tuned").mkdir()
+        whole.save_verbalizer(staged / "tuned")
+        if not any((staged / "tuned").iterdir()):
+            (staged / "tuned").rmdir()
+        model = whole.merge()
+    model.save_pretrained(staged / "model", safe_serialization=True)
+    loaded.tokenizer.save_pretrained(staged / "model")
 
 
 def _write_rest(staged: Path, recipe: Recipe, about: dict[str, Any], service: RunService, merge: bool) -> None:
@@ -164,19 +157,15 @@ def _requirements(recipe: Recipe, merge: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _limit(recipe: Recipe, merge: bool) -> float:
-    """How far the export's probabilities may be from the run's."""
-    return LARGEST_DIFFERENCE_OF_MERGED_INT8 if merge and recipe.model.quantization == "int8" else LARGEST_DIFFERENCE
-
-
-def _compare(staged: Path, rows: list[dict[str, str]], expected: list[list[float]], limit: float) -> float:
-    """Runs the export's predict.py in a fresh process; returns the largest difference between probabilities."""
+def _answers(staged: Path, proof: Proof) -> list[dict[str, Any]]:
+    """What the export's predict.py answers to the proof's rows in a fresh process."""
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     environment |= {"PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1", "PYTHONIOENCODING": "utf-8"}
+    short = [] if proof.labels else ["--tokens", str(TOKENS_COMPARED)]
     with tempfile.TemporaryDirectory() as elsewhere:
         process = subprocess.run(
-            [sys.executable, str(staged / "predict.py"), "--fields-from-stdin"],
-            input=json.dumps(rows).encode("utf-8"),
+            [sys.executable, str(staged / "predict.py"), "--fields-from-stdin", *short],
+            input=json.dumps(proof.rows).encode("utf-8"),
             capture_output=True,
             cwd=elsewhere,
             env=environment,
@@ -186,13 +175,4 @@ def _compare(staged: Path, rows: list[dict[str, str]], expected: list[list[float
     if process.returncode != 0:
         words = process.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"]
         raise RunError(f"The export does not run by itself: {words[-1][:300]}", fix="Nothing was exported; the run itself is unharmed.")
-    got = [list(row["probabilities"].values()) for row in json.loads(process.stdout)]
-    difference = max(
-        (abs(a - b) for ours, theirs in zip(expected, got, strict=True) for a, b in zip(ours, theirs, strict=True)), default=0.0
-    )
-    if difference > limit:
-        raise RunError(
-            f"The export's probabilities differ from the run's by {difference:.1e}.",
-            fix="Nothing was exported; report this with the run's recipe.",
-        )
-    return difference
+    return json.loads(process.stdout)

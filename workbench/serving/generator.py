@@ -17,6 +17,8 @@ from workbench.prompts.soft import without_soft
 from workbench.serving.classifier import model_max_length
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from workbench.methods import Attached
     from workbench.models.loading import LoadedModel
     from workbench.recipe import Recipe
@@ -132,6 +134,19 @@ class Generator:
         stops = set(self.encoder.stop_ids)
         end = next((i for i, token in enumerate(ids) if token in stops), len(ids))
         return str(self.loaded.tokenizer.decode(ids[:end], skip_special_tokens=True)).strip()
+
+
+def tuned_generator(loaded: LoadedModel, recipe: Recipe, folder: Path) -> Generator:
+    """What writes with the weights that training left in `folder`.
+
+    Args:
+        loaded: a model of its own, which the method stays on.
+    """
+    from workbench.methods import attach, check_method
+
+    attached = attach(loaded, check_method(recipe.method), keep_original=False, prompt=recipe.prompt)
+    attached.restore(folder)
+    return Generator(loaded, attached, recipe)
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> int:
