@@ -9,7 +9,7 @@ import sys
 import httpx
 import pytest
 
-from tests.ui.served import Served
+from tests.ui.served import Program, Served
 from workbench.errors import RunError
 from workbench.ui import programs
 from workbench.ui.guard.guard import Policy
@@ -89,3 +89,22 @@ def test_an_mcp_client_is_told_its_address_and_whether_to_send_the_word(asks):
     said = json.loads(programs.snippets("RUN", "a", token=asks)["mcp"])["mcpServers"]["prompt-workbench"]
     assert said["url"] == f"ADDRESS{programs.MCP_PATH}/" and said["type"] == "http"
     assert said.get("headers") == ({"Authorization": "Bearer TOKEN"} if asks else None)
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["open", "token"])
+def test_the_page_shows_the_calls_for_its_own_address(service, asks):
+    with Served(service, Policy(token=TOKEN) if asks else None) as served:
+        page = Program(served.url, headers={"authorization": f"Bearer {TOKEN}"} if asks else None)
+        shown = page.call(page.endpoint("programs"), [None, "the food was nice"]).data
+        expected = programs.snippets("RUN", "the food was nice", token=asks).values()
+        assert shown == [text.replace("ADDRESS", served.url) for text in expected] and len(shown) == 4
+        assert all(TOKEN not in text for text in shown)
+        page.close()
+
+
+def test_a_visitor_is_not_told_to_send_a_word(service):
+    with Served(service, Policy(token=TOKEN, demo=True)) as served:
+        page = Program(served.url)
+        shown = page.call(page.endpoint("programs"), [None, ""]).data
+        assert len(shown) == 4 and all("Authorization" not in text for text in shown)
+        page.close()
