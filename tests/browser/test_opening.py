@@ -1,6 +1,7 @@
 """What a first visit and a reload show; nothing on the way may complain in the console or leave the machine."""
 
 import pytest
+from playwright.sync_api import expect
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -33,3 +34,12 @@ def test_after_a_paste_the_person_may_go_on_at_once(visit):
     person.tab("data").find("labels").get_by_role("button", name=person.t("labels.title")).click()
     person.find("labels-rows").locator("textarea").wait_for()
     assert person.page.evaluate(went_on, ["labels-rows", "labels-classes"])
+
+
+def test_a_notice_speaks_the_pages_language(visit):
+    person = visit("zh")
+    person.tab("data").find("labels").get_by_role("button", name=person.t("labels.title")).click()
+    person.press("labels-begin")
+    notice = person.page.get_by_test_id("toast-body").first
+    expect(notice.locator(".toast-title")).to_have_text(person.t("errors.title"))
+    expect(notice.get_by_role("button", name=person.t("errors.close"), exact=True)).to_be_visible()

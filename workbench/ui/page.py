@@ -30,6 +30,7 @@ Object.defineProperty(navigator, "language", {{get: () => "{code}"}});
 Object.defineProperty(navigator, "languages", {{get: () => ["{code}"]}});
 document.documentElement.lang = "{code}";
 document.documentElement.dataset.charts = {charts};
+document.documentElement.dataset.notices = {notices};
 document.addEventListener("click", ({{target}}) => {{
     const step = target.closest?.("[data-step]");
     if (step) document.querySelector(`#tabs [data-tab-id="${{step.dataset.step}}"]`)?.click();
@@ -84,9 +85,15 @@ def head(language: str) -> str:
     """What stands in the document's head."""
     code = {"zh": "zh-CN"}.get(language, language)
     t = Words(language)
-    charts = json.dumps(json.dumps({"save": t("charts.save"), "csv": t("charts.csv")})).replace("<", "\\u003c")
+    charts = _attribute({"save": t("charts.save"), "csv": t("charts.csv")})
+    notices = _attribute({"title": t("errors.title"), "close": t("errors.close")})
     scripts = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in SCRIPTS]
-    return HEAD.format(code=code, charts=charts, scripts="\n".join([*scripts, labelling.KEYS]))
+    return HEAD.format(code=code, charts=charts, notices=notices, scripts="\n".join([*scripts, labelling.KEYS]))
+
+
+def _attribute(words: dict[str, str]) -> str:
+    """Words for the page's scripts, as a JavaScript string of JSON that is safe in a script element."""
+    return json.dumps(json.dumps(words)).replace("<", "\\u003c")
 
 
 def build(service: Any, language: str) -> gr.Blocks:
