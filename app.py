@@ -139,7 +139,10 @@ def serve(settings: Settings, server: socket.socket, language: str | None) -> No
             print("Other machines can reach this page; put a proxy with TLS in front of it.", file=sys.stderr, flush=True)
         if settings.open_browser:
             threading.Timer(1.0, webbrowser.open, [address]).start()
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False)
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False,
+            loop="asyncio", http="h11", ws="none",  # not what else happens to be installed: the guard was tried on these
+        )  # fmt: skip
         uvicorn.Server(config).run(sockets=[server])
     finally:
         service.close()

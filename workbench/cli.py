@@ -19,6 +19,7 @@ import yaml
 from workbench import commands, prompt_commands, run_commands
 from workbench.errors import SettingsError, WorkbenchError
 from workbench.runs.faults import LOG_FILE, ended_as_sentence
+from workbench.runs.trackers import NONE, tracker_names
 from workbench.settings import default_data_root
 
 Command = Callable[[argparse.Namespace], dict[str, Any] | None]
@@ -110,6 +111,11 @@ def _takes_run(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("run", metavar="RUN", help="a run's id or the start of it")
 
 
+def _takes_tracker(sub: argparse.ArgumentParser) -> None:
+    known = ", ".join(tracker_names())
+    sub.add_argument("--tracker", default=NONE, metavar="NAME", help=f"also write the figures there: {known} (%(default)s)")
+
+
 def _training(add: Add) -> None:
     """Commands that train a run, measure it and ask it."""
     train = add("train", commands.train, "Train a recipe.")
@@ -118,6 +124,7 @@ def _training(add: Add) -> None:
     _takes_run(resume)
     for sub in (train, resume):
         sub.add_argument("--isolate", action="store_true", help="in a process of its own, which may run out of memory, or hang, alone")
+    _takes_tracker(train)
     evaluate = add("evaluate", commands.evaluate, "Measure a run on a labelled file.")
     _takes_run(evaluate)
     evaluate.add_argument("--data", required=True, metavar="FILE")
@@ -131,6 +138,7 @@ def _prompts(add: Add) -> None:
     """Commands about templates and label words."""
     search = add("search", commands.search, "Find templates or label words by machine, as a run that can be stopped and resumed.")
     _takes_recipe(search)
+    _takes_tracker(search)
     search.add_argument("--what", choices=("template", "verbalizer"), default="template")
     search.add_argument("--how", metavar="WAY", help="templates: trigger or generate; label words: combinations or greedy")
     search.add_argument("--count", type=int, metavar="N", help="candidates to rank on the validation rows")
@@ -188,6 +196,7 @@ def _reports(add: Add) -> None:
     """Commands that compare and measure, and the one that adds a user."""
     board = add("board", commands.board, "Compare the four paradigms on the same rows.")
     _takes_recipe(board)
+    _takes_tracker(board)
     board.add_argument("--shots", metavar="LIST", help="training rows per class, such as 0,8,16,32,all")
     board.add_argument("--seeds", type=int, metavar="N", help="how many seeds")
     report = add("board-report", commands.board_report, "Write a board's report: HTML, csv, SVG, PNG, JSON and recipe.")

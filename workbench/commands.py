@@ -40,7 +40,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """train RECIPE: queue, follow, answer with the figures."""
     recipe = load_recipe(arguments.recipe, dict(arguments.assignments))
     with _service(arguments, writable=True) as service:
-        return _follow(service, service.submit(recipe))
+        return _follow(service, service.submit(recipe, tracker=arguments.tracker))
 
 
 @with_others
@@ -50,7 +50,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(arguments, name) for name in ("what", "how", "count", "generator")}
     job = {**(recipe.job or {}), "kind": "search", **{name: value for name, value in given.items() if value is not None}}
     with _service(arguments, writable=True) as service:
-        return _follow(service, service.submit(recipe.replace({"job": job, "pet": None})))
+        return _follow(service, service.submit(recipe.replace({"job": job, "pet": None}), tracker=arguments.tracker))
 
 
 @with_others
@@ -189,6 +189,8 @@ def show(arguments: argparse.Namespace) -> dict[str, Any]:
         "total_steps": view.total_steps,
         "metrics": view.metrics,
         "error": view.error,
+        "tracker": view.tracker,
+        "warning": view.warning,
         "result": result,
         "learnt": {key: learnt[key] for key in ("what", "rows") if key in learnt},
         "recipe": view.recipe.model_dump(),
@@ -225,7 +227,7 @@ def board(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.seeds is not None:
         job["seeds"] = arguments.seeds
     with _service(arguments, writable=True) as service:
-        answer = _follow(service, service.submit(recipe.replace({"job": job})))
+        answer = _follow(service, service.submit(recipe.replace({"job": job}), tracker=arguments.tracker))
         return _with_report(service, answer, arguments)
 
 
@@ -271,7 +273,7 @@ def _follow(service: RunService, run_id: str) -> dict[str, Any]:
     """Prints a run's events until it has ended; Ctrl-C or a polite kill stops it after its step, with a checkpoint."""
     _say(f"Run {run_id}")
     _on_a_polite_kill(lambda *_: signal.raise_signal(signal.SIGINT))
-    since, stopping = 0, False
+    since, stopping, warned = 0, False, False
     while True:
         try:
             summary = service.wait(run_id, SECONDS_BETWEEN_LOOKS)
@@ -279,6 +281,9 @@ def _follow(service: RunService, run_id: str) -> dict[str, Any]:
             since = view.next
             for event in view.events:
                 _say_event(event, view.total_steps)
+            if view.warning and not warned:
+                warned = True
+                _say(view.warning)
             if summary.status not in ("queued", "running", "paused", "stopping"):
                 # A launcher that has lost a process ends the others, and this one still has to say why.
                 _on_a_polite_kill(lambda *_: None)

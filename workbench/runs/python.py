@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunError
 from workbench.recipe import Recipe, anchor, load_recipe, recipe_from
+from workbench.runs.trackers import NONE
 from workbench.settings import default_data_root
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def train(
     *,
     runs: str | Path | None = None,
     set: dict[str, Any] | None = None,
+    tracker: str = NONE,
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> TrainedRun:
     """Trains a recipe to its end and gives what came of it; an interrupt stops it after its step, with a checkpoint.
@@ -67,6 +69,7 @@ def train(
         recipe: a Recipe, its mapping, a YAML file, or the name of a preset.
         runs: the folder of runs; left out, the one that page and command line use.
         set: dotted fields to set, such as {"training.seed": 1}.
+        tracker: also write the figures there: tensorboard, trackio, mlflow, wandb or wandb-online.
         on_event: called with every event of the run, as `events.jsonl` holds them.
 
     Raises:
@@ -74,7 +77,7 @@ def train(
     """
     wanted = _recipe(recipe, set or {})
     with closing(_service(Path(runs) if runs else default_data_root(), writable=True)) as service:
-        run_id = service.submit(wanted)
+        run_id = service.submit(wanted, tracker=tracker)
         since, status = 0, "queued"
         with ExitStack() as undo:
             undo.callback(_stop, service, run_id)

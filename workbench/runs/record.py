@@ -22,7 +22,7 @@ def figures(metrics: dict[str, Any]) -> dict[str, Any]:
 @dataclass(frozen=True)
 class RunRecord:
     """One run as the index knows it. `created` is Unix time in seconds; `error` is {message, fix, error_id} or None; `tags` are separated
-    by commas."""
+    by commas; `tracker` is where its figures go besides, `warning` a sentence about that going wrong."""
 
     id: str
     name: str
@@ -41,11 +41,13 @@ class RunRecord:
     tags: str = ""
     note: str = ""
     archived: int = 0
+    tracker: str = "none"
+    warning: str = ""
 
 
 COLUMNS = (
     "id", "name", "status", "created", "method", "model", "key", "position", "step", "total_steps", "metrics", "error", "kind", "owner",
-    "tags", "note", "archived",
+    "tags", "note", "archived", "tracker", "warning",
 )  # fmt: skip
 
 
@@ -75,7 +77,13 @@ def add_notes_of_run(database: sqlite3.Connection) -> None:
     database.execute("ALTER TABLE runs ADD COLUMN archived INTEGER NOT NULL DEFAULT 0")
 
 
-MIGRATIONS = (create_runs_table, add_kind_of_run, add_owner_of_run, add_notes_of_run)
+def add_tracker_of_run(database: sqlite3.Connection) -> None:
+    """Version 5: where a run's figures go besides. Those of what is there already went nowhere."""
+    database.execute("ALTER TABLE runs ADD COLUMN tracker TEXT NOT NULL DEFAULT 'none'")
+    database.execute("ALTER TABLE runs ADD COLUMN warning TEXT NOT NULL DEFAULT ''")
+
+
+MIGRATIONS = (create_runs_table, add_kind_of_run, add_owner_of_run, add_notes_of_run, add_tracker_of_run)
 
 
 def open_index(path: str | Path) -> sqlite3.Connection:

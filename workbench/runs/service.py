@@ -32,6 +32,8 @@ from workbench.runs.lab import Lab
 from workbench.runs.labelling import Labelling
 from workbench.runs.record import figures
 from workbench.runs.store import ACTIVE, RunStore, read_json
+from workbench.runs.trackers import NONE, check_tracker
+from workbench.runs.tracking import tracked
 from workbench.runs.view import EventReader, RunSummary, RunView, summary_of
 
 if TYPE_CHECKING:
@@ -131,6 +133,8 @@ class RunService:
             metrics=record.metrics,
             error=record.error,
             kind=record.kind,
+            tracker=record.tracker,
+            warning=record.warning,
             events=events,
             next=max(since, events[-1]["seq"] + 1 if events else 0),
             log=log,
@@ -155,12 +159,13 @@ class RunService:
 
     # -- changing
 
-    def submit(self, recipe: Recipe, *, key: str | None = None, alone: bool = False) -> str:
+    def submit(self, recipe: Recipe, *, key: str | None = None, alone: bool = False, tracker: str = NONE) -> str:
         """Checks a recipe and puts it in the queue; returns the run's id.
 
         Args:
             key: idempotency key; the same key gives the same run, however often and at once it is sent.
             alone: refuse a recipe that is waiting or being trained already: a second click, a second tab, a request sent again.
+            tracker: where the run's figures go besides its own log; of the run and not of the recipe, see `workbench.runs.trackers`.
 
         Raises:
             WorkbenchError: the recipe cannot be trained, is being trained, or not by the one who asks; no run is made.
@@ -170,6 +175,7 @@ class RunService:
         if known:
             return known
         check_demo(recipe)
+        check_tracker(tracker)
         check_trainable(recipe)
         with self._changed:
             known = self.store.with_key(key) if key else None
@@ -178,7 +184,7 @@ class RunService:
             refuse_second_run(self.store.records())
             if alone:
                 self._refuse_twin(recipe)
-            run_id = self.store.add(recipe, key)
+            run_id = self.store.add(recipe, key, tracker)
             self._claim(run_id)
         return run_id
 
@@ -312,10 +318,9 @@ class RunService:
         if result.get("cards"):
             self._keep_cards(run_id, result["cards"])
         view = self.read(run_id)
-        metrics = result.get("metrics") or {}
         return {
             "status": result.get("status", "finished"),
-            "metrics": figures(metrics),
+            "metrics": figures(result.get("metrics") or {}),
             "step": view.step,
             "total_steps": view.total_steps,
         }
@@ -326,15 +331,17 @@ class RunService:
         from workbench.runs.jobs import run_job
 
         with self._changed:
-            self._set(run_id, status="running", error=None)
+            self._set(run_id, status="running", error=None, warning="")
         recipe, folder = self.store.recipe(run_id), self.store.folder(run_id)
+        with tracked(self.store, run_id, recipe) as tracking:
 
-        def note(event: dict[str, Any]) -> None:
-            self._note(run_id, event)
+            def note(event: dict[str, Any]) -> None:
+                self._note(run_id, event)
+                tracking.event(event)
 
-        if self._isolation is not None:
-            return run_isolated(folder, control, self._isolation, on_event=note)
-        return run_job(recipe, folder, control, ModelPool(), on_event=note)
+            if self._isolation is not None:
+                return tracking.outcome(run_isolated(folder, control, self._isolation, on_event=note))
+            return tracking.outcome(run_job(recipe, folder, control, ModelPool(), on_event=note))
 
     def _keep_cards(self, run_id: str, cards: list[dict[str, Any]]) -> None:
         """A search's candidates become cards of the prompt lab, for whoever started it."""

@@ -147,7 +147,7 @@ class RunStore:
 
     # -- what changes
 
-    def add(self, recipe: Recipe, key: str | None = None) -> str:
+    def add(self, recipe: Recipe, key: str | None = None, tracker: str = "none") -> str:
         """A new queued run; returns its id. The recipe is on disk before the run can be seen.
 
         Raises:
@@ -173,6 +173,7 @@ class RunStore:
                         position=self._next_position(),
                         kind=recipe.kind,
                         owner=acting().name,
+                        tracker=tracker,
                     )
                 )
                 self._write_state(self.record(run_id))

@@ -92,6 +92,8 @@ class RunView:
     next: int
     error: dict[str, Any] | None = None
     kind: str = "train"
+    tracker: str = "none"
+    warning: str = ""
     log: Events = field(default_factory=Events, repr=False, compare=False)
 
 

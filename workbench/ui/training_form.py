@@ -8,8 +8,10 @@ import gradio as gr
 
 from workbench.options import chosen_fields
 from workbench.recipe import EarlyStopping, Recipe, TrainingPart
+from workbench.runs.trackers import NONE, tracker_names, tracker_title
 from workbench.ui import forms
 from workbench.ui.frame import Frame
+from workbench.ui.text import Words
 
 NAMES = (
     "scheduler", "warmup", "weight_decay", "max_gradient_norm", "gradient_accumulation", "gradient_checkpointing", "precision",
@@ -42,6 +44,15 @@ def build_settings(frame: Frame) -> list[Any]:
     for control, name in ((stop, "stop_early"), (patience, "patience")):
         frame.edit(control.input, set_stop, [stop, patience], f"train_{name}", trigger_mode="always_last")
     return [*controls, stop, patience]
+
+
+def build_tracker(t: Words) -> gr.Dropdown:
+    """Where the next run's figures go besides the page: no setting of the recipe, so nothing here edits it."""
+    choices = [(t.get(f"training.trackers.{name}", tracker_title(name)), name) for name in tracker_names()]
+    return gr.Dropdown(
+        choices, value=NONE, label=t("training.tracker"), info=t("training.tracker_help"), elem_id="train-tracker",
+        elem_classes=forms.SELDOM,
+    )  # fmt: skip
 
 
 def set_stop(recipe: Recipe, metric: str, patience: float | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import gradio as gr
 
 from workbench.errors import RunError
 from workbench.recipe import PetPart, Recipe
+from workbench.runs.trackers import NONE
 from workbench.ui import charts, training_form
 from workbench.ui.findings import build_findings
 from workbench.ui.forms import SELDOM, explained
@@ -23,7 +24,7 @@ from workbench.ui.session import Watch, ready
 from workbench.ui.steps import run_steps, steps_html
 from workbench.ui.text import Words
 from workbench.ui.train_charts import ChartOptions, accuracy_figure, build_options, loss_figure, options_of, rates_figure
-from workbench.ui.training_form import build_settings
+from workbench.ui.training_form import build_settings, build_tracker
 
 BUSY = ("queued", "running", "paused", "stopping")
 # Drawing a chart takes a browser a tenth of a second or two, which a training on the same two cores would miss at every look.
@@ -81,6 +82,7 @@ def draw(service: Any, run_id: str) -> TrainView:
     log = run.log
     plan, latest, evaluations = log.last("plan"), log.last("train"), list(log.of("evaluation"))
     notes = [str(note) for note in plan.get("notes", [])] + [str(event.get("text", "")) for event in log.of("note")]
+    notes += [run.warning] if run.warning else []
     seen = log.all[-1]["seq"] + 1 if log.all else 0
     return TrainView(
         id=run.id, name=run.name, status=run.status, step=run.step, total_steps=run.total_steps, seconds_left=run.seconds_left,
@@ -197,6 +199,7 @@ def build(frame: Frame) -> Part:
                 batch = _number("batch_size", t, 16, minimum=1, elem_classes=SELDOM)
                 seed = _number("seed", t, 13, minimum=0, elem_classes=SELDOM)
                 more = build_settings(frame)
+                tracker = build_tracker(t)
                 gr.HTML(all_fields(t))
             with gr.Column(scale=3, min_width=420):
                 with gr.Row(elem_id="train-buttons"):
@@ -217,7 +220,7 @@ def build(frame: Frame) -> Part:
     drawn = [frame.watch, status, loss, accuracy, rates, matrix, start, pause, resume, stop, frame.progress]
     _wire_settings(frame, shots, validation, epochs, batch, rate, seed)
     _wire_pet(frame, pet, generations)
-    _wire_run(frame, (start, pause, resume, stop), timer, options, drawn)
+    _wire_run(frame, (start, pause, resume, stop), timer, options, tracker, drawn)
     _wire_options(frame, options, [loss, accuracy, rates])
 
     def fill(recipe: Recipe) -> list[Any]:
@@ -291,7 +294,9 @@ def _wire_settings(frame: Frame, shots: Any, validation: Any, epochs: Any, batch
     )
 
 
-def _wire_run(frame: Frame, pressed: tuple[Any, ...], timer: gr.Timer, options: list[Any], drawn: list[Any]) -> None:
+def _wire_run(
+    frame: Frame, pressed: tuple[Any, ...], timer: gr.Timer, options: list[Any], tracker: gr.Dropdown, drawn: list[Any]
+) -> None:
     service, t = frame.service, frame.t
     start, pause, resume, stop = pressed
 
@@ -310,11 +315,11 @@ def _wire_run(frame: Frame, pressed: tuple[Any, ...], timer: gr.Timer, options: 
             return [shown.watch, status_html(shown, t), *[gr.skip()] * (len(drawn) - 2)]
         return updates(shown, options_of(*wanted))
 
-    def begin(draft: dict[str, Any], watch: Watch, *wanted: Any) -> Any:
+    def begin(draft: dict[str, Any], watch: Watch, chosen: str, *wanted: Any) -> Any:
         # Calls come one at a time, and a second click sees the run that the first one made.
         if watch.run and service.read(watch.run, 1 << 30).status in BUSY:
             raise RunError(t("train.busy"), fix=t("train.busy_fix"))
-        return updates(draw(service, service.submit(ready(draft), alone=True)), options_of(*wanted))
+        return updates(draw(service, service.submit(ready(draft), alone=True, tracker=chosen or NONE)), options_of(*wanted))
 
     def act(name: str) -> Any:
         def press(watch: Watch, *wanted: Any) -> Any:
@@ -327,7 +332,7 @@ def _wire_run(frame: Frame, pressed: tuple[Any, ...], timer: gr.Timer, options: 
 
     looked = [frame.watch, *options]
     frame.on(timer.tick, poll, looked, drawn, "train_poll", queue=True, concurrency_limit=None)
-    frame.on(start.click, begin, [frame.draft, *looked], drawn, "train_start", concurrency_limit=1)
+    frame.on(start.click, begin, [frame.draft, frame.watch, tracker, *options], drawn, "train_start", concurrency_limit=1)
     for button, name in ((pause, "pause"), (resume, "resume"), (stop, "stop")):
         frame.on(button.click, act(name), looked, drawn, f"train_{name}")
 
