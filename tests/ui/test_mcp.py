@@ -125,7 +125,7 @@ def test_a_visitor_finds_no_run_of_others(service, finished):
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [
-    ("GET", "/", 405), ("GET", "", 405), ("DELETE", "/", 405), ("GET", "/sse", 404), ("POST", "/messages/", 404), ("GET", "/schema", 404),
+    ("GET", "/", 405), ("GET", "", 405), ("DELETE", "/", 405), ("GET", "/sse", 404), ("POST", "/messages/", 404), ("POST", "/schema", 404),
     ("GET", "/http/", 404), ("GET", "/<script>alert(1)</script>/gradio_api/mcp/", 404),
 ])  # fmt: skip
 def test_nothing_but_posts_reaches_the_mcp_server(served, method, path, status):
@@ -134,6 +134,12 @@ def test_nothing_but_posts_reaches_the_mcp_server(served, method, path, status):
     assert answer.status_code == status and "<" not in answer.text
     page = httpx.request(method, f"{served.url}{programs.MCP_PATH}{path}", trust_env=False)
     assert page.status_code == status and "<script" not in page.text
+
+
+def test_gradios_page_about_the_endpoints_reads_what_the_tools_take(served):
+    listed = httpx.get(f"{served.url}{programs.MCP_PATH}/schema", trust_env=False).json()
+    tools = with_client(served.url, lambda session: session.list_tools()).tools
+    assert [(tool["name"], tool["inputSchema"]) for tool in listed] == [(tool.name, tool.inputSchema) for tool in tools]
 
 
 def test_a_body_is_counted_while_it_arrives(service):

@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
@@ -90,7 +91,8 @@ def as_json(values: list[Any], root_url: str) -> list[Any]:
 
 
 class StreamableHTTP:
-    """ASGI application: posts reach gradio's MCP server over streamable HTTP, nothing else does.
+    """ASGI application: posts reach gradio's MCP server over streamable HTTP, and what its tools take can be read at /schema, as gradio's
+    page about the endpoints does.
 
     Left out are the older transport (/sse, /messages), whose calls are answered on another request than the one that the guard counts; the
     stream that a GET opens, which says nothing where no session is kept; and gradio's page for people, which puts the path that was asked
@@ -101,10 +103,13 @@ class StreamableHTTP:
         self._programs = programs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        server = self._programs.mcp_server_obj
-        if scope["path"].rstrip("/") != MCP_PATH:
+        server, path, method = self._programs.mcp_server_obj, scope["path"].rstrip("/"), scope["method"]
+        if server is not None and path == f"{MCP_PATH}/schema" and method == "GET":
+            answer = await server.get_complete_schema(Request(scope))
+            await answer(scope, receive, send)
+        elif path != MCP_PATH:
             await PlainTextResponse("Nothing is here.", 404)(scope, receive, send)
-        elif scope["method"] != "POST" or server is None:
+        elif server is None or method != "POST":
             refusal = PlainTextResponse("MCP clients post here (streamable HTTP).", 405, headers={"allow": "POST"})
             await refusal(scope, receive, send)
         else:
