@@ -9,7 +9,9 @@ from tests.training.test_generation import save_qwen
 from workbench.errors import MethodError, RunError
 from workbench.recipe import recipe_from
 from workbench.runs.export import export_run
+from workbench.runs.python import TrainedRun
 from workbench.runs.service import RunService
+from workbench.runs.takeaway import script
 from workbench.serving.generator import Sampling
 
 
@@ -91,6 +93,7 @@ def test_an_export_of_a_model_that_writes_writes_the_same(writing, tmp_path, met
     process = subprocess.run([sys.executable, out / "predict.py", "good"], capture_output=True, check=True, cwd=tmp_path)
     ours = service.generator(runs[method]).answers([{"instruction": "good"}], Sampling(max_new_tokens=8))
     assert [row["text"] for row in json.loads(process.stdout)] == ours and ours[0]
+    assert TrainedRun(runs[method], service.root, {}, {}).write(["good"]) == ours
     card = (out / "model_card.md").read_text(encoding="utf-8")
     assert "A model that writes" in card and ("vllm serve" in card) == (method == "lora")
     if merge:
@@ -105,6 +108,7 @@ def test_an_export_of_a_model_that_writes_writes_the_same(writing, tmp_path, met
 
 def test_a_prefix_cannot_be_merged_and_an_export_that_writes_otherwise_is_not_made(writing, tmp_path, monkeypatch):
     service, runs = writing
+    assert "run.write" in script(service.read(runs["lora"]).recipe)
     with pytest.raises(MethodError):
         export_run(service, runs["prefix"], tmp_path / "out", merge=True)
     monkeypatch.setattr("workbench.runs.export.TOKENS_COMPARED", 1)

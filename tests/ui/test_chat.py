@@ -60,6 +60,18 @@ def test_a_chatbot_value_of_parts_is_read_as_text() -> None:
 
 
 
+def test_an_answer_without_a_word_is_said_to_be_one_and_not_told_to_the_model(run, monkeypatch) -> None:
+    service, found = run
+    monkeypatch.setattr(chat, "replies", lambda *asked: heard.append(asked) or iter([("", "awful")]))
+    heard: list[tuple] = []
+    talk = chat.Talk(service, T)
+    steps = list(talk.talk(found, [], [], {}, 0.0, 1.0, 4, "bad"))
+    base, tuned = steps[-1][:2]
+    assert base[-1]["content"] == T("chat.nothing") and tuned[-1]["content"] == "awful"
+    list(talk.talk(found, base, tuned, {"instruction": "bad"}, 0.0, 1.0, 4, "good"))
+    assert [message["content"] for message in heard[1][3]] == ["", "good"]
+
+
 @given(st.text())
 def test_what_was_said_comes_back_from_the_chatbot_as_it_was(text: str) -> None:
     shown = chat._shown([{"role": "user", "content": text}])

@@ -47,6 +47,22 @@ class TrainedRun:
             names = [name for name in predictor.recipe.data.columns if name != "label"]
             return predictor.predict([text if isinstance(text, dict) else {names[0]: text} for text in texts])
 
+    def write(self, texts: Sequence[str | dict[str, str]], *, max_new_tokens: int | None = None) -> list[str]:
+        """What the tuned model of a run with task: generation writes, the most probable token each time.
+
+        Args:
+            max_new_tokens: of one answer; left out, the recipe's.
+
+        Raises:
+            RunError: the run chooses between classes.
+        """
+        from workbench.serving.generator import Sampling
+
+        with closing(_service(self.root, writable=False)) as service:
+            generator = service.generator(self.id)
+            rows = [text if isinstance(text, dict) else {generator.fields[0]: text} for text in texts]
+            return generator.answers(rows, Sampling(max_new_tokens=max_new_tokens or generator.recipe.prompt.max_new_tokens))
+
     def export(self, to: str | Path, *, merge: bool = False) -> dict[str, Any]:
         """As the command `export`: a folder that answers by itself, compared before it is there."""
         from workbench.runs.export import export_run

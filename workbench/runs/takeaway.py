@@ -67,10 +67,13 @@ def take_away(service: RunService, run_id: str, kind: Kind, to: Path) -> Parcel:
 def script(recipe: Recipe) -> str:
     """A Python script that trains the recipe and asks it, with nothing to fill in."""
     content = pformat(recipe.model_dump(), width=100, sort_dicts=False)
+    writes = ["for text in run.write(sys.argv[1:]):", "    print(text)"]
+    chooses = ["for answer in run.predict(sys.argv[1:]):", "    print(answer.label, answer.probabilities)"]
+    answering = writes if recipe.task == "generation" else chooses
     lines = [
         "# trains this recipe again, then answers the texts on the command line; the workbench lies beside it or is installed",
         "import sys", "", "from workbench import train", "", f"RECIPE = {content}", "", "run = train(RECIPE, runs=\"runs\")",
-        "print(run.id, run.metrics)", "for answer in run.predict(sys.argv[1:]):", "    print(answer.label, answer.probabilities)", "",
+        "print(run.id, run.metrics)", *answering, "",
     ]  # fmt: skip
     return "\n".join(lines)
 

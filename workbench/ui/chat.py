@@ -15,6 +15,7 @@ from workbench.serving.generator import Sampling
 from workbench.ui.forms import explained
 from workbench.ui.frame import Frame
 from workbench.ui.markup import heading, sentence
+from workbench.ui.take_away import build_take_away
 from workbench.ui.text import Words
 
 MOST_FIELDS = 4
@@ -115,14 +116,19 @@ class Talk:
         names = fields_of(self.service, run_id)
         fields = asked or dict(zip(names, ((text or "").strip() for text in texts), strict=False))
         question = "\n".join(text.strip() for text in (texts[:1] if asked else texts[: len(names)]) if text)
-        base_said, tuned_said = ([*_plain(said), {"role": "user", "content": question}] for said in (said_base, said_tuned))
+        nothing = self.t("chat.nothing")
+        base_said, tuned_said = ([*_plain(said, nothing), {"role": "user", "content": question}] for said in (said_base, said_tuned))
         empty = self.labels(run_id, True)
         sampling = Sampling(temperature=float(heat), top_p=float(share), max_new_tokens=int(most))
         yield [_shown(base_said), _shown(tuned_said), fields, *({**update, "value": ""} for update in empty)]
+        sides: tuple[tuple[Messages, str], ...] = ((base_said, ""), (tuned_said, ""))
         for one, other in replies(self.service, run_id, fields, base_said[1:], tuned_said[1:], sampling):
             sides = ((base_said, one), (tuned_said, other))
             chats = [_shown([*said, {"role": "assistant", "content": answer}]) for said, answer in sides]
             yield [*chats, fields, *[gr.skip()] * MOST_FIELDS]
+        # An answer may be over before its first word; an empty bubble would look like one that is still to come.
+        chats = [_shown([*said, {"role": "assistant", "content": answer or nothing}]) for said, answer in sides]
+        yield [*chats, fields, *[gr.skip()] * MOST_FIELDS]
 
 
 def build_chat(frame: Frame) -> tuple[Callable[..., list[Any]], Sequence[Any], Sequence[Any]]:
@@ -146,6 +152,7 @@ def build_chat(frame: Frame) -> tuple[Callable[..., list[Any]], Sequence[Any], S
                 send = gr.Button(t("chat.send"), variant="primary", scale=0, min_width=140, elem_id="chat-send")
                 clear = gr.Button(t("chat.clear"), scale=0, min_width=140, elem_id="chat-clear")
             sampling = _sampling(t)
+            build_take_away(frame, run, "chat")
         first = gr.State({})
     chat = Talk(frame.service, t)
     shown = [base, tuned, first, *boxes]
@@ -174,14 +181,15 @@ def _shown(messages: Messages) -> Messages:
     return [{**message, "content": html.escape(message["content"], quote=False)} for message in messages]
 
 
-def _plain(messages: Any) -> Messages:
-    """A chatbot's value with each message's text as one string, as it was written."""
+def _plain(messages: Any, nothing: str = "") -> Messages:
+    """A chatbot's value with each message's text as one string, as it was written; `nothing` stands for an answer without a word."""
     found = []
     for message in messages or []:
         content = message["content"]
         if not isinstance(content, str):
             content = "".join(part.get("text", "") if isinstance(part, dict) else str(part) for part in content)
-        found.append({"role": message["role"], "content": html.unescape(content)})
+        content = html.unescape(content)
+        found.append({"role": message["role"], "content": "" if message["role"] == "assistant" and content == nothing else content})
     return found
 
 

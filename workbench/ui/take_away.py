@@ -26,21 +26,15 @@ def view_html(parcel: Parcel, t: Words) -> str:
     return sentence(t("take.compared", file=parcel.file.name, rows=parcel.rows, difference=f"{parcel.difference:.0e}"), "good")
 
 
-def build_take_away(frame: Frame, run: gr.Dropdown, text: gr.Textbox) -> None:
-    """Lays both areas out below the run that `run` chooses, and wires them."""
+def build_take_away(frame: Frame, run: gr.Dropdown, name: str = "take") -> None:
+    """Lays out the area for the run that `run` chooses, and wires it; `name` begins its ids."""
     t, service = frame.t, frame.service
-    with gr.Accordion(t("take.title"), open=False, elem_id="take-away"):
+    with gr.Accordion(t("take.title"), open=False, elem_id=f"{name}-away"):
         kinds = [(t(f"take.kind_{kind}"), kind) for kind in KINDS]
-        kind = gr.Radio(kinds, value=KINDS[0], label=t("take.kind"), info=t("take.kind_help"), elem_id="take-kind")
-        make = gr.Button(t("take.make"), variant="primary", elem_id="take-make")
-        told = gr.HTML(elem_id="take-told")
-        taken = gr.File(label=t("take.file"), interactive=False, height=100, visible=False, elem_id="take-file")
-    with gr.Accordion(t("programs.title"), open=False, elem_id="programs") as asked:
-        gr.HTML(sentence(t("programs.lead")) + sentence(t("programs.bearer")))
-        codes = [
-            gr.Code(language=language, label=t(f"programs.{name}"), interactive=False, lines=2, elem_id=f"programs-{name}")
-            for name, language in LANGUAGES.items()
-        ]
+        kind = gr.Radio(kinds, value=KINDS[0], label=t("take.kind"), info=t("take.kind_help"), elem_id=f"{name}-kind")
+        make = gr.Button(t("take.make"), variant="primary", elem_id=f"{name}-make")
+        told = gr.HTML(elem_id=f"{name}-told")
+        taken = gr.File(label=t("take.file"), interactive=False, height=100, visible=False, elem_id=f"{name}-file")
 
     def pack(run_id: str | None, wanted: Any) -> list[Any]:
         if not run_id:
@@ -48,11 +42,23 @@ def build_take_away(frame: Frame, run: gr.Dropdown, text: gr.Textbox) -> None:
         parcel = take_away(service, run_id, wanted, Path(tempfile.mkdtemp(prefix="taken-")))
         return [view_html(parcel, t), gr.update(value=str(parcel.file), visible=True)]
 
+    frame.on(make.click, pack, [run, kind], [told, taken], f"{name}_away", show_progress="full", show_progress_on=[told])
+
+
+def build_programs(frame: Frame, run: gr.Dropdown, text: gr.Textbox) -> None:
+    """Lays out the calls that ask the run from other programs about `text`, and wires them."""
+    t = frame.t
+    with gr.Accordion(t("programs.title"), open=False, elem_id="programs") as asked:
+        gr.HTML(sentence(t("programs.lead")) + sentence(t("programs.bearer")))
+        codes = [
+            gr.Code(language=language, label=t(f"programs.{name}"), interactive=False, lines=2, elem_id=f"programs-{name}")
+            for name, language in LANGUAGES.items()
+        ]
+
     def show(asked_by: gr.Request, run_id: str | None, words: str) -> list[str]:
         address = f"{asked_by.url.scheme}://{asked_by.headers.get('host', '')}"
         token = bool(state_of(asked_by).get("has_token")) and asking(asked_by).role != Role.VISITOR
         said = snippets(run_id or "RUN", words or t("programs.example"), token=token)
         return [said[name].replace("ADDRESS", address) for name in LANGUAGES]
 
-    frame.on(make.click, pack, [run, kind], [told, taken], "take_away", show_progress="full", show_progress_on=[told])
     frame.on(asked.expand, show, [run, text], codes, "programs")

@@ -16,7 +16,7 @@ from workbench.ui.glossary import lead
 from workbench.ui.markup import sentence
 from workbench.ui.rows import dataset
 from workbench.ui.session import Watch
-from workbench.ui.take_away import build_take_away
+from workbench.ui.take_away import build_programs, build_take_away
 from workbench.ui.text import Words
 
 ANSWERING = ("finished", "stopped", "interrupted", "paused", "running")
@@ -159,7 +159,8 @@ def build(frame: Frame) -> Part:
         hard = gr.Dropdown(_hard(t), value=None, label=t("try.hard"), info=t("try.hard_help"), elem_id="try-hard")
         none_yet, answered, turn = gr.HTML(elem_id="try-none"), gr.HTML(elem_id="try-answer"), gr.State(0)
         build_batch(frame, run)
-        build_take_away(frame, run, boxes[0])
+        build_take_away(frame, run)
+        build_programs(frame, run, boxes[0])
         talk, talk_inputs, talk_outputs = build_chat(frame)
     asking = Asking(frame)
     _wire(frame, asking, (run, other, why, boxes), (ask, example, hard, turn), answered)
