@@ -11,8 +11,11 @@ import pytest
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
+from tests.training.test_generation import save_qwen
 from tests.ui.served import Program, Served
 from workbench.access import Principal, Role, acting_as
+from workbench.recipe import recipe_from
+from workbench.serving.generator import Sampling
 from workbench.ui import programs
 from workbench.ui.guard.guard import Policy
 from workbench.ui.guard.limits import Limits
@@ -53,13 +56,38 @@ def served(service, finished):
         yield served
 
 
-def test_the_tools_are_the_two_endpoints_and_say_what_they_take(served):
+def test_the_tools_are_the_endpoints_and_say_what_they_take(served):
     tools = {tool.name: tool for tool in with_client(served.url, lambda session: session.list_tools()).tools}
-    assert set(tools) == {"runs", "predict"}  # nothing of the page
+    assert set(tools) == {"runs", "predict", "write"}  # nothing of the page
     schema = tools["predict"].inputSchema
     assert schema["required"] == ["run", "texts"] and schema["properties"]["texts"]["items"] == {"type": "string"}
     assert all(len(part["description"]) > 30 for part in schema["properties"].values())
     assert "label and the probability" in tools["predict"].description and "id" in tools["runs"].description
+
+
+def test_a_model_that_writes_writes_for_programs_too(served, service, tmp_path):
+    save_qwen(tmp_path / "model")
+    rows = ({"instruction": f"good {number}", "output": "great"} for number in range(24))
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    recipe = {
+        "name": "writes", "task": "generation", "model": {"path": str(tmp_path / "model"), "device": "cpu"},
+        "data": {"train": str(tmp_path / "rows.jsonl"), "columns": {}}, "prompt": {"templates": ["{instruction} [MASK]"]},
+        "method": {"name": "full"}, "training": {"epochs": 4, "batch_size": 8, "learning_rate": 0.01},
+    }  # fmt: skip
+    run = service.submit(recipe_from(recipe, source="test"))
+    assert service.wait(run, 120).status == "finished", service.read(run).error
+    listed = {row["run"]: row for row in call(served.url, "runs")[1]}
+    assert listed[run]["ask"] == "write" and listed[run]["perplexity"] >= 1
+    failed, said = call(served.url, "write", run=run, texts=["good", "bad"], tokens=4)
+    python = service.generator(run).answers([{"instruction": "good"}, {"instruction": "bad"}], Sampling(max_new_tokens=4))
+    assert not failed and said == python and any(said)
+    over_http = httpx.post(f"{served.url}{programs.PATH}/gradio_api/run/write", json={"data": [run, ["good"], 4]}, trust_env=False)
+    assert over_http.json()["data"][0] == python[:1]
+    for wrong in ({"texts": ["a"] * 33}, {"texts": ["a"], "tokens": 513}):
+        failed, said = call(served.url, "write", **{"run": run, **wrong})
+        assert failed and "must be" in said
+    failed, said = call(served.url, "predict", run=run, texts=["good"])
+    assert failed and "writes text" in said
 
 
 def test_mcp_http_and_python_give_the_same_answer(served, service, finished):

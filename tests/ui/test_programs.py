@@ -74,7 +74,7 @@ def test_snippets_run_as_they_are_copied(service, finished, name, asks):
         return
     label = service.predictor(finished).predict([{"text": "the food was awful, isn't it"}])[0].label
     with Served(service, Policy(token=TOKEN) if asks else None) as served:
-        copied = programs.snippets(finished[:12], "the food was awful, isn't it", token=asks)[name]
+        copied = programs.snippets(finished[:-2], "the food was awful, isn't it", token=asks)[name]
         assert ("TOKEN" in copied) == asks
         own = copied.replace("ADDRESS", served.url).replace("TOKEN", TOKEN)
         ran = subprocess.run([program, *flags, own], capture_output=True, text=True, timeout=120)

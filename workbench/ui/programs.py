@@ -1,4 +1,4 @@
-"""Trained runs for programs: HTTP endpoints in gradio's own protocol, and the same two as tools of gradio's MCP server.
+"""Trained runs for programs: HTTP endpoints in gradio's own protocol, and the same as tools of gradio's MCP server.
 
 The same server, the same guard in front, the same service: a program asks for what a person may ask for, and for no run of anybody else.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -25,6 +25,8 @@ from workbench.ui.frame import asking
 PATH = "/programs"
 MCP_PATH = f"{PATH}/gradio_api/mcp"
 MOST_TEXTS = 1000
+MOST_PROMPTS = 32
+MOST_TOKENS = 512
 MOST_AT_ONCE = 4
 
 
@@ -36,11 +38,12 @@ class Refusal(gr.Error):
 
 
 def build(service: Any) -> gr.Blocks:
-    """An application without a page: the endpoints `runs` and `predict` over a service."""
+    """An application without a page: the endpoints `runs`, `predict` and `write` over a service."""
 
     def runs(request: gr.Request) -> list[dict[str, Any]]:
-        """Lists the text classifiers trained in Prompt Workbench that can answer now, newest first: for each its id (run), its name, the
-        method it was tuned with, and its accuracy on validation rows (0 to 1). Ask one of them with the tool predict.
+        """Lists the models trained in Prompt Workbench that can answer now, newest first: for each its id (run), its name, the method it
+        was tuned with, the tool that asks it (predict for text classifiers, write for models that write), and how good it is on
+        validation rows: a classifier's accuracy (0 to 1, higher is better), the perplexity of one that writes (above 1, lower is better).
         """
         return answered(service, request, functools.partial(list_runs, service))
 
@@ -53,11 +56,23 @@ def build(service: Any) -> gr.Blocks:
         """
         return answered(service, request, functools.partial(classify, service, run, texts))
 
+    def write(run: str, texts: list[str], request: gr.Request, tokens: int = 64) -> list[str]:
+        """Lets one trained run that writes answer. Gives, for each text in the order given, what the model writes behind it: always the
+        most probable token.
+
+        Args:
+            run: The id of a trained run, or the beginning of one that no other id begins with. The tool runs lists the ids.
+            texts: The questions or beginnings, 1 to 32 strings.
+            tokens: The most tokens of an answer, 1 to 512.
+        """
+        return answered(service, request, functools.partial(written, service, run, texts, tokens))
+
     with gr.Blocks(title="Prompt Workbench", analytics_enabled=False) as programs:
         # Not queued: gradio's MCP server asks for what is queued through an HTTP client of its own, which carries no log-in, and finds
         # its server by the request's X-Forwarded-Host, which anybody may write. As many threads as the queue would give bound the work.
         gr.api(runs, api_name="runs", queue=False)
         gr.api(predict, api_name="predict", queue=False)
+        gr.api(write, api_name="write", queue=False)
     programs.max_threads = MOST_AT_ONCE
     return programs
 
@@ -117,9 +132,15 @@ class StreamableHTTP:
 
 
 def list_runs(service: Any) -> list[dict[str, Any]]:
-    """Runs whose labels can be asked for, newest first."""
-    found = [run for run in service.runs() if run.status == "finished" and "accuracy" in (run.metrics or {})]
-    return [{"run": run.id, "name": run.name, "method": run.method, "accuracy": run.metrics["accuracy"]} for run in found]
+    """Runs that can be asked, newest first, each with the endpoint that asks it and its figure."""
+    found = []
+    for run in service.runs():
+        figures = run.metrics or {}
+        asked = [(ask, figure) for ask, figure in (("predict", "accuracy"), ("write", "perplexity")) if figure in figures]
+        if run.status == "finished" and asked:
+            ask, figure = asked[0]
+            found.append({"run": run.id, "name": run.name, "method": run.method, "ask": ask, figure: figures[figure]})
+    return found
 
 
 def classify(service: Any, run: str, texts: list[str]) -> list[dict[str, Any]]:
@@ -128,14 +149,36 @@ def classify(service: Any, run: str, texts: list[str]) -> list[dict[str, Any]]:
     Raises:
         RunError: there is no such run, it reads more than one field, or too many texts came.
     """
-    if not isinstance(texts, list) or not texts or len(texts) > MOST_TEXTS or not all(isinstance(text, str) for text in texts):
-        raise RunError(f"texts must be a list of 1 to {MOST_TEXTS} strings.", fix='Send {"run": ID, "texts": ["..."]}.')
+    _check_texts(texts, MOST_TEXTS)
     predictor = service.predictor(service.resolve(run))
-    names = predictor.recipe.fields
+    answers = predictor.predict(_rows(texts, predictor.recipe.fields), label_words=False)
+    return [{"label": answer.label, "probabilities": answer.probabilities} for answer in answers]
+
+
+def written(service: Any, run: str, texts: list[str], tokens: int) -> list[str]:
+    """What a run writes behind each text, at most `tokens` tokens, always the most probable one.
+
+    Raises:
+        RunError: as `classify`, or the run chooses between classes, or too many tokens are asked for.
+    """
+    from workbench.serving.generator import Sampling
+
+    _check_texts(texts, MOST_PROMPTS)
+    if not isinstance(tokens, int) or not 1 <= tokens <= MOST_TOKENS:
+        raise RunError(f"tokens must be a number from 1 to {MOST_TOKENS}.", fix="Leave it out for 64.")
+    generator = service.generator(service.resolve(run))
+    return generator.answers(_rows(texts, generator.fields), Sampling(max_new_tokens=tokens))
+
+
+def _check_texts(texts: Any, most: int) -> None:
+    if not isinstance(texts, list) or not texts or len(texts) > most or not all(isinstance(text, str) for text in texts):
+        raise RunError(f"texts must be a list of 1 to {most} strings.", fix='Send {"run": ID, "texts": ["..."]}.')
+
+
+def _rows(texts: list[str], names: Sequence[str]) -> list[dict[str, str]]:
     if len(names) != 1:
         raise RunError(f"This run reads the fields {', '.join(names)}.", fix="Ask it on the command line with `predict` and a file.")
-    answers = predictor.predict([{names[0]: text} for text in texts], label_words=False)
-    return [{"label": answer.label, "probabilities": answer.probabilities} for answer in answers]
+    return [{names[0]: text} for text in texts]
 
 
 def answered(service: Any, request: gr.Request | None, work: Callable[[], Any]) -> Any:
