@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from workbench.errors import SettingsError
+from workbench.settings import launched
 
 Command = Callable[[argparse.Namespace], dict[str, Any]]
 
@@ -19,7 +19,7 @@ def with_others(command: Command) -> Callable[[argparse.Namespace], dict[str, An
 
     @wraps(command)
     def work(arguments: argparse.Namespace) -> dict[str, Any] | None:
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1:  # before anything imports torch
+        if not launched():  # before anything imports torch
             return command(arguments)
         from workbench.training.processes import follow, joined
         from workbench.training.trainer import train_along

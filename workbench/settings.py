@@ -21,6 +21,11 @@ def default_data_root() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "share") / "prompt-workbench"
 
 
+def launched() -> bool:
+    """Whether a launcher (torchrun, accelerate) has started this process as one of several; known before torch is imported."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
 @dataclass(frozen=True)
 class Settings:
     """One server's settings; made by `app.py`, lives as long as the process.

@@ -28,7 +28,8 @@ def main() -> None:
 
     Under a launcher the first process does, and the others train along.
     """
-    from workbench.training.processes import follow, joined, launched
+    from workbench.settings import launched
+    from workbench.training.processes import follow, joined
     from workbench.training.trainer import train_along
 
     folder = Path(sys.argv[1])

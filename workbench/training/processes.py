@@ -302,11 +302,6 @@ _ALONE = Alone()
 _group: Alone = _ALONE
 
 
-def launched() -> bool:
-    """Whether a launcher has started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
 def group() -> Alone:
     """The group that this process belongs to."""
     return _group
