@@ -189,7 +189,9 @@ def _kept_runs(add: Add) -> None:
     export = add("export", commands.export, "Write a folder that answers without the workbench's page.")
     _takes_run(export)
     export.add_argument("--to", required=True, metavar="DIR")
-    export.add_argument("--merge", action="store_true", help="one model with the tuning in its weights")
+    how = export.add_mutually_exclusive_group()
+    how.add_argument("--merge", action="store_true", help="one model with the tuning in its weights")
+    how.add_argument("--onnx", action="store_true", help="a graph for onnxruntime, without torch; masked models")
 
 
 def _reports(add: Add) -> None:

@@ -208,11 +208,11 @@ def delete(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def export(arguments: argparse.Namespace) -> dict[str, Any]:
-    """export RUN --to DIR [--merge]."""
+    """export RUN --to DIR [--merge | --onnx]."""
     from workbench.runs.export import export_run
 
     with _service(arguments) as service:
-        answer = export_run(service, service.resolve(arguments.run), arguments.to, merge=arguments.merge)
+        answer = export_run(service, service.resolve(arguments.run), arguments.to, merge=arguments.merge, onnx=arguments.onnx)
     _say(f"Exported to {answer['to']}; its predict.py answered {answer['rows_compared']} rows as the run does.")
     return answer
 

@@ -23,6 +23,7 @@ from typing import Any
 from workbench.errors import RunError
 from workbench.recipe import Recipe
 from workbench.runs.card import model_card_text
+from workbench.runs.onnx import check_onnx, write_onnx
 from workbench.runs.proof import TOKENS_COMPARED, Proof, proof_of
 from workbench.runs.service import RunService
 from workbench.runs.store import write_whole
@@ -34,30 +35,39 @@ PACKAGE_PARTS = ("__init__.py", "access.py", "errors.py", "options.py", "recipe.
 SECONDS_FOR_CHECK = 600
 
 
-def export_run(service: RunService, run_id: str, to: str | Path, merge: bool = False) -> dict[str, Any]:
+def export_run(service: RunService, run_id: str, to: str | Path, merge: bool = False, onnx: bool = False) -> dict[str, Any]:
     """Exports a run and proves that the export answers as the run does.
 
     Args:
         to: the folder to make; it must not exist, or be empty.
         merge: one model with the tuning in its weights, which any program can load, instead of base model and tuned weights.
+        onnx: a graph for onnxruntime, without torch, instead of a model.
 
     Returns:
         {"run", "to", "merged", "base_model": "included" or its name, "rows_compared", "largest_difference"}.
 
     Raises:
-        RunError: nothing tuned yet, the folder is taken, or the export does not answer as the run does; nothing is left behind then.
+        RunError: nothing tuned yet, the folder is taken, the run cannot become ONNX, or the export does not answer as the run does;
+            nothing is left behind then.
     """
     target = Path(to).expanduser().resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise RunError(f"{target} already exists.", fix="Give a new folder with --to.")
     recipe, tuned = service.store.answer_recipe(run_id), service.tuned_folder(run_id)
-    proof = proof_of(service, run_id, recipe, merge=merge)
+    if onnx:
+        check_onnx(recipe)
+    proof = proof_of(service, run_id, recipe, merge=merge, edges=onnx)
     staged = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         staged.mkdir(parents=True)
-        base = _write_weights(service, recipe, tuple(proof.labels), tuned, staged, merge)
-        about = {"run": run_id, "name": recipe.name, "labels": proof.labels, "merged": merge, "base_model": base}
+        merged = merge or onnx
+        base = "included" if onnx else _write_weights(service, recipe, tuple(proof.labels), tuned, staged, merge)
+        about = {"run": run_id, "name": recipe.name, "labels": proof.labels, "merged": merged, "base_model": base}
         about["data"] = fingerprint(recipe.data.train)
+        if onnx:
+            _write_graph(service, recipe, proof, tuned, staged)
+        else:
+            _write_program(staged, recipe, merge)
         _write_rest(staged, recipe, about, service, merge)
         difference = proof.difference(_answers(staged, proof))
         if target.exists():
@@ -70,7 +80,7 @@ def export_run(service: RunService, run_id: str, to: str | Path, merge: bool = F
     return {
         "run": run_id,
         "to": str(target),
-        "merged": merge,
+        "merged": merged,
         "base_model": base,
         "rows_compared": len(proof.rows),
         "largest_difference": difference,
@@ -130,6 +140,17 @@ def _write_rest(staged: Path, recipe: Recipe, about: dict[str, Any], service: Ru
     write_whole(staged / "recipe.yaml", exported.to_yaml())
     write_whole(staged / "export.json", json.dumps(about, ensure_ascii=False, indent=1))
     write_whole(staged / "model_card.md", model_card_text(exported, about, service.result(about["run"])))
+
+
+def _write_graph(service: RunService, recipe: Recipe, proof: Proof, tuned: Path, staged: Path) -> None:
+    from workbench.serving.tuned import tune
+
+    whole = tune(service.pool.fresh(recipe.model.model_copy(update={"device": "cpu"})), recipe, tuple(proof.labels))
+    whole.restore(tuned)
+    write_onnx(recipe, whole, proof.rows, staged)
+
+
+def _write_program(staged: Path, recipe: Recipe, merge: bool) -> None:
     write_whole(staged / "requirements.txt", _requirements(recipe, merge))
     shutil.copyfile(Path(__file__).with_name("predict_template.py"), staged / "predict.py")
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc")

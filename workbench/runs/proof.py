@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 ROWS_COMPARED = 8
 TOKENS_COMPARED = 32
+# As an edge of what a text can be: the first row's over and over, past any model's length.
+REPEATED = 2000
 LARGEST_DIFFERENCE = 1e-5
 # 8-bit layers round their inputs too; merged into plain weights they answer without that, which is the price of merging them.
 LARGEST_DIFFERENCE_OF_MERGED_INT8 = 0.05
@@ -32,12 +34,14 @@ class Proof(Protocol):
 class SharesProof:
     """Of a run that chooses between classes: its probabilities, which an export may miss by the last bits of a float."""
 
-    def __init__(self, service: RunService, run_id: str, recipe: Recipe, *, merge: bool) -> None:
+    def __init__(self, service: RunService, run_id: str, recipe: Recipe, *, merge: bool, edges: bool) -> None:
         from workbench.data.dataset import load_splits
 
         splits = load_splits(recipe.data)
         predictor = service.predictor(run_id)
         self.rows = [dict(example.fields) for example in (splits.validation.examples or splits.train.examples)[:ROWS_COMPARED]]
+        if edges:
+            self.rows += [dict.fromkeys(self.rows[0], ""), {name: f"{text} " * REPEATED for name, text in self.rows[0].items()}]
         self.labels = list(predictor.labels)
         self._expected = predictor.probabilities(self.rows)
         self._limit = LARGEST_DIFFERENCE_OF_MERGED_INT8 if merge and recipe.model.quantization == "int8" else LARGEST_DIFFERENCE
@@ -72,13 +76,16 @@ class TextsProof:
         return 0.0
 
 
-def proof_of(service: RunService, run_id: str, recipe: Recipe, *, merge: bool) -> Proof:
+def proof_of(service: RunService, run_id: str, recipe: Recipe, *, merge: bool, edges: bool = False) -> Proof:
     """The run's answers, asked now.
 
     Args:
         merge: the export has the tuning in its weights.
+        edges: also ask an empty text and one that is too long.
 
     Raises:
         RunError: nothing has been tuned yet.
     """
-    return TextsProof(service, run_id, recipe) if recipe.task == "generation" else SharesProof(service, run_id, recipe, merge=merge)
+    if recipe.task == "generation":
+        return TextsProof(service, run_id, recipe)
+    return SharesProof(service, run_id, recipe, merge=merge, edges=edges)

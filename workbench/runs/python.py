@@ -63,12 +63,12 @@ class TrainedRun:
             rows = [text if isinstance(text, dict) else {generator.fields[0]: text} for text in texts]
             return generator.answers(rows, Sampling(max_new_tokens=max_new_tokens or generator.recipe.prompt.max_new_tokens))
 
-    def export(self, to: str | Path, *, merge: bool = False) -> dict[str, Any]:
+    def export(self, to: str | Path, *, merge: bool = False, onnx: bool = False) -> dict[str, Any]:
         """As the command `export`: a folder that answers by itself, compared before it is there."""
         from workbench.runs.export import export_run
 
         with closing(_service(self.root, writable=False)) as service:
-            return export_run(service, self.id, to, merge=merge)
+            return export_run(service, self.id, to, merge=merge, onnx=onnx)
 
 
 def train(

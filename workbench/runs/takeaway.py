@@ -1,6 +1,7 @@
 """What can be taken away from a run: a folder that answers, a merged model, the adapter alone, or the ways to train it again.
 
     folder, merged   what `export` makes, proven against the run before it is there
+    onnx             a graph for onnxruntime, proven in the same way
     adapter          the tuned weights as they lie in the run, with recipe and fingerprint of the data
     recipe           recipe.yaml
     script           a plain Python script that trains the recipe and answers
@@ -23,8 +24,8 @@ from workbench.recipe import PROJECT, Recipe
 if TYPE_CHECKING:
     from workbench.runs.service import RunService
 
-Kind = Literal["folder", "merged", "adapter", "recipe", "script", "command"]
-KINDS: tuple[Kind, ...] = ("folder", "merged", "adapter", "recipe", "script", "command")
+Kind = Literal["folder", "merged", "onnx", "adapter", "recipe", "script", "command"]
+KINDS: tuple[Kind, ...] = ("folder", "merged", "onnx", "adapter", "recipe", "script", "command")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def take_away(service: RunService, run_id: str, kind: Kind, to: Path) -> Parcel:
             return Parcel(_packed(folder, to))
         from workbench.runs.export import export_run
 
-        answer = export_run(service, run_id, folder, merge=kind == "merged")
+        answer = export_run(service, run_id, folder, merge=kind == "merged", onnx=kind == "onnx")
         return Parcel(_packed(folder, to), answer["largest_difference"], answer["rows_compared"])
 
 

@@ -79,7 +79,7 @@ class PromptClassifier:
         for index, context in self.plan:
             _encode(self.encoders[index], [dict.fromkeys(templates[index].fields, "")], context, [None])
         pad = loaded.tokenizer.pad_token_id
-        self._pad_id: int = pad if pad is not None else loaded.tokenizer.eos_token_id or 0
+        self.pad_id: int = pad if pad is not None else loaded.tokenizer.eos_token_id or 0
         self._calibration = Calibration(self)
 
     @property
@@ -274,7 +274,7 @@ class PromptClassifier:
     def tensors(self, encodings: Sequence[Encoding]) -> tuple[Tensor, Tensor, Tensor]:
         """input_ids and attention_mask [B, T], padded on the right, and mask_positions [B, M], on the model's device."""
         longest = max(len(encoding.input_ids) for encoding in encodings)
-        ids = [e.input_ids + [self._pad_id] * (longest - len(e.input_ids)) for e in encodings]
+        ids = [e.input_ids + [self.pad_id] * (longest - len(e.input_ids)) for e in encodings]
         attention = [[1] * len(e.input_ids) + [0] * (longest - len(e.input_ids)) for e in encodings]
         device = self.loaded.device
         return (
