@@ -113,7 +113,10 @@ def gated_work(gate: Callable[[], Gate]) -> Iterator[None]:
         write_folder(job.folder / "final", lambda staging: (staging / "weights").write_bytes(weights_of(job.recipe)) and None)
         return {"metrics": {"accuracy": sum(found) / len(found)}, "answer": found}
 
-    with mock.patch.object(control, "Control", Mortal), mock.patch.object(export, "_compare", lambda *values: 0.0):
+    def answers(folder: Path, proof: Any) -> list[dict[str, Any]]:
+        return [{"probabilities": dict.fromkeys(proof.labels, 0.5)} for _ in proof.rows]
+
+    with mock.patch.object(control, "Control", Mortal), mock.patch.object(export, "_answers", answers):
         try:
             yield
         finally:

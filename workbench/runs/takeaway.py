@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["folder", "merged", "onnx", "adapter", "recipe", "script", "command"]
 KINDS: tuple[Kind, ...] = ("folder", "merged", "onnx", "adapter", "recipe", "script", "command")
+# ONNX graphs are for models that choose between classes.
+WRITING_KINDS = tuple(kind for kind in KINDS if kind != "onnx")
 
 
 @dataclass(frozen=True)

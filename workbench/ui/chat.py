@@ -11,6 +11,7 @@ import gradio as gr
 
 from workbench.data.conversations import Turn
 from workbench.errors import RunError
+from workbench.runs.takeaway import WRITING_KINDS
 from workbench.serving.generator import Sampling
 from workbench.ui.forms import explained
 from workbench.ui.frame import Frame
@@ -152,7 +153,7 @@ def build_chat(frame: Frame) -> tuple[Callable[..., list[Any]], Sequence[Any], S
                 send = gr.Button(t("chat.send"), variant="primary", scale=0, min_width=140, elem_id="chat-send")
                 clear = gr.Button(t("chat.clear"), scale=0, min_width=140, elem_id="chat-clear")
             sampling = _sampling(t)
-            build_take_away(frame, run, "chat")
+            build_take_away(frame, run, "chat", WRITING_KINDS)
         first = gr.State({})
     chat = Talk(frame.service, t)
     shown = [base, tuned, first, *boxes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import gradio as gr
 
 from workbench.access import Role
 from workbench.errors import RunError
-from workbench.runs.takeaway import KINDS, Parcel, take_away
+from workbench.runs.takeaway import KINDS, Kind, Parcel, take_away
 from workbench.ui.frame import Frame, asking, state_of
 from workbench.ui.markup import sentence
 from workbench.ui.programs import snippets
@@ -26,12 +27,12 @@ def view_html(parcel: Parcel, t: Words) -> str:
     return sentence(t("take.compared", file=parcel.file.name, rows=parcel.rows, difference=f"{parcel.difference:.0e}"), "good")
 
 
-def build_take_away(frame: Frame, run: gr.Dropdown, name: str = "take") -> None:
-    """Lays out the area for the run that `run` chooses, and wires it; `name` begins its ids."""
+def build_take_away(frame: Frame, run: gr.Dropdown, name: str = "take", kinds: Sequence[Kind] = KINDS) -> None:
+    """Lays out the area for the run that `run` chooses, and wires it; `name` begins its ids, `kinds` are what is offered."""
     t, service = frame.t, frame.service
     with gr.Accordion(t("take.title"), open=False, elem_id=f"{name}-away"):
-        kinds = [(t(f"take.kind_{kind}"), kind) for kind in KINDS]
-        kind = gr.Radio(kinds, value=KINDS[0], label=t("take.kind"), info=t("take.kind_help"), elem_id=f"{name}-kind")
+        offered = [(t(f"take.kind_{kind}"), kind) for kind in kinds]
+        kind = gr.Radio(offered, value=kinds[0], label=t("take.kind"), info=t("take.kind_help"), elem_id=f"{name}-kind")
         make = gr.Button(t("take.make"), variant="primary", elem_id=f"{name}-make")
         told = gr.HTML(elem_id=f"{name}-told")
         taken = gr.File(label=t("take.file"), interactive=False, height=100, visible=False, elem_id=f"{name}-file")
