@@ -1,7 +1,9 @@
 """What a browser session holds."""
 
+from gradio_client.utils import is_file_obj, traverse
+
 from workbench.recipe import PROJECT, Recipe
-from workbench.ui.session import first_draft, portable, ready, recipe_of, restored
+from workbench.ui.session import first_draft, kept, portable, ready, recipe_of, restored
 
 
 def test_files_inside_the_project_are_shown_relative_and_used_absolute():
@@ -17,6 +19,14 @@ def test_the_first_draft_follows_the_language():
 
 
 def test_what_another_version_left_in_the_browser_is_let_go():
-    assert restored({"no": "recipe"}) == first_draft() == restored(None)
-    kept = Recipe(name="mine").model_dump()
-    assert restored(kept) == kept
+    for left in ({"draft": {"name": "mine"}}, '{"no": "recipe"}', "[", "3", "", None):
+        assert restored(left) == first_draft()
+    draft = Recipe(name="mine").model_dump()
+    assert restored(kept(draft)) == draft
+
+
+def test_gradio_finds_no_file_in_what_the_browser_keeps():
+    """It would copy the file at a model's path to where the page can fetch it."""
+    found = []
+    traverse(kept(Recipe(name="mine").model_dump()), found.append, is_file_obj)
+    assert found == []

@@ -24,7 +24,7 @@ from workbench.runs.boards import BoardModels
 from workbench.runs.faults import ended_as_sentence
 from workbench.ui.markup import esc
 from workbench.ui.order import Order
-from workbench.ui.session import portable, recipe_of
+from workbench.ui.session import kept, portable, recipe_of
 from workbench.ui.steps import recipe_steps, steps_html
 from workbench.ui.text import Words
 
@@ -112,7 +112,7 @@ class Frame:
         """Draft, steps, YAML and what the browser keeps of a recipe."""
         recipe = portable(recipe)
         fields = recipe.model_dump()
-        return fields, steps_html(recipe_steps(recipe, self.t), self.t), recipe.to_yaml(), {"draft": fields}
+        return fields, steps_html(recipe_steps(recipe, self.t), self.t), recipe.to_yaml(), kept(fields)
 
     def finish(self, parts: Sequence[Part]) -> None:
         """Joins the tabs: opening a recipe fills them all, coming into view works out what is slow."""

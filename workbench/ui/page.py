@@ -139,8 +139,8 @@ def _remember(page: gr.Blocks, frame: Frame, parts: list[Part], view: gr.Browser
     controls = [control for part in parts for control in part.controls]
 
     def load(kept: Any, viewed: Any, watch: Watch, token: str) -> list[Any]:
-        kept, viewed = (part if isinstance(part, dict) else {} for part in (kept, viewed))
-        recipe = portable(_given(token, frame.t) or recipe_of(restored(kept.get("draft"), frame.t.language)))
+        viewed = viewed if isinstance(viewed, dict) else {}
+        recipe = portable(_given(token, frame.t) or recipe_of(restored(kept, frame.t.language)))
         run = viewed.get("run")
         known = {summary.id: summary.status for summary in frame.service.runs()}
         seen = Watch(run if run in known else newest(frame.service))

@@ -5,6 +5,7 @@ The service is never part of it: gradio copies a session's state deeply.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,16 @@ def ready(draft: dict[str, Any]) -> Recipe:
     return anchor(recipe_of(draft), PROJECT)
 
 
-def restored(draft: Any, language: str = "en") -> dict[str, Any]:
+def kept(draft: dict[str, Any]) -> str:
+    """A draft as the browser keeps it. As text: where a value holds {"path": ...}, be it a model's, gradio copies that file out."""
+    return json.dumps(draft, ensure_ascii=False)
+
+
+def restored(text: Any, language: str = "en") -> dict[str, Any]:
     """A draft kept by the browser, or the first one when there is none or an older version wrote it."""
     try:
-        return recipe_from(draft, source="browser").model_dump()
-    except RecipeError:
+        return recipe_from(json.loads(text), source="browser").model_dump()
+    except (RecipeError, TypeError, ValueError):
         return first_draft(language)
 
 
