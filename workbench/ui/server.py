@@ -73,6 +73,8 @@ def application(service: Any, *, language: str | None = None, policy: Policy | N
         return log_bug(service.root, error, doing)
 
     pages.append(programs.mount(app, service))
+    for blocks in pages:
+        blocks.has_launched = True  # as `launch` does; until then gradio takes a file that a client names from wherever it lies
     return Guard(app, policy or Policy(), waiting=lambda key, value: waiting(pages, key, value), report=report)
 
 
