@@ -14,9 +14,9 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, chdir
+from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -39,6 +39,7 @@ SECRET = "canary-of-the-machine"
 AT_ONCE = 6
 # What gradio keeps of a session itself: no client can say what it holds. The recipe in it is set through `recipe_apply`.
 KEPT_THERE = "state"
+TAKES_FILES = ("chatbot", "file", "uploadbutton", "browserstate")
 # They answer for as long as they are listened to, or end the session they are asked for.
 LEFT_OUT = (*STREAMS, "call/", "dev/reload", "logout")
 # What routes read from an address or a body.
@@ -247,6 +248,53 @@ def is_attacked(path: str, languages: tuple[str, ...]) -> bool:
     return not any(part in path for part in LEFT_OUT) and not path.startswith(tuple(left))
 
 
+@dataclass(frozen=True)
+class Siege:
+    """A server of its own that is being attacked, what it opens outside its data root, and the run that waits in its queue."""
+
+    ground: Ground
+    served: Served
+    opened: Opened
+    service: RunService
+    waiting: str
+
+
+@contextmanager
+def siege(folder: Path) -> Iterator[Siege]:
+    """A server in `folder` as `app.py --demo` starts it, with a secret outside."""
+    ground = prepared(folder)
+    environment = {name: str(ground.root / "temporary") for name in ("GRADIO_TEMP_DIR", "TMPDIR")}
+    places = Places(data=(PRESETS / "data", ground.root / "uploads"), models=(folder / "own" / "model",), hub=False)
+    policy = Policy(token=TOKEN, demo=True, places=places, visitor_places=places, limits=LOUD, visitor_limits=LOUD)
+    service = RunService(ground.root)
+    service._start_worker = lambda: None  # runs wait in the queue: what is attacked is the page
+    waiting = service.submit(ground.recipe)
+    with ExitStack() as stack:
+        stack.callback(service.close)
+        stack.enter_context(patch.dict(os.environ, environment))
+        stack.enter_context(patch.object(tempfile, "tempdir", environment["TMPDIR"]))
+        stack.enter_context(chdir(ground.root / "empty"))
+        served = stack.enter_context(Served(service, policy))
+        opened = stack.enter_context(Opened(ground.outside, folder / "root_evil"))
+        ground.url = served.url
+        yield Siege(ground, served, opened, service, waiting)
+
+
+def attack_files(ground: Ground) -> None:
+    """Every input that takes a file, with every path that leads to one elsewhere, in every form."""
+    program = enter(ground, "owner", "en")
+    endpoints = visible_endpoints(program)
+    named = {alike(endpoint): endpoint for endpoint in reversed(endpoints)}.values()
+    inputs = [(endpoint, place, kind) for endpoint in named for place, kind in enumerate(endpoint.kinds) if kind in TAKES_FILES]
+    leading = [path for path in map(ground.payload, range(len(PAYLOADS))) if os.path.isfile(path)]
+    for role in ("owner", "visitor"):
+        enemy = enter(ground, role, "en").open(ground, endpoints, ground.recipe)
+        for (endpoint, place, kind), path in product(inputs, leading):
+            for shape in forms(kind, path, ground.recipe):
+                data = [*endpoint.values[:place], shape, *endpoint.values[place + 1 :]]
+                enemy.strike(Attack(endpoint, data, plain_name(endpoint), f"{endpoint.name}[{place}] ({kind}) = {path!r}"))
+
+
 def besiege(folder: Path, *, per_parameter: int, languages: tuple[str, ...] = ("en",), first: int = 0) -> dict[str, Any]:
     """Attacks a server of its own in `folder`, and counts.
 
@@ -258,35 +306,25 @@ def besiege(folder: Path, *, per_parameter: int, languages: tuple[str, ...] = ("
     Returns:
         Calls and requests, what was wrong in sentences, files outside that were opened or changed, bugs in the log, whether it still works.
     """
-    ground, started = prepared(folder), time.monotonic()
-    environment = {name: str(ground.root / "temporary") for name in ("GRADIO_TEMP_DIR", "TMPDIR")}
-    places = Places(data=(PRESETS / "data", ground.root / "uploads"), models=(folder / "own" / "model",), hub=False)
-    policy = Policy(token=TOKEN, demo=True, places=places, visitor_places=places, limits=LOUD, visitor_limits=LOUD)
-    service = RunService(ground.root)
-    service._start_worker = lambda: None  # runs wait in the queue: what is attacked is the page
-    waiting = service.submit(ground.recipe)
-    before = {place: fingerprint(folder / place) for place in ("outside", "root_evil", "own")}
-    around = sorted(place.name for place in folder.iterdir())
-    with ExitStack() as stack:
-        stack.enter_context(patch.dict(os.environ, environment))
-        stack.enter_context(patch.object(tempfile, "tempdir", environment["TMPDIR"]))
-        stack.enter_context(chdir(ground.root / "empty"))
-        served = stack.enter_context(Served(service, policy))
-        opened = stack.enter_context(Opened(ground.outside, folder / "root_evil"))
-        ground.url = served.url
-        found = [(method, path) for method, path in sorted(set(routes(served.guard.app.routes))) if is_attacked(path, languages)]
+    started = time.monotonic()
+    with siege(folder) as held:
+        ground, opened = held.ground, held.opened
+        before = {place: fingerprint(folder / place) for place in ("outside", "root_evil", "own")}
+        around = sorted(place.name for place in folder.iterdir())
+        opened.files.clear()
+        found = [(method, path) for method, path in sorted(set(routes(held.served.guard.app.routes))) if is_attacked(path, languages)]
         roles = ("owner", "visitor")
         for number, role in enumerate(roles):
             attack_routes(ground, found, role, per_parameter, first + number)
         for language in languages:
             attack_queue(ground, roles, language, per_parameter, first, in_turns=per_parameter == 1)
         friend = enter(ground, "owner", "en")
-        works = friend.call(friend.endpoint("load")).ok and service.read(waiting).status == "queued"
-    service.close()
+        works = friend.call(friend.endpoint("load")).ok and held.service.read(held.waiting).status == "queued"
+        tried = list(opened.files)
     log = ground.root / LOG_FILE
     return {
         "tried": ground.tried, "seconds": round(time.monotonic() - started), "wrong": len(ground.wrong), "first_wrong": ground.wrong[:20],
-        "opened": opened.files[:5], "changed": [place for place, was in before.items() if fingerprint(folder / place) != was],
+        "opened": tried[:5], "changed": [place for place, was in before.items() if fingerprint(folder / place) != was],
         "made": sorted({place.name for place in folder.iterdir()} - set(around)), "still_works": works,
         "bugs": log.read_text(encoding="utf-8").count(" error ") if log.exists() else 0,
     }  # fmt: skip
