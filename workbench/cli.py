@@ -190,8 +190,9 @@ def _kept_runs(add: Add) -> None:
     _takes_run(export)
     export.add_argument("--to", required=True, metavar="DIR")
     how = export.add_mutually_exclusive_group()
-    how.add_argument("--merge", action="store_true", help="one model with the tuning in its weights")
-    how.add_argument("--onnx", action="store_true", help="a graph for onnxruntime, without torch; masked models")
+    chosen = {"dest": "form", "action": "store_const", "default": "folder"}
+    how.add_argument("--merge", **chosen, const="merged", help="one model with the tuning in its weights")
+    how.add_argument("--onnx", **chosen, const="onnx", help="a graph for onnxruntime, without torch; masked models")
 
 
 def _reports(add: Add) -> None:

@@ -212,7 +212,7 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
     from workbench.runs.export import export_run
 
     with _service(arguments) as service:
-        answer = export_run(service, service.resolve(arguments.run), arguments.to, merge=arguments.merge, onnx=arguments.onnx)
+        answer = export_run(service, service.resolve(arguments.run), arguments.to, arguments.form)
     _say(f"Exported to {answer['to']}; its predict.py answered {answer['rows_compared']} rows as the run does.")
     return answer
 

@@ -31,7 +31,7 @@ def trained(tmp_path_factory):
 @pytest.mark.parametrize(("method", "merge"), [("full", False), ("lora", True), ("head", True)])
 def test_an_export_answers_alone(trained, tmp_path, method, merge):
     service, runs = trained
-    answer = export_run(service, runs[method], tmp_path / "out", merge=merge)
+    answer = export_run(service, runs[method], tmp_path / "out", "merged" if merge else "folder")
     assert answer["largest_difference"] <= 1e-5 and answer["rows_compared"] == 8 and answer["base_model"] == "included"
     out = tmp_path / "out"
     assert (out / "tuned").exists() == (not merge or method == "head") and (out / "model" / "config.json").exists()
@@ -48,8 +48,11 @@ def test_an_export_answers_alone(trained, tmp_path, method, merge):
     assert json.loads(process.stdout)[0]["probabilities"] == pytest.approx(ours.probabilities, abs=1e-5)
 
 
-def test_a_taken_folder_is_refused(trained, tmp_path):
+def test_an_unknown_form_and_a_taken_folder_are_refused(trained, tmp_path):
     service, runs = trained
+    with pytest.raises(RunError, match="no export 'mergd'") as refused:
+        export_run(service, runs["full"], tmp_path / "out", "mergd")
+    assert "merged" in refused.value.fix
     (tmp_path / "x").write_text("mine")
     with pytest.raises(RunError):
         export_run(service, runs["full"], tmp_path)
@@ -88,7 +91,7 @@ def writing(tmp_path_factory):
 def test_an_export_of_a_model_that_writes_writes_the_same(writing, tmp_path, method, merge):
     service, runs = writing
     out = tmp_path / "out"
-    answer = export_run(service, runs[method], out, merge=merge)
+    answer = export_run(service, runs[method], out, "merged" if merge else "folder")
     assert answer["largest_difference"] == 0.0 and answer["rows_compared"] == 8
     process = subprocess.run([sys.executable, out / "predict.py", "good"], capture_output=True, check=True, cwd=tmp_path)
     ours = service.generator(runs[method]).answers([{"instruction": "good"}], Sampling(max_new_tokens=8))
@@ -110,7 +113,7 @@ def test_a_prefix_cannot_be_merged_and_an_export_that_writes_otherwise_is_not_ma
     service, runs = writing
     assert "run.write" in script(service.read(runs["lora"]).recipe)
     with pytest.raises(MethodError):
-        export_run(service, runs["prefix"], tmp_path / "out", merge=True)
+        export_run(service, runs["prefix"], tmp_path / "out", "merged")
     monkeypatch.setattr("workbench.runs.export.TOKENS_COMPARED", 1)
     with pytest.raises(RunError, match="writes"):
         export_run(service, runs["lora"], tmp_path / "out")

@@ -52,18 +52,20 @@ def answers_alone(folder, texts):
     return [row["probabilities"] for row in json.loads(process.stdout)]
 
 
-def proven(service, run, to, texts):
-    answer = export_run(service, run, to, onnx=True)
+def largest_difference(service, run, to, texts):
+    """Between the run's probabilities and the export's, where torch and transformers cannot be imported."""
+    answer = export_run(service, run, to, "onnx")
     assert answer["rows_compared"] == 10 and answer["largest_difference"] <= 1e-5
     ours = [prediction.probabilities for prediction in service.predictor(run).predict([{"text": text} for text in texts])]
-    for got, wanted in zip(answers_alone(to, texts), ours, strict=True):
-        assert got == pytest.approx(wanted, abs=1e-5)
+    assert "pipeline(" not in (to / "model_card.md").read_text(encoding="utf-8")
+    pairs = zip(answers_alone(to, texts), ours, strict=True)
+    return max(abs(got[label] - share) for got, wanted in pairs for label, share in wanted.items())
 
 
 @pytest.mark.parametrize("method", method_names())
 def test_every_method_answers_as_the_run_does(service, tmp_path, method):
     run = trained(service, make_recipe(tmp_path, method={"name": method}, training__epochs=1))
-    proven(service, run, tmp_path / "out", ["film lovely", "", "the food was bad " * 500])
+    assert largest_difference(service, run, tmp_path / "out", ["film lovely", "", "the food was bad " * 500]) <= 1e-5
     assert (tmp_path / "out" / "requirements.txt").read_text().split("==")[0] == "onnxruntime"
     assert not list((tmp_path / "out").rglob("*.safetensors")) and str(tmp_path) not in (tmp_path / "out" / "recipe.yaml").read_text()
 
@@ -71,7 +73,7 @@ def test_every_method_answers_as_the_run_does(service, tmp_path, method):
 @pytest.mark.parametrize("name", PROMPTS)
 def test_every_kind_of_prompt_and_answer(service, tmp_path, name):
     run = trained(service, make_recipe(tmp_path, method={"name": "bias"}, training__epochs=1).replace(PROMPTS[name]))
-    proven(service, run, tmp_path / "out", ["film lovely", "[MASK] [SEP]"])
+    assert largest_difference(service, run, tmp_path / "out", ["film lovely", "[MASK] [SEP]"]) <= 1e-5
 
 
 @pytest.mark.parametrize(("preset", "method", "texts"), [
@@ -82,7 +84,7 @@ def test_every_kind_of_prompt_and_answer(service, tmp_path, name):
 def test_the_embedded_models(service, tmp_path, preset, method, texts):
     small = {"data.split.shots": 4, "data.split.validation": 8, "training.epochs": 1, "model.device": "cpu", "prompt.max_length": 64}
     run = trained(service, load_recipe(preset, {**small, "method": {"name": method}}))
-    proven(service, run, tmp_path / "out", texts)
+    assert largest_difference(service, run, tmp_path / "out", texts) <= 1e-5
 
 
 def test_it_can_be_taken_away_from_the_page(service, tmp_path):
@@ -104,7 +106,7 @@ def test_a_causal_model_is_refused_and_nothing_is_left(service, tmp_path):
     small["prompt.templates"] = ["{text} It was [MASK]"]
     run = trained(service, load_recipe("en-sentiment-lora", {**small, "method": {"name": "bias"}}))
     with pytest.raises(RunError, match="causal"):
-        export_run(service, run, tmp_path / "out", onnx=True)
+        export_run(service, run, tmp_path / "out", "onnx")
     assert list(tmp_path.iterdir()) == []
 
 

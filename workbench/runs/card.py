@@ -22,7 +22,8 @@ def model_card_text(recipe: Recipe, about: dict[str, Any], result: dict[str, Any
     what = "A model that writes" if writes else f"A classifier for {', '.join(_plain(label) for label in about['labels'])}"
     table = ["## Measured on the validation rows", "", "| metric | value |", "|---|---|", *figures, ""] if figures else []
     templates = [f"- `{template}`" for template in recipe.prompt.templates]
-    base = "in `model/`" if about["base_model"] == "included" else f"`{about['base_model']}`, to be downloaded or present"
+    place = "model.onnx" if about["form"] == "onnx" else "model/"
+    base = f"in `{place}`" if about["base_model"] == "included" else f"`{about['base_model']}`, to be downloaded or present"
     return "\n".join(
         [
             f"# {_plain(recipe.name)}",
@@ -55,15 +56,16 @@ def _serving(recipe: Recipe, about: dict[str, Any]) -> list[str]:
     """How other programs serve the weights, where they can."""
     causal = recipe.task == "generation"
     lines = []
-    if about["merged"]:
+    if about["form"] == "merged":
         pipeline = "text-generation" if causal else "fill-mask"
         lines += [
             "With transformers, the prompt written out:", "", "```python", "from transformers import pipeline", "",
             f'ask = pipeline("{pipeline}", model="model")', "```", "",
         ]  # fmt: skip
-    if causal and (about["merged"] or recipe.method.get("name") == "lora"):
+    if causal and (about["form"] == "merged" or recipe.method.get("name") == "lora"):
         base = "model" if about["base_model"] == "included" else about["base_model"]
-        lora = "" if about["merged"] else f" --enable-lora --max-lora-rank {max(8, recipe.method.get('r', 8))} --lora-modules tuned=tuned"
+        adapter = f" --enable-lora --max-lora-rank {max(8, recipe.method.get('r', 8))} --lora-modules tuned=tuned"
+        lora = "" if about["form"] == "merged" else adapter
         lines += ["With vLLM, behind an address that speaks OpenAI's protocol:", "", f"    vllm serve {base}{lora}", ""]
     return ["## Serve it", "", *lines] if lines else []
 

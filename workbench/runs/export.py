@@ -18,57 +18,56 @@ import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from workbench.errors import RunError
+from workbench.errors import RunError, nearest
 from workbench.recipe import Recipe
 from workbench.runs.card import model_card_text
 from workbench.runs.onnx import check_onnx, write_onnx
-from workbench.runs.proof import TOKENS_COMPARED, Proof, proof_of
+from workbench.runs.proof import TOKENS_COMPARED, Form, Proof, proof_of
 from workbench.runs.service import RunService
 from workbench.runs.store import write_whole
 from workbench.runs.takeaway import fingerprint
 
+FORMS: tuple[Form, ...] = get_args(Form)
 LARGEST_COPIED_BASE_BYTES = 200_000_000
 PACKAGE = Path(__file__).resolve().parent.parent
 PACKAGE_PARTS = ("__init__.py", "access.py", "errors.py", "options.py", "recipe.py", "data", "prompts", "models", "methods", "serving")
 SECONDS_FOR_CHECK = 600
 
 
-def export_run(service: RunService, run_id: str, to: str | Path, merge: bool = False, onnx: bool = False) -> dict[str, Any]:
+def export_run(service: RunService, run_id: str, to: str | Path, form: Form = "folder") -> dict[str, Any]:
     """Exports a run and proves that the export answers as the run does.
 
     Args:
         to: the folder to make; it must not exist, or be empty.
-        merge: one model with the tuning in its weights, which any program can load, instead of base model and tuned weights.
-        onnx: a graph for onnxruntime, without torch, instead of a model.
+        form: `folder`, base model and tuned weights; `merged`, one model with the tuning in its weights, which any program can load;
+            `onnx`, a graph for onnxruntime, without torch.
 
     Returns:
-        {"run", "to", "merged", "base_model": "included" or its name, "rows_compared", "largest_difference"}.
+        {"run", "to", "form", "merged": whether the tuning is in the weights, "base_model": "included" or its name, "rows_compared",
+        "largest_difference"}.
 
     Raises:
-        RunError: nothing tuned yet, the folder is taken, the run cannot become ONNX, or the export does not answer as the run does;
-            nothing is left behind then.
+        RunError: no such form, nothing tuned yet, the folder is taken, the run cannot become ONNX, or the export does not answer as the
+            run does; nothing is left behind then.
     """
+    if form not in FORMS:
+        raise RunError(f"There is no export '{str(form)[:64]}'.", fix=nearest(str(form)[:64], FORMS))
     target = Path(to).expanduser().resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise RunError(f"{target} already exists.", fix="Give a new folder with --to.")
     recipe, tuned = service.store.answer_recipe(run_id), service.tuned_folder(run_id)
-    if onnx:
+    if form == "onnx":
         check_onnx(recipe)
-    proof = proof_of(service, run_id, recipe, merge=merge, edges=onnx)
+    proof = proof_of(service, run_id, recipe, form)
     staged = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         staged.mkdir(parents=True)
-        merged = merge or onnx
-        base = "included" if onnx else _write_weights(service, recipe, tuple(proof.labels), tuned, staged, merge)
-        about = {"run": run_id, "name": recipe.name, "labels": proof.labels, "merged": merged, "base_model": base}
+        base = _write_model(service, recipe, proof, tuned, staged, form)
+        about = {"run": run_id, "name": recipe.name, "labels": proof.labels, "form": form, "merged": form != "folder", "base_model": base}
         about["data"] = fingerprint(recipe.data.train)
-        if onnx:
-            _write_graph(service, recipe, proof, tuned, staged)
-        else:
-            _write_program(staged, recipe, merge)
-        _write_rest(staged, recipe, about, service, merge)
+        _write_rest(staged, recipe, about, service)
         difference = proof.difference(_answers(staged, proof))
         if target.exists():
             target.rmdir()
@@ -80,17 +79,22 @@ def export_run(service: RunService, run_id: str, to: str | Path, merge: bool = F
     return {
         "run": run_id,
         "to": str(target),
-        "merged": merged,
+        "form": form,
+        "merged": form != "folder",
         "base_model": base,
         "rows_compared": len(proof.rows),
         "largest_difference": difference,
     }
 
 
-def _write_weights(service: RunService, recipe: Recipe, labels: tuple[str, ...], tuned: Path, staged: Path, merge: bool) -> str:
-    """Puts the weights in place and says where the base model is: "included" or its name."""
-    if merge:
-        _merge(service, recipe, labels, tuned, staged)
+def _write_model(service: RunService, recipe: Recipe, proof: Proof, tuned: Path, staged: Path, form: Form) -> str:
+    """Puts the weights and what answers with them in place, and says where the base model is: "included" or its name."""
+    if form == "onnx":
+        _write_graph(service, recipe, proof, tuned, staged)
+        return "included"
+    _write_program(staged, recipe, form)
+    if form == "merged":
+        _merge(service, recipe, tuple(proof.labels), tuned, staged)
         return "included"
     shutil.copytree(tuned, staged / "tuned")
     from workbench.models.loading import find_model
@@ -128,13 +132,13 @@ def _merge(service: RunService, recipe: Recipe, labels: tuple[str, ...], tuned: 
     loaded.tokenizer.save_pretrained(staged / "model")
 
 
-def _write_rest(staged: Path, recipe: Recipe, about: dict[str, Any], service: RunService, merge: bool) -> None:
+def _write_rest(staged: Path, recipe: Recipe, about: dict[str, Any], service: RunService) -> None:
     changes: dict[str, Any] = {
         f"data.{name}": Path(value).name for name in ("train", "validation", "unlabeled") if (value := getattr(recipe.data, name))
     }
     if about["base_model"] == "included":
         changes |= {"model.path": "model", "model.revision": None}
-    if merge:
+    if about["merged"]:
         changes["model.quantization"] = "none"
     exported = recipe.replace(changes)
     write_whole(staged / "recipe.yaml", exported.to_yaml())
@@ -150,8 +154,8 @@ def _write_graph(service: RunService, recipe: Recipe, proof: Proof, tuned: Path,
     write_onnx(recipe, whole, proof.rows, staged)
 
 
-def _write_program(staged: Path, recipe: Recipe, merge: bool) -> None:
-    write_whole(staged / "requirements.txt", _requirements(recipe, merge))
+def _write_program(staged: Path, recipe: Recipe, form: Form) -> None:
+    write_whole(staged / "requirements.txt", _requirements(recipe, form))
     shutil.copyfile(Path(__file__).with_name("predict_template.py"), staged / "predict.py")
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
     for part in PACKAGE_PARTS:
@@ -163,11 +167,11 @@ def _write_program(staged: Path, recipe: Recipe, merge: bool) -> None:
             shutil.copyfile(source, staged / "workbench" / part)
 
 
-def _requirements(recipe: Recipe, merge: bool) -> str:
+def _requirements(recipe: Recipe, form: Form) -> str:
     names = ["torch", "transformers", "safetensors", "numpy", "pandas", "pydantic", "pyyaml", "openpyxl"]
-    if recipe.method.get("name") == "lora" and not merge:
+    if recipe.method.get("name") == "lora" and form == "folder":
         names.append("peft")
-    if recipe.model.quantization != "none" and not merge:
+    if recipe.model.quantization != "none" and form == "folder":
         names.append("bitsandbytes")
     lines = []
     for name in names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from workbench.errors import RunError
 from workbench.recipe import Recipe
@@ -10,6 +10,7 @@ from workbench.recipe import Recipe
 if TYPE_CHECKING:
     from workbench.runs.service import RunService
 
+Form = Literal["folder", "merged", "onnx"]
 ROWS_COMPARED = 8
 TOKENS_COMPARED = 32
 # As an edge of what a text can be: the first row's over and over, past any model's length.
@@ -34,17 +35,18 @@ class Proof(Protocol):
 class SharesProof:
     """Of a run that chooses between classes: its probabilities, which an export may miss by the last bits of a float."""
 
-    def __init__(self, service: RunService, run_id: str, recipe: Recipe, *, merge: bool, edges: bool) -> None:
+    def __init__(self, service: RunService, run_id: str, recipe: Recipe, form: Form) -> None:
         from workbench.data.dataset import load_splits
 
         splits = load_splits(recipe.data)
         predictor = service.predictor(run_id)
         self.rows = [dict(example.fields) for example in (splits.validation.examples or splits.train.examples)[:ROWS_COMPARED]]
-        if edges:
+        if form == "onnx":  # prompts are written by other code there: an empty text, and one that is too long
             self.rows += [dict.fromkeys(self.rows[0], ""), {name: f"{text} " * REPEATED for name, text in self.rows[0].items()}]
         self.labels = list(predictor.labels)
         self._expected = predictor.probabilities(self.rows)
-        self._limit = LARGEST_DIFFERENCE_OF_MERGED_INT8 if merge and recipe.model.quantization == "int8" else LARGEST_DIFFERENCE
+        rounds = form == "merged" and recipe.model.quantization == "int8"
+        self._limit = LARGEST_DIFFERENCE_OF_MERGED_INT8 if rounds else LARGEST_DIFFERENCE
 
     def difference(self, answers: list[dict[str, Any]]) -> float:
         """The largest difference between two probabilities; RunError beyond the limit."""
@@ -76,16 +78,6 @@ class TextsProof:
         return 0.0
 
 
-def proof_of(service: RunService, run_id: str, recipe: Recipe, *, merge: bool, edges: bool = False) -> Proof:
-    """The run's answers, asked now.
-
-    Args:
-        merge: the export has the tuning in its weights.
-        edges: also ask an empty text and one that is too long.
-
-    Raises:
-        RunError: nothing has been tuned yet.
-    """
-    if recipe.task == "generation":
-        return TextsProof(service, run_id, recipe)
-    return SharesProof(service, run_id, recipe, merge=merge, edges=edges)
+def proof_of(service: RunService, run_id: str, recipe: Recipe, form: Form) -> Proof:
+    """The run's answers, asked now, for an export of this form; RunError when nothing has been tuned yet."""
+    return TextsProof(service, run_id, recipe) if recipe.task == "generation" else SharesProof(service, run_id, recipe, form)

@@ -19,6 +19,7 @@ from workbench.runs.trackers import NONE
 from workbench.settings import default_data_root
 
 if TYPE_CHECKING:
+    from workbench.runs.proof import Form
     from workbench.runs.service import RunService
     from workbench.serving.predictor import Prediction
 
@@ -63,12 +64,12 @@ class TrainedRun:
             rows = [text if isinstance(text, dict) else {generator.fields[0]: text} for text in texts]
             return generator.answers(rows, Sampling(max_new_tokens=max_new_tokens or generator.recipe.prompt.max_new_tokens))
 
-    def export(self, to: str | Path, *, merge: bool = False, onnx: bool = False) -> dict[str, Any]:
+    def export(self, to: str | Path, *, form: Form = "folder") -> dict[str, Any]:
         """As the command `export`: a folder that answers by itself, compared before it is there."""
         from workbench.runs.export import export_run
 
         with closing(_service(self.root, writable=False)) as service:
-            return export_run(service, self.id, to, merge=merge, onnx=onnx)
+            return export_run(service, self.id, to, form)
 
 
 def train(

@@ -63,7 +63,7 @@ def take_away(service: RunService, run_id: str, kind: Kind, to: Path) -> Parcel:
             return Parcel(_packed(folder, to))
         from workbench.runs.export import export_run
 
-        answer = export_run(service, run_id, folder, merge=kind == "merged", onnx=kind == "onnx")
+        answer = export_run(service, run_id, folder, kind)
         return Parcel(_packed(folder, to), answer["largest_difference"], answer["rows_compared"])
 
 
