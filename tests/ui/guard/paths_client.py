@@ -304,7 +304,8 @@ def besiege(folder: Path, *, per_parameter: int, languages: tuple[str, ...] = ("
         first: the payload to begin with.
 
     Returns:
-        Calls and requests, what was wrong in sentences, files outside that were opened or changed, bugs in the log, whether it still works.
+        Calls and requests, what was wrong in sentences, files outside that were opened or changed, bugs in the log, whether the page
+        still opens (or what it said), and the states of the run that waited, which an owner's own Stop may reach, and of a new one.
     """
     started = time.monotonic()
     with siege(folder) as held:
@@ -319,12 +320,14 @@ def besiege(folder: Path, *, per_parameter: int, languages: tuple[str, ...] = ("
         for language in languages:
             attack_queue(ground, roles, language, per_parameter, first, in_turns=per_parameter == 1)
         friend = enter(ground, "owner", "en")
-        works = friend.call(friend.endpoint("load")).ok and held.service.read(held.waiting).status == "queued"
+        opens, waits = friend.call(friend.endpoint("load")), held.service.read(held.waiting).status
+        takes = held.service.read(held.service.submit(ground.recipe)).status
         tried = list(opened.files)
     log = ground.root / LOG_FILE
     return {
         "tried": ground.tried, "seconds": round(time.monotonic() - started), "wrong": len(ground.wrong), "first_wrong": ground.wrong[:20],
         "opened": tried[:5], "changed": [place for place, was in before.items() if fingerprint(folder / place) != was],
-        "made": sorted({place.name for place in folder.iterdir()} - set(around)), "still_works": works,
+        "made": sorted({place.name for place in folder.iterdir()} - set(around)),
+        "opens": opens.ok or opens.text[-2000:], "waits": waits, "takes": takes,
         "bugs": log.read_text(encoding="utf-8").count(" error ") if log.exists() else 0,
     }  # fmt: skip
