@@ -60,7 +60,8 @@ def test_the_tools_are_the_endpoints_and_say_what_they_take(served):
     tools = {tool.name: tool for tool in with_client(served.url, lambda session: session.list_tools()).tools}
     assert set(tools) == {"runs", "predict", "write"}  # nothing of the page
     schema = tools["predict"].inputSchema
-    assert schema["required"] == ["run", "texts"] and schema["properties"]["texts"]["items"] == {"type": "string"}
+    texts = [{"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}]
+    assert schema["required"] == ["run", "texts"] and schema["properties"]["texts"]["items"] == {"anyOf": texts}
     assert all(len(part["description"]) > 30 for part in schema["properties"].values())
     assert "label and the probability" in tools["predict"].description and "id" in tools["runs"].description
 

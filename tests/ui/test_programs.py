@@ -9,6 +9,8 @@ import sys
 import httpx
 import pytest
 
+from tests.tiny_runs import make_recipe
+from tests.ui.guard.paths_client import visible_endpoints
 from tests.ui.served import Program, Served
 from workbench.errors import RunError
 from workbench.ui import programs
@@ -41,12 +43,42 @@ def test_a_program_finds_runs_and_asks_one(client, service, finished):
     assert data[0][0]["probabilities"] == pytest.approx(ours[0].probabilities, abs=1e-6)
 
 
+@pytest.fixture(scope="module")
+def of_two_fields(service, tmp_path_factory):
+    columns = {"text": "text", "number": "id", "label": "label"}
+    recipe = make_recipe(tmp_path_factory.mktemp("pairs"), data__columns=columns, prompt__templates=["{text} {number} it was [MASK] ."])
+    run = service.submit(recipe)
+    assert service.wait(run, 120).status == "finished", service.read(run).error
+    return run
+
+
+def test_a_run_that_reads_two_fields_takes_both(client, service, of_two_fields):
+    said = {"text": "the food was awful", "number": "3"}
+    event, data = called(client, "predict", run=of_two_fields, texts=[said])
+    assert event == "complete" and data[0][0]["label"] == service.predictor(of_two_fields).predict([said])[0].label
+    listed = {row["run"]: row for row in called(client, "runs")[1][0]}
+    assert listed[of_two_fields]["fields"] == ["text", "number"]
+    for less in ({"text": "a"}, "a", {**said, "more": "b"}):
+        event, answer = called(client, "predict", run=of_two_fields, texts=[said, less])
+        assert event == "error" and "reads the fields text, number, which text 2 does not give" in json.dumps(answer)
+
+
+def test_the_page_shows_the_call_with_every_field(client, of_two_fields):
+    page = Program(str(client.base_url))
+    named = {endpoint.name: endpoint for endpoint in visible_endpoints(page)}
+    for name in ("show-try_it", "try_it_view"):  # which fills the list of runs
+        page.call(named[name])
+    curl = page.call(named["try_programs"], [of_two_fields, "food", "3", "", ""]).data[0]
+    assert '[{"text": "food", "number": "3"}]' in curl
+    page.close()
+
+
 def test_a_mistake_is_answered_with_its_sentence(client, finished):
     event, data = called(client, "predict", run="nothing", texts=["a"])
     assert event == "error" and "There is no run" in json.dumps(data)
 
 
-@pytest.mark.parametrize("texts", [[], ["a"] * 1001, [1], "a"])
+@pytest.mark.parametrize("texts", [[], ["a"] * 1001, [1], "a", [{"text": 1}], [["a"]]])
 def test_what_is_no_list_of_texts_is_refused(service, finished, texts):
     with pytest.raises(RunError, match="1 to 1000"):
         programs.classify(service, finished, texts)
@@ -59,6 +91,7 @@ def test_snippets_stay_whole_whatever_the_text():
     echo = subprocess.run(["sh", "-c", "printf %s " + said["curl"].split(" -d ")[1]], capture_output=True, check=True)
     assert json.loads(echo.stdout) == body and json.dumps(body, ensure_ascii=False) in said["javascript"]
     ast.parse(said["python"])
+    assert all("/write" in programs.snippets("RUN", text, asks="write")[name] for name in STARTED)
 
 
 # What runs a snippet, and what it prints of the answer: everything, or what its language makes of the first value.
@@ -95,7 +128,7 @@ def test_an_mcp_client_is_told_its_address_and_whether_to_send_the_word(asks):
 def test_the_page_shows_the_calls_for_its_own_address(service, asks):
     with Served(service, Policy(token=TOKEN) if asks else None) as served:
         page = Program(served.url, headers={"authorization": f"Bearer {TOKEN}"} if asks else None)
-        shown = page.call(page.endpoint("programs"), [None, "the food was nice"]).data
+        shown = page.call(page.endpoint("try_programs"), [None, "the food was nice", "", "", ""]).data
         expected = programs.snippets("RUN", "the food was nice", token=asks).values()
         assert shown == [text.replace("ADDRESS", served.url) for text in expected] and len(shown) == 4
         assert all(TOKEN not in text for text in shown)
@@ -105,6 +138,6 @@ def test_the_page_shows_the_calls_for_its_own_address(service, asks):
 def test_a_visitor_is_not_told_to_send_a_word(service):
     with Served(service, Policy(token=TOKEN, demo=True)) as served:
         page = Program(served.url)
-        shown = page.call(page.endpoint("programs"), [None, ""]).data
+        shown = page.call(page.endpoint("try_programs"), [None, "", "", "", ""]).data
         assert len(shown) == 4 and all("Authorization" not in text for text in shown)
         page.close()

@@ -29,9 +29,17 @@ class Side:
     why: Why | None = None
 
 
+def asked_fields(recipe: Recipe) -> tuple[str, ...]:
+    """What whoever asks a model trained by this recipe has to say: the fields in the order of its columns, or those that make the first
+    question to a model that writes."""
+    from workbench.prompts.template import parse_template
+
+    return recipe.fields if recipe.task == "classification" else parse_template(recipe.prompt.templates[0]).fields
+
+
 def fields_of(recipe: Recipe) -> list[str]:
-    """The fields that a recipe's templates may ask for, in the order of its columns."""
-    return list(recipe.fields[:MOST_FIELDS])
+    """As many of them as the page has boxes for."""
+    return list(asked_fields(recipe)[:MOST_FIELDS])
 
 
 def cells(service: Any, t: Words) -> list[tuple[str, str]]:

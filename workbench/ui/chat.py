@@ -13,13 +13,14 @@ from workbench.data.conversations import Turn
 from workbench.errors import RunError
 from workbench.runs.takeaway import WRITING_KINDS
 from workbench.serving.generator import Sampling
+from workbench.ui import beside
+from workbench.ui.beside import MOST_FIELDS
 from workbench.ui.forms import explained
 from workbench.ui.frame import Frame
 from workbench.ui.markup import heading, sentence
-from workbench.ui.take_away import build_take_away
+from workbench.ui.take_away import build_programs, build_take_away
 from workbench.ui.text import Words
 
-MOST_FIELDS = 4
 ANSWERING = ("finished", "stopped", "interrupted", "paused", "running")
 Messages = list[dict[str, str]]
 # What a model writes stands there as it wrote it. gradio takes a message for HTML even where it is told to render no Markdown.
@@ -39,11 +40,7 @@ def talkers(service: Any, t: Words) -> list[tuple[str, str]]:
 
 def fields_of(service: Any, run_id: str | None) -> list[str]:
     """The fields that make the first question of a run."""
-    from workbench.prompts.template import parse_template
-
-    if not run_id:
-        return ["message"]
-    return list(parse_template(service.read(run_id, 1 << 30).recipe.prompt.templates[0]).fields)[:MOST_FIELDS]
+    return beside.fields_of(service.read(run_id, 1 << 30).recipe) if run_id else ["message"]
 
 
 def replies(
@@ -154,6 +151,7 @@ def build_chat(frame: Frame) -> tuple[Callable[..., list[Any]], Sequence[Any], S
                 clear = gr.Button(t("chat.clear"), scale=0, min_width=140, elem_id="chat-clear")
             sampling = _sampling(t)
             build_take_away(frame, run, "chat", WRITING_KINDS)
+            build_programs(frame, run, boxes, "chat", asks="write")
         first = gr.State({})
     chat = Talk(frame.service, t)
     shown = [base, tuned, first, *boxes]

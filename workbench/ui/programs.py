@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -19,7 +19,9 @@ from starlette.types import Receive, Scope, Send
 
 from workbench.access import acting_as
 from workbench.errors import RunError, WorkbenchError
+from workbench.recipe import Recipe
 from workbench.runs.faults import ended_as_sentence
+from workbench.ui.beside import asked_fields
 from workbench.ui.frame import asking
 
 PATH = "/programs"
@@ -28,6 +30,8 @@ MOST_TEXTS = 1000
 MOST_PROMPTS = 32
 MOST_TOKENS = 512
 MOST_AT_ONCE = 4
+# One text of a run that reads one field, or the text of every field that it reads.
+Said = str | dict[str, str]
 
 
 class Refusal(gr.Error):
@@ -42,27 +46,29 @@ def build(service: Any) -> gr.Blocks:
 
     def runs(request: gr.Request) -> list[dict[str, Any]]:
         """Lists the models trained in Prompt Workbench that can answer now, newest first: for each its id (run), its name, the method it
-        was tuned with, the tool that asks it (predict for text classifiers, write for models that write), and how good it is on
-        validation rows: a classifier's accuracy (0 to 1, higher is better), the perplexity of one that writes (above 1, lower is better).
+        was tuned with, the tool that asks it (predict for text classifiers, write for models that write), the fields that it reads, and how
+        good it is on validation rows: a classifier's accuracy (0 to 1, higher is better), the perplexity of one that writes (above 1, lower
+        is better).
         """
         return answered(service, request, functools.partial(list_runs, service))
 
-    def predict(run: str, texts: list[str], request: gr.Request) -> list[dict[str, Any]]:
+    def predict(run: str, texts: list[Said], request: gr.Request) -> list[dict[str, Any]]:
         """Classifies texts with one trained run. Answers, for each text in the order given, the label and the probability of every label.
 
         Args:
             run: The id of a trained run, or the beginning of one that no other id begins with. The tool runs lists the ids.
-            texts: The texts to classify, 1 to 1000 strings.
+            texts: The texts to classify, 1 to 1000 strings. A run that reads several fields takes mappings of a field to its text instead:
+                {"premise": "...", "hypothesis": "..."}.
         """
         return answered(service, request, functools.partial(classify, service, run, texts))
 
-    def write(run: str, texts: list[str], request: gr.Request, tokens: int = 64) -> list[str]:
+    def write(run: str, texts: list[Said], request: gr.Request, tokens: int = 64) -> list[str]:
         """Lets one trained run that writes answer. Gives, for each text in the order given, what the model writes behind it: always the
         most probable token.
 
         Args:
             run: The id of a trained run, or the beginning of one that no other id begins with. The tool runs lists the ids.
-            texts: The questions or beginnings, 1 to 32 strings.
+            texts: The questions or beginnings, 1 to 32 strings, or mappings of fields to texts as for predict.
             tokens: The most tokens of an answer, 1 to 512.
         """
         return answered(service, request, functools.partial(written, service, run, texts, tokens))
@@ -139,23 +145,24 @@ def list_runs(service: Any) -> list[dict[str, Any]]:
         asked = [(ask, figure) for ask, figure in (("predict", "accuracy"), ("write", "perplexity")) if figure in figures]
         if run.status == "finished" and asked:
             ask, figure = asked[0]
-            found.append({"run": run.id, "name": run.name, "method": run.method, "ask": ask, figure: figures[figure]})
+            fields = list(asked_fields(service.read(run.id, 1 << 30).recipe))
+            found.append({"run": run.id, "name": run.name, "method": run.method, "ask": ask, "fields": fields, figure: figures[figure]})
     return found
 
 
-def classify(service: Any, run: str, texts: list[str]) -> list[dict[str, Any]]:
+def classify(service: Any, run: str, texts: list[Said]) -> list[dict[str, Any]]:
     """Label and probabilities of each text.
 
     Raises:
-        RunError: there is no such run, it reads more than one field, or too many texts came.
+        RunError: there is no such run, too many texts came, or one that does not name the fields that the run reads.
     """
     _check_texts(texts, MOST_TEXTS)
     predictor = service.predictor(service.resolve(run))
-    answers = predictor.predict(_rows(texts, predictor.recipe.fields), label_words=False)
+    answers = predictor.predict(_rows(texts, predictor.recipe), label_words=False)
     return [{"label": answer.label, "probabilities": answer.probabilities} for answer in answers]
 
 
-def written(service: Any, run: str, texts: list[str], tokens: int) -> list[str]:
+def written(service: Any, run: str, texts: list[Said], tokens: int) -> list[str]:
     """What a run writes behind each text, at most `tokens` tokens, always the most probable one.
 
     Raises:
@@ -167,18 +174,27 @@ def written(service: Any, run: str, texts: list[str], tokens: int) -> list[str]:
     if not isinstance(tokens, int) or not 1 <= tokens <= MOST_TOKENS:
         raise RunError(f"tokens must be a number from 1 to {MOST_TOKENS}.", fix="Leave it out for 64.")
     generator = service.generator(service.resolve(run))
-    return generator.answers(_rows(texts, generator.fields), Sampling(max_new_tokens=tokens))
+    return generator.answers(_rows(texts, generator.recipe), Sampling(max_new_tokens=tokens))
 
 
 def _check_texts(texts: Any, most: int) -> None:
-    if not isinstance(texts, list) or not texts or len(texts) > most or not all(isinstance(text, str) for text in texts):
-        raise RunError(f"texts must be a list of 1 to {most} strings.", fix='Send {"run": ID, "texts": ["..."]}.')
+    if not isinstance(texts, list) or not 1 <= len(texts) <= most or not all(map(_is_said, texts)):
+        fix = 'Send {"run": ID, "texts": ["..."]}, or [{FIELD: "..."}] for a run that reads several fields.'
+        raise RunError(f"texts must be a list of 1 to {most} strings, or of mappings of fields to strings.", fix=fix)
 
 
-def _rows(texts: list[str], names: Sequence[str]) -> list[dict[str, str]]:
-    if len(names) != 1:
-        raise RunError(f"This run reads the fields {', '.join(names)}.", fix="Ask it on the command line with `predict` and a file.")
-    return [{names[0]: text} for text in texts]
+def _is_said(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, dict) and all(isinstance(text, str) for text in value.values()))
+
+
+def _rows(texts: list[Said], recipe: Recipe) -> list[dict[str, str]]:
+    names = asked_fields(recipe)
+    rows = [{names[0]: text} if isinstance(text, str) else text for text in texts]
+    for number, row in enumerate(rows, 1):
+        if set(row) != set(names):
+            fix = "Send a mapping of each of them to its text."
+            raise RunError(f"This run reads the fields {', '.join(names)}, which text {number} does not give.", fix=fix)
+    return rows
 
 
 def answered(service: Any, request: gr.Request | None, work: Callable[[], Any]) -> Any:
@@ -194,30 +210,31 @@ def answered(service: Any, request: gr.Request | None, work: Callable[[], Any]) 
         return work()
 
 
-def snippets(run: str, text: str, *, token: bool = False) -> dict[str, str]:
+def snippets(run: str, said: Said, *, asks: str = "predict", token: bool = False) -> dict[str, str]:
     """How to ask a run from other programs: curl, Python, JavaScript and the settings of an MCP client, ready to be copied.
 
     Args:
+        asks: the endpoint that asks the run, `predict` or `write`.
         token: whether the server asks for a word, for which TOKEN then stands; ADDRESS stands for the server's own.
     """
-    said, run_said, body = (json.dumps(value, ensure_ascii=False) for value in (text, run, {"data": [run, [text]]}))
+    text, run_said, body = (json.dumps(value, ensure_ascii=False) for value in (said, run, {"data": [run, [said]]}))
     quoted = body.replace("'", "'\\''")
     bearer = {"Authorization": "Bearer TOKEN"} if token else {}
     headers = json.dumps({"Content-Type": "application/json", **bearer})
     server = {"type": "http", "url": f"ADDRESS{MCP_PATH}/", **({"headers": bearer} if token else {})}
     return {
         "curl": (
-            f"curl -s ADDRESS{PATH}/gradio_api/run/predict -H 'Content-Type: application/json' \\\n"
+            f"curl -s ADDRESS{PATH}/gradio_api/run/{asks} -H 'Content-Type: application/json' \\\n"
             + ("  -H 'Authorization: Bearer TOKEN' \\\n" if token else "")
             + f"  -d '{quoted}'"
         ),
         "python": (
             "from gradio_client import Client\n\n"
             f'client = Client("ADDRESS{PATH}/"{f", headers={json.dumps(bearer)}" if token else ""})\n'
-            f'print(client.predict({run_said}, [{said}], api_name="/predict"))'
+            f'print(client.predict({run_said}, [{text}], api_name="/{asks}"))'
         ),
         "javascript": (
-            f'const answer = await fetch("ADDRESS{PATH}/gradio_api/run/predict", {{\n'
+            f'const answer = await fetch("ADDRESS{PATH}/gradio_api/run/{asks}", {{\n'
             f'  method: "POST",\n  headers: {headers},\n  body: JSON.stringify({body}),\n}});\n'
             "console.log((await answer.json()).data[0]);"
         ),

@@ -12,6 +12,7 @@ import gradio as gr
 from workbench.access import Role
 from workbench.errors import RunError
 from workbench.runs.takeaway import KINDS, Kind, Parcel, take_away
+from workbench.ui.beside import fields_of
 from workbench.ui.frame import Frame, asking, state_of
 from workbench.ui.markup import sentence
 from workbench.ui.programs import snippets
@@ -46,20 +47,26 @@ def build_take_away(frame: Frame, run: gr.Dropdown, name: str = "take", kinds: S
     frame.on(make.click, pack, [run, kind], [told, taken], f"{name}_away", show_progress="full", show_progress_on=[told])
 
 
-def build_programs(frame: Frame, run: gr.Dropdown, text: gr.Textbox) -> None:
-    """Lays out the calls that ask the run from other programs about `text`, and wires them."""
+def build_programs(frame: Frame, run: gr.Dropdown, boxes: Sequence[gr.Textbox], name: str = "try", asks: str = "predict") -> None:
+    """Lays out the calls that ask the run from other programs about what stands in the boxes of its fields, and wires them.
+
+    Args:
+        name: begins the ids; `asks` is the endpoint that asks such runs.
+    """
     t = frame.t
-    with gr.Accordion(t("programs.title"), open=False, elem_id="programs") as asked:
+    with gr.Accordion(t("programs.title"), open=False, elem_id=f"{name}-programs") as opened:
         gr.HTML(sentence(t("programs.lead")) + sentence(t("programs.bearer")))
         codes = [
-            gr.Code(language=language, label=t(f"programs.{name}"), interactive=False, lines=2, elem_id=f"programs-{name}")
-            for name, language in LANGUAGES.items()
+            gr.Code(language=language, label=t(f"programs.{program}"), interactive=False, lines=2, elem_id=f"{name}-programs-{program}")
+            for program, language in LANGUAGES.items()
         ]
 
-    def show(asked_by: gr.Request, run_id: str | None, words: str) -> list[str]:
+    def show(asked_by: gr.Request, run_id: str | None, *texts: str) -> list[str]:
         address = f"{asked_by.url.scheme}://{asked_by.headers.get('host', '')}"
         token = bool(state_of(asked_by).get("has_token")) and asking(asked_by).role != Role.VISITOR
-        said = snippets(run_id or "RUN", words or t("programs.example"), token=token)
-        return [said[name].replace("ADDRESS", address) for name in LANGUAGES]
+        names = fields_of(frame.service.read(run_id, 1 << 30).recipe) if run_id else ["text"]
+        given = {name: text or t("programs.example") for name, text in zip(names, texts, strict=False)}
+        said = snippets(run_id or "RUN", given if len(given) > 1 else next(iter(given.values())), asks=asks, token=token)
+        return [said[program].replace("ADDRESS", address) for program in LANGUAGES]
 
-    frame.on(asked.expand, show, [run, text], codes, "programs")
+    frame.on(opened.expand, show, [run, *boxes], codes, f"{name}_programs")

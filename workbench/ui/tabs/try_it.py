@@ -160,7 +160,7 @@ def build(frame: Frame) -> Part:
         none_yet, answered, turn = gr.HTML(elem_id="try-none"), gr.HTML(elem_id="try-answer"), gr.State(0)
         build_batch(frame, run)
         build_take_away(frame, run)
-        build_programs(frame, run, boxes[0])
+        build_programs(frame, run, boxes)
         talk, talk_inputs, talk_outputs = build_chat(frame)
     asking = Asking(frame)
     _wire(frame, asking, (run, other, why, boxes), (ask, example, hard, turn), answered)
