@@ -7,6 +7,7 @@ On a machine of one's own that is all. To open it to others: [--auth token] [--u
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
 import shlex
 import socket
@@ -14,8 +15,10 @@ import sys
 import tempfile
 import threading
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.access import Places
 from workbench.errors import SettingsError, WorkbenchError
@@ -92,10 +95,22 @@ def prepare(data_root: Path, *, offline: bool = False) -> None:
         os.dup2(nothing.fileno(), 0)
 
 
-def import_eagerly() -> None:
-    """transformers resolves its names lazily, and two threads that do so at once can meet a half-imported module: do it here, in one."""
-    from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer  # noqa: F401
-    from transformers.models.bert import BertForMaskedLM, BertTokenizerFast  # noqa: F401
+@contextmanager
+def without_stubs() -> Iterator[None]:
+    """gradio, imported inside, leaves out the .pyi files that it writes beside its own source for editors, each time anew: a third of the
+    seconds that it takes, and nothing for a folder that may not be written. It writes none for a component whose source it cannot find."""
+    find = inspect.getfile
+
+    def getfile(thing: Any) -> str:
+        if getattr(thing, "__module__", "").startswith("gradio."):
+            raise OSError
+        return find(thing)
+
+    inspect.getfile = getfile
+    try:
+        yield
+    finally:
+        inspect.getfile = find
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -122,11 +137,13 @@ def serve(settings: Settings, server: socket.socket, language: str | None) -> No
     prepare(settings.data_root, offline=settings.offline)
     import uvicorn
 
+    from workbench.models.imports import import_transformers
     from workbench.runs.isolation import Isolation
     from workbench.runs.service import RunService
-    from workbench.ui.server import application
 
-    import_eagerly()
+    with without_stubs():
+        from workbench.ui.server import application
+
     policy = policy_of(settings)
     isolation = Isolation.under(settings.launch) if settings.launch else Isolation() if settings.isolate else None
     service = RunService(settings.data_root, isolation=isolation)
@@ -139,6 +156,8 @@ def serve(settings: Settings, server: socket.socket, language: str | None) -> No
             print("Other machines can reach this page; put a proxy with TLS in front of it.", file=sys.stderr, flush=True)
         if settings.open_browser:
             threading.Timer(1.0, webbrowser.open, [address]).start()
+        # Every handler waits for it; meanwhile the browser fetches and paints the page.
+        threading.Thread(target=import_transformers, daemon=True).start()
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False,
             loop="asyncio", http="h11", ws="none",  # not what else happens to be installed: the guard was tried on these

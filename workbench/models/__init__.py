@@ -1,6 +1,7 @@
 """Language models: finding, loading, describing them, and asking them for the words at a blank.
 
     loading.py       `embedded:NAME`, a local folder or a hub id -> LoadedModel (model, tokenizer, family, kind, device)
+    imports.py       transformers imported by one thread, awaited by the others
     folder.py        what a model folder must hold, its kind, its fingerprint
     hub.py           files from the hub or a mirror, with a sentence for every way it fails
     pool.py          loaded models, shared by the page, the runs and the predictors

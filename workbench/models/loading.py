@@ -21,6 +21,7 @@ from workbench.models.folder import check_folder, fingerprint, read_config, weig
 from workbench.models.foreign import foreign
 from workbench.models.gguf import is_gguf, load_gguf
 from workbench.models.hub import fetch, is_hub_id
+from workbench.models.imports import import_transformers
 from workbench.models.modelscope import MODELSCOPE, fetch_from_modelscope
 from workbench.models.quantization import keep_four_bit_exact, quantization_config, quiet_casts
 from workbench.models.sizes import refuse_swollen
@@ -112,6 +113,7 @@ def load_model(part: ModelPart, *, progress: Progress | None = None) -> LoadedMo
     Raises:
         ModelError: with what is missing or refused, and what to do.
     """
+    import_transformers()
     report: Progress = progress or (lambda stage, share: None)
     report("find", None)
     folder = locate(part.path, part.revision, report)

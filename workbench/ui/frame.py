@@ -19,6 +19,7 @@ from gradio.components import Component
 
 from workbench.access import OWNER, Principal, acting_as
 from workbench.errors import WorkbenchError
+from workbench.models.imports import import_transformers
 from workbench.recipe import Recipe
 from workbench.runs.boards import BoardModels
 from workbench.runs.faults import ended_as_sentence
@@ -77,6 +78,8 @@ class Frame:
     ) -> Any:  # fmt: skip
         """Wires a handler under the api name `name`, with its errors turned into sentences; `look` says that it only shows what is."""
         options.setdefault("show_progress", "hidden")
+        # Programs have endpoints of their own, and a page that lists its handlers is three times as large.
+        options["api_visibility"] = "undocumented"
         guard = guarded(handler, self.service, self.t, self.order, [output._id for output in outputs], look)
         return event(guard, inputs=list(inputs), outputs=list(outputs), api_name=name, **options)
 
@@ -169,6 +172,7 @@ def guarded(handler: Callable[..., Any], service: Any, t: Words, order: Order, o
 
     def guard(request: gr.Request, *values: Any) -> Any:
         answer: Any = gr.skip()
+        import_transformers()
         began = order.begin()
         with telling(), acting_as(asking(request)):
             answer = handler(*values)

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from workbench.access import acting_as
 from workbench.errors import RunError, WorkbenchError
+from workbench.models.imports import import_transformers
 from workbench.recipe import Recipe
 from workbench.runs.faults import ended_as_sentence
 from workbench.ui.beside import asked_fields
@@ -206,6 +207,7 @@ def answered(service: Any, request: gr.Request | None, work: Callable[[], Any]) 
     def bug(error_id: str) -> None:
         raise Refusal(f"Something broke in the workbench (error {error_id}).", print_exception=False) from None
 
+    import_transformers()
     with ended_as_sentence(service.root, "program", mistake, bug), acting_as(asking(request)):
         return work()
 

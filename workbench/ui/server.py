@@ -64,7 +64,7 @@ def application(service: Any, *, language: str | None = None, policy: Policy | N
         blocks = page.build(service, code).queue(default_concurrency_limit=4)
         pages.append(blocks)
         gr.mount_gradio_app(
-            app, blocks, path=f"/{code}", server_name="127.0.0.1", footer_links=["api"], run_history=False, show_error=False,
+            app, blocks, path=f"/{code}", server_name="127.0.0.1", footer_links=[], run_history=False, show_error=False,
             max_file_size=MOST_UPLOAD, ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False,
             theme=theme(), css_paths=STYLE, head=page.head(code), blocked_paths=[str(Path(service.root) / "runs")],
         )
