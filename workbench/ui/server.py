@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import gradio as gr
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from gradio import routes
+from gradio.blocks import Block
 
 from workbench.runs.faults import log_bug
 from workbench.ui import page, programs
@@ -24,6 +26,7 @@ HEAD_PLACES = {
     "window.gradio_config = {{ config | toorjson }}": "window.gradio_config = {{ dict(config, head=None) | toorjson }}",
 }
 MOST_UPLOAD = "200mb"
+STATUS_SECONDS = 2.0
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#2c7a82"/>'
     '<path d="M8 10h7v4H8zM17 10h7v4h-7zM8 18h4v4H8zM20 18h4v4h-4z" fill="#fff" opacity=".75"/>'
@@ -43,6 +46,7 @@ def application(service: Any, *, language: str | None = None, policy: Policy | N
         The ASGI application with the guard in front; nothing answers beside it.
     """
     _head_before_gradio()
+    _remember_signatures()
     app = FastAPI(title="Prompt Workbench", docs_url=None, redoc_url=None, openapi_url=None)
     codes = tuple(languages())
     pages: list[gr.Blocks] = []
@@ -61,7 +65,8 @@ def application(service: Any, *, language: str | None = None, policy: Policy | N
         return JSONResponse({"name": "Prompt Workbench", "start_url": "/", "display": "browser", "icons": []})
 
     for code in codes:
-        blocks = page.build(service, code).queue(default_concurrency_limit=4)
+        # With "auto" everybody who waits would be told of every answer to anybody.
+        blocks = page.build(service, code).queue(default_concurrency_limit=4, status_update_rate=STATUS_SECONDS)
         pages.append(blocks)
         gr.mount_gradio_app(
             app, blocks, path=f"/{code}", server_name="127.0.0.1", footer_links=[], run_history=False, show_error=False,
@@ -74,6 +79,7 @@ def application(service: Any, *, language: str | None = None, policy: Policy | N
 
     pages.append(programs.mount(app, service))
     for blocks in pages:
+        _calm(blocks)
         blocks.has_launched = True  # as `launch` does; until then gradio takes a file that a client names from wherever it lies
     return Guard(app, policy or Policy(), waiting=lambda key, value: waiting(pages, key, value), report=report)
 
@@ -101,10 +107,26 @@ def _head_before_gradio() -> None:
     loader.get_source = get_source  # type: ignore[method-assign, union-attr]
 
 
+@functools.cache
+def _remember_signatures() -> None:
+    """gradio works out the signature of a component's constructor each time it writes the component down, hundreds of them for every page
+    that is opened; a function that keeps its own is asked for it."""
+    kinds = [Block]
+    for kind in kinds:  # which grows
+        kinds += kind.__subclasses__()
+        kind.__init__.__signature__ = inspect.signature(kind.__init__)  # type: ignore[attr-defined]
+
+
+def _calm(blocks: gr.Blocks) -> None:
+    """Lets a page's queue look for calls a hundred times a second. gradio looks a thousand times, which takes a tenth of a core from
+    whatever trains beside it."""
+    blocks._queue.sleep_when_free, blocks._queue.progress_update_sleep_when_free = 0.01, 0.1
+
+
 def waiting(pages: Iterable[gr.Blocks], key: str, value: str) -> int:
     """How many calls wait in the pages' queues, or are worked on, whose request carries `value` under `key` of its state.
 
-    gradio has no public door to its queue; it is read here and nowhere else, and nothing in it is changed.
+    gradio has no public door to its queue; it is read here and nowhere else.
     """
     events: list[Any] = []
     for blocks in pages:
