@@ -14,7 +14,8 @@ import pytest
 
 from tests.models.hub_server import HubServer
 from tests.models.tiny import save_model
-from tests.ui.served import Program, Served
+from tests.ui.program import Program
+from tests.ui.served import Served
 from workbench.recipe import PROJECT, Recipe
 from workbench.runs.service import RunService
 

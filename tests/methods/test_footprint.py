@@ -1,21 +1,21 @@
-"""Estimates against what autograd, the optimizer and the loaded model really hold, for every method."""
+"""Estimates against what a run really holds: the loaded model, the optimizer, and everything that a step makes, for every method."""
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
-import transformers as hf
 
-from workbench.methods import attach, check_method, method_names
-from workbench.methods.footprint import activation_bytes, footprint, kept_bytes
-from workbench.models.families import family_of
-from workbench.models.loading import LoadedModel, load_model
-from workbench.recipe import ModelPart, PromptPart, Recipe
+from workbench.methods import check_method, method_names
+from workbench.methods.footprint import LiveBytes, estimate, footprint, training_bytes
+from workbench.models.card import configuration, model_card
+from workbench.models.loading import load_model
+from workbench.models.pool import ModelPool
+from workbench.recipe import ModelPart, Recipe, load_preset
+from workbench.training.control import Control
+from workbench.training.trainer import Trainer
 
-SHAPE = {"hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 512}
-BATCH, LENGTH = 4, 64
+PRESETS = {"classification": "zh-sentiment-hard-prompt", "generation": "zh-positive-reviews-lora"}
+STEPS = 2  # the second meets the optimizer's state
 
 
 @pytest.fixture(scope="module")
@@ -23,24 +23,63 @@ def tokenizer():
     return load_model(ModelPart(path="embedded:tiny-zh", device="cpu")).tokenizer
 
 
-@pytest.mark.parametrize("kind", ["masked", "causal"])
-@pytest.mark.parametrize("name", method_names())
-def test_activations_and_parameters_of_every_method(tokenizer, name: str, kind: str) -> None:
-    rows = len(tokenizer)
-    grouped = {"num_key_value_heads": 2} if kind == "causal" else {}
-    config = (hf.BertConfig if kind == "masked" else hf.Qwen2Config)(**SHAPE, vocab_size=rows, **grouped)
-    options, prompt = check_method({"name": name}), PromptPart()
-    estimated, trainable = activation_bytes(config, kind, options, prompt, tokenizer, batch_size=BATCH, length=LENGTH)
-    model = (hf.BertForMaskedLM if kind == "masked" else hf.Qwen2ForCausalLM)(copy.deepcopy(config))
-    loaded = LoadedModel(model, tokenizer, family_of(model, kind), kind, "x", "", torch.device("cpu"))
-    attached = attach(loaded, options, keep_original=False, prompt=prompt)
-    model.train()
-    ids = torch.randint(4, rows, (BATCH, LENGTH - attached.positions))
-    backbone = loaded.family.backbone(model)
-    measured = kept_bytes(model, lambda: backbone(input_ids=ids, **({"use_cache": False} if kind == "causal" else {})))
-    assert trainable == attached.trainable_parameters
-    # Within a tenth; below a megabyte (only the head trains) the difference does not matter to anybody.
-    assert abs(estimated - measured) <= max(0.1 * measured, 2**18), (estimated, measured)
+def held_bytes(trainer: Trainer) -> int:
+    """Weights, and the most that anything else took at once in the first steps, optimizer included."""
+    model = trainer.tuned.loaded.model
+    parts = [p for module in (model, *trainer.tuned.modules) for p in (*module.parameters(), *module.buffers())]
+    weights = {part.untyped_storage()._cdata: part.untyped_storage().nbytes() for part in parts}
+    trainer.tuned.train()
+    with LiveBytes(parts) as live:
+        for number in range(STEPS):
+            trainer.stepper.step(number, 10)
+    return sum(weights.values()) + live.most
+
+
+def longest(trainer: Trainer) -> int:
+    """Tokens of the longest row in the first steps, a prefix included."""
+    lengths, plan = trainer.stepper.objective.lengths, trainer.stepper.batches
+    most = max(int(lengths[row]) for number in range(STEPS) for batch in plan.step(number) for row in batch)
+    prefix = trainer.recipe.method["name"] in ("prefix_tuning", "p_tuning_v2")
+    return most + (trainer.tuned.attached.positions if prefix else 0)
+
+
+CELLS = [*((name, "none") for name in method_names()), *((name, bits) for name in ("lora", "prefix_tuning") for bits in ("int8", "nf4"))]
+
+
+@pytest.mark.parametrize("task", PRESETS)
+@pytest.mark.parametrize(("name", "bits"), CELLS)
+def test_a_whole_run_takes_what_was_estimated(tmp_path, name: str, bits: str, task: str) -> None:
+    changes = {"method": {"name": name}, "model.quantization": bits, "training.cache_features": "never"}
+    recipe = load_preset(PRESETS[task]).replace(changes)
+    trainer = Trainer(recipe, tmp_path, Control(), ModelPool(), None)
+    trainer.setup()
+    measured, loaded = held_bytes(trainer), trainer.tuned.loaded
+    card, config = model_card(recipe.model.path), configuration(recipe.model.path)[0]
+    estimated, trainable = training_bytes(recipe, card, config, loaded.tokenizer, check_method(recipe.method), length=longest(trainer))
+    assert trainable == trainer.tuned.trainable_parameters
+    assert abs(estimated.total / measured - 1) < 0.1, (estimated, measured)
+
+
+def test_what_lives_at_once_is_counted_once() -> None:
+    weight = torch.ones(1000)
+    with LiveBytes([weight]) as live:
+        view = weight.view(10, 100)  # shares the storage of what was there
+        made = view * 2
+        other = made.t()
+        assert (live.now, live.most) == (4000, 4000)
+        del made, other
+        assert live.now == 0
+        _ = weight + 1
+    assert live.most == 4000
+
+
+def test_checkpointing_and_shorter_rows_take_less(tokenizer) -> None:
+    recipe = Recipe(model={"path": "embedded:tiny-zh", "device": "cpu"}, method={"name": "full"})
+    whole = estimate(recipe, tokenizer)[0]
+    fewer = estimate(recipe.replace({"training.gradient_checkpointing": True}), tokenizer)[0]
+    shorter = estimate(recipe.replace({"prompt.max_length": 64}), tokenizer)[0]
+    assert fewer.activations < whole.activations / 2 and fewer.total < whole.total and shorter.total < whole.total
+    assert fewer.weights == whole.weights
 
 
 def test_what_would_fit_is_said(tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:

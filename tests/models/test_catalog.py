@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from workbench.methods import check_method
-from workbench.methods.footprint import activation_bytes
+from workbench.methods.footprint import step_bytes
 from workbench.models.card import configuration
 from workbench.models.catalog import catalog_names, catalog_recipe, config_of, entry
 from workbench.models.loading import load_model
@@ -44,8 +44,8 @@ def test_method_and_template_fit_the_configuration(tmp_path: Path, tokenizer, na
     config, kind, _ = configuration(str(tmp_path))
     for template in recipe.prompt.templates:
         parse_template(template)
-    kept, trainable = activation_bytes(
-        config, kind, check_method(recipe.method), recipe.prompt, tokenizer, batch_size=2, length=32,
+    step = step_bytes(
+        config, kind, check_method(recipe.method), recipe.prompt, tokenizer, task=recipe.task, batch_size=2, length=32,
         checkpointing=recipe.training.gradient_checkpointing,
     )  # fmt: skip
-    assert kept > 0 and trainable > 0
+    assert 0 < step.activations <= step.peak and step.trainable > 0

@@ -12,7 +12,8 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.training.test_generation import save_qwen
-from tests.ui.served import Program, Served
+from tests.ui.program import Program
+from tests.ui.served import Served
 from workbench.access import Principal, Role, acting_as
 from workbench.recipe import recipe_from
 from workbench.serving.generator import Sampling

@@ -28,7 +28,6 @@ def test_the_formula_gives_the_counted_number_and_trained_parts_are_drawn(name, 
         t = Words(language)
         html = method.view_html(shown, t)
         assert t("method.where") in html and "pw-draw-trained" in drawing(shown.places, shown.layers, t)
-        assert t("method.memory") in html
 
 
 def evaluate(text: str) -> int:

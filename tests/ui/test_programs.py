@@ -11,7 +11,8 @@ import pytest
 
 from tests.tiny_runs import make_recipe
 from tests.ui.guard.paths_client import visible_endpoints
-from tests.ui.served import Program, Served
+from tests.ui.program import Program
+from tests.ui.served import Served
 from workbench.errors import RunError
 from workbench.ui import programs
 from workbench.ui.guard.guard import Policy

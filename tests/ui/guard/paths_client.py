@@ -25,7 +25,8 @@ from urllib.parse import quote
 from tests.tiny_runs import make_recipe
 from tests.ui.guard.payloads import PATHS, Opened, fingerprint
 from tests.ui.guard.test_all_routes import STREAMS, routes
-from tests.ui.served import Answer, Endpoint, Program, Served
+from tests.ui.program import Answer, Endpoint, Program
+from tests.ui.served import Served
 from workbench.access import Places
 from workbench.recipe import PRESETS, Recipe
 from workbench.runs.faults import LOG_FILE

@@ -12,7 +12,8 @@ import time
 import pytest
 
 from tests.tiny_runs import make_recipe
-from tests.ui.served import Program, Served
+from tests.ui.program import Program
+from tests.ui.served import Served
 from workbench.access import Places, Principal, Role, acting_as
 from workbench.recipe import PRESETS
 from workbench.runs.service import RunService

@@ -11,13 +11,12 @@ import gradio as gr
 from workbench.errors import WorkbenchError
 from workbench.methods import TunedRow, check_method, method_info, method_names
 from workbench.methods.manifest import layer_count
-from workbench.models.memory import MemoryEstimate, estimate_bytes
 from workbench.recipe import Recipe
 from workbench.serving.tuned import tune
 from workbench.ui import forms, memory_report
 from workbench.ui.frame import Frame, Part
 from workbench.ui.glossary import lead
-from workbench.ui.markup import all_fields, amount, esc, facts, heading, problem, sentence, size, table
+from workbench.ui.markup import all_fields, amount, esc, facts, heading, problem, sentence, table
 from workbench.ui.method_drawing import drawing
 from workbench.ui.rows import dataset
 from workbench.ui.session import ready
@@ -35,8 +34,6 @@ class MethodView:
     places: frozenset[str] = frozenset()
     layers: int = 0
     formula: tuple[str, int] | None = None
-    memory: MemoryEstimate | None = None
-    batch: tuple[int, int] = (0, 0)
 
 
 def view(service: Any, recipe: Recipe) -> MethodView:
@@ -47,7 +44,6 @@ def view(service: Any, recipe: Recipe) -> MethodView:
     """
     import torch
 
-    from workbench.models.card import model_card
 
     check_method(recipe.method)
     labels = dataset(recipe).labels
@@ -55,19 +51,11 @@ def view(service: Any, recipe: Recipe) -> MethodView:
     with torch.device("meta"):
         empty = type(loaded.model)(copy.deepcopy(loaded.model.config))
         tuned = tune(replace(loaded, model=empty, quantization="none", device=torch.device("meta")), recipe, labels)
-    training, length, attached = recipe.training, recipe.prompt.max_length, tuned.attached
-    memory = estimate_bytes(
-        model_card(loaded),
-        trainable_parameters=tuned.trainable_parameters,
-        quantization=recipe.model.quantization,
-        batch_size=training.batch_size,
-        length=length,
-        gradient_checkpointing=training.gradient_checkpointing,
-    )
+    attached = tuned.attached
     return MethodView(
         tuned.trainable_parameters, tuned.total_parameters, tuned.learning_rate, tuned.explain(),
         places=attached.places() if attached else frozenset(), layers=layer_count(loaded.model),
-        formula=attached.formula() if attached else None, memory=memory, batch=(training.batch_size, length),
+        formula=attached.formula() if attached else None,
     )
 
 
@@ -79,10 +67,9 @@ def view_html(shown: MethodView, t: Words) -> str:
         (t("method.total"), f"{shown.total:,}"),
         (t("method.share"), f"{share:.2%}" if share >= 0.0001 else f"{share:.4%}"),
         (t("method.rate"), f"{shown.learning_rate:g}"),
-        *([(t("method.memory"), size(shown.memory.total))] if shown.memory else []),
     ])
     formula = f'{t("method.formula")}: {shown.formula[0]} = {shown.formula[1]:,}' if shown.formula else ""
-    notes = "".join(sentence(line) for line in (formula, _memory_line(shown, t)) if line)
+    notes = sentence(formula) if formula else ""
     bar = (
         f'<div class="pw-scale" role="img" aria-label="{esc(t("method.bar", share=f"{share:.2%}"))}">'
         f'<div class="pw-scale-fill" style="width:{max(share * 100, 0.4):.2f}%"></div></div>'
@@ -92,14 +79,6 @@ def view_html(shown: MethodView, t: Words) -> str:
     parts = table([t("method.part"), t("method.shape"), t("method.copies"), t("method.parameters")], rows, numeric=frozenset({2, 3}))
     picture = heading(t("method.where")) + drawing(shown.places, shown.layers, t) if shown.places else ""
     return tiles + bar + notes + picture + heading(t("method.what_trains")) + parts
-
-
-def _memory_line(shown: MethodView, t: Words) -> str:
-    if shown.memory is None:
-        return ""
-    kinds = ("weights", "gradients", "optimizer", "activations")
-    amounts = {kind: size(getattr(shown.memory, kind)) for kind in kinds}
-    return f'{t("method.memory")}: {t("method.memory_help", rows=shown.batch[0], length=shown.batch[1], **amounts)}'
 
 
 def build(frame: Frame) -> Part:
