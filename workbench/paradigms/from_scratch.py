@@ -51,7 +51,8 @@ class FromScratch(Paradigm):
     def fit(self, task: Task, folder: Path, control: Control, pool: ModelPool, on_event: OnEvent | None = None) -> Figures | None:
         """Trains until validation stops getting better and keeps the best network."""
         seed_everything(task.seed, 0)
-        vocabulary = Vocabulary.of(texts_of(task.splits.train.examples))
+        # A network reads as much of a text as the language models beside it do.
+        vocabulary = Vocabulary.of(texts_of(task.splits.train.examples), task.recipe.prompt.max_length)
         network = NetworkText(task.splits.labels, task.method, vocabulary)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "events.jsonl").unlink(missing_ok=True)

@@ -18,7 +18,7 @@ PAPER, PIXELS_PER_UNIT = "#ffffff", 2.0
 
 
 def curves_svg(lines: Sequence[LearningCurve], shots: Sequence[str], everything: float, *, x: str, chance: float, all_name: str) -> str:
-    """Accuracy over examples per class; bands are one standard deviation over seeds, names stand at the ends of their lines."""
+    """Accuracy over examples per class; bands are one standard deviation over seeds, names stand at the height where lines end."""
     places = shot_places(shots, everything)
     low = min([chance, *(v - s for line in lines for v, s in zip(line.values, line.spreads, strict=True))])
     high = max([chance, *(v + s for line in lines for v, s in zip(line.values, line.spreads, strict=True))])
@@ -46,11 +46,11 @@ def curves_svg(lines: Sequence[LearningCurve], shots: Sequence[str], everything:
     parts.append(f'<path d="M{LEFT} {down(chance):.1f}H{WIDTH - RIGHT}" stroke="{INK}" stroke-dasharray="2 4"/>')
     for line in lines:
         parts += _line(line, across, down)
-    short = [line for line in lines if line.shots[-1] != shots[-1]]
-    for line in short:
-        x, y = across(line.shots[-1]) + 9, down(line.values[-1]) + 4
-        parts.append(f'<text x="{x:.1f}" y="{y:.1f}" fill="{line.color}">{escape(line.name)} {line.values[-1]:.1%}</text>')
-    parts += _names([line for line in lines if line not in short], down)
+    for line in lines:
+        if line.shots[-1] != shots[-1]:  # such as zero-shot: a level that the others reach sooner or later
+            level = f"M{across(line.shots[-1]):.1f} {down(line.values[-1]):.1f}H{WIDTH - RIGHT}"
+            parts.append(f'<path d="{level}" stroke="{line.color}" stroke-dasharray="1 5"/>')
+    parts += _names(lines, down)
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
