@@ -64,6 +64,17 @@ def test_a_run_that_reads_two_fields_takes_both(client, service, of_two_fields):
         assert event == "error" and "reads the fields text, number, which text 2 does not give" in json.dumps(answer)
 
 
+def test_a_run_whose_recipe_is_damaged_hides_no_other(client, service, finished, of_two_fields):
+    file = service.store.folder(of_two_fields) / "recipe.yaml"
+    whole = file.read_bytes()
+    file.write_bytes(b"name: [")
+    try:
+        listed = {row["run"] for row in called(client, "runs")[1][0]}
+    finally:
+        file.write_bytes(whole)
+    assert finished in listed and of_two_fields not in listed
+
+
 def test_the_page_shows_the_call_with_every_field(client, of_two_fields):
     page = Program(str(client.base_url))
     named = {endpoint.name: endpoint for endpoint in visible_endpoints(page)}

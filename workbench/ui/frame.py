@@ -179,6 +179,7 @@ def guarded(handler: Callable[..., Any], service: Any, t: Words, order: Order, o
         return order.passed(session_key(request), began, answer, outputs, look=look)
 
     def guard_steps(request: gr.Request, *values: Any) -> Iterator[Any]:
+        import_transformers()
         steps, principal, ended, began = handler(*values), asking(request), object(), order.begin()
         while True:
             value = failed = gr.skip()

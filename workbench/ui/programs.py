@@ -146,7 +146,10 @@ def list_runs(service: Any) -> list[dict[str, Any]]:
         asked = [(ask, figure) for ask, figure in (("predict", "accuracy"), ("write", "perplexity")) if figure in figures]
         if run.status == "finished" and asked:
             ask, figure = asked[0]
-            fields = list(asked_fields(service.read(run.id, 1 << 30).recipe))
+            try:
+                fields = list(asked_fields(service.store.recipe(run.id)))
+            except WorkbenchError:  # its recipe is damaged: nobody can ask it, and the others are still there
+                continue
             found.append({"run": run.id, "name": run.name, "method": run.method, "ask": ask, "fields": fields, figure: figures[figure]})
     return found
 
@@ -190,7 +193,7 @@ def _is_said(value: Any) -> bool:
 
 def _rows(texts: list[Said], recipe: Recipe) -> list[dict[str, str]]:
     names = asked_fields(recipe)
-    rows = [{names[0]: text} if isinstance(text, str) else text for text in texts]
+    rows = [dict.fromkeys(names[:1], text) if isinstance(text, str) else text for text in texts]
     for number, row in enumerate(rows, 1):
         if set(row) != set(names):
             fix = "Send a mapping of each of them to its text."

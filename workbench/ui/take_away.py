@@ -64,9 +64,10 @@ def build_programs(frame: Frame, run: gr.Dropdown, boxes: Sequence[gr.Textbox], 
     def show(asked_by: gr.Request, run_id: str | None, *texts: str) -> list[str]:
         address = f"{asked_by.url.scheme}://{asked_by.headers.get('host', '')}"
         token = bool(state_of(asked_by).get("has_token")) and asking(asked_by).role != Role.VISITOR
-        names = fields_of(frame.service.read(run_id, 1 << 30).recipe) if run_id else ["text"]
+        names = fields_of(frame.service.store.recipe(run_id)) if run_id else ["text"]
         given = {name: text or t("programs.example") for name, text in zip(names, texts, strict=False)}
-        said = snippets(run_id or "RUN", given if len(given) > 1 else next(iter(given.values())), asks=asks, token=token)
+        one = next(iter(given.values())) if len(given) == 1 else given
+        said = snippets(run_id or "RUN", one, asks=asks, token=token)
         return [said[program].replace("ADDRESS", address) for program in LANGUAGES]
 
     frame.on(opened.expand, show, [run, *boxes], codes, f"{name}_programs")
