@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
+import transformers as hf
 
+from workbench.errors import ModelError
 from workbench.methods import check_method, method_names
-from workbench.methods.footprint import LiveBytes, estimate, footprint, training_bytes
+from workbench.methods.footprint import LiveBytes, estimate, footprint, step_bytes, training_bytes
 from workbench.models.card import configuration, model_card
 from workbench.models.loading import load_model
 from workbench.models.pool import ModelPool
-from workbench.recipe import ModelPart, Recipe, load_preset
+from workbench.recipe import ModelPart, PromptPart, Recipe, load_preset
 from workbench.training.control import Control
 from workbench.training.trainer import Trainer
 
@@ -92,3 +96,11 @@ def test_what_would_fit_is_said(tokenizer, monkeypatch: pytest.MonkeyPatch) -> N
     short = footprint(recipe, tokenizer)
     assert not short.fits and short.advice[0][0] == "training.gradient_checkpointing"
     assert all(total < whole.estimate.total for _, _, total in short.advice)
+
+
+def test_a_model_that_cannot_checkpoint_is_refused_in_a_sentence(tokenizer) -> None:
+    config = hf.AlbertConfig(hidden_size=32, embedding_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+    ask = partial(step_bytes, config, "masked", check_method({"name": "lora"}), PromptPart(), tokenizer, batch_size=2, length=16)
+    assert ask().peak > 0
+    with pytest.raises(ModelError, match="cannot checkpoint"):
+        ask(checkpointing=True)

@@ -18,11 +18,13 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
+from workbench.errors import WorkbenchError
 from workbench.models.card import ModelCard, configuration, model_card
 from workbench.models.cloze import last_states, vocabulary_logits
 from workbench.models.families import family_of
 from workbench.models.loading import LoadedModel, compute_dtype, find_device, weight_dtype
 from workbench.models.memory import DTYPE_BYTES, MemoryEstimate, weights_bytes
+from workbench.models.mode import checkpoint_gradients
 from workbench.models.next_token import chunked_cross_entropy
 from workbench.models.sizes import empty_model
 
@@ -64,7 +66,10 @@ def footprint(recipe: Recipe, tokenizer: Any) -> Footprint:
     advice = []
     if taken.total > free:
         for field, value in _changes(recipe):
-            total = estimate(recipe.replace({field: value}), tokenizer)[0].total
+            try:
+                total = estimate(recipe.replace({field: value}), tokenizer)[0].total
+            except WorkbenchError:  # no change for this model
+                continue
             if total <= free:
                 advice.append((field, value, total))
     return Footprint(taken, free, trainable, tuple(advice))
@@ -176,7 +181,7 @@ def step_bytes(
         attached = attach(loaded, options, keep_original=False, prompt=prompt)
     model.train()
     if checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        checkpoint_gradients(model)
     if quantization == "int8":
         _keep_inputs(model, loaded.family.output_module(model))
     loaded = replace(loaded, device=torch.device("cpu"))

@@ -19,6 +19,7 @@ import torch
 
 from workbench.errors import TrainingError, WorkbenchError
 from workbench.methods import attach, check_method
+from workbench.models.mode import checkpoint_gradients
 from workbench.recipe import Recipe, recipe_from
 from workbench.serving.tuned import Tuned
 from workbench.training.checkpoint import Checkpoint, recipe_key
@@ -116,7 +117,7 @@ class Trainer:
         seed_everything(recipe.training.seed, 0)
         attached = attach(self.loaded, options, keep_original=False, prompt=recipe.prompt, reads=self.objective.reads)
         if recipe.training.gradient_checkpointing:
-            self._checkpoint_gradients()
+            checkpoint_gradients(self.loaded.model)
         self.objective.folder, self.objective.group = self.files.folder, self.group
         self.objective.bind(self.loaded, attached)
         self.tuned = Tuned(attached, self.objective.classifier)
@@ -124,11 +125,6 @@ class Trainer:
         self.schedule = make_schedule(recipe.training, self.stepper.batches.steps_per_epoch)
         with plain_disk_errors():
             self._go_on()
-
-    def _checkpoint_gradients(self) -> None:
-        if not getattr(self.loaded.model, "supports_gradient_checkpointing", False):
-            raise TrainingError("This model cannot checkpoint gradients.", fix="Set training.gradient_checkpointing to false.")
-        self.loaded.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
     def _go_on(self) -> None:
         """Puts the run folder and the model into the state of the newest whole checkpoint, or of a run that has not begun."""
