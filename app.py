@@ -143,6 +143,7 @@ def serve(settings: Settings, server: socket.socket, language: str | None) -> No
 
     with without_stubs():
         from workbench.ui.server import application
+    from workbench.ui.temporary import swept
 
     policy = policy_of(settings)
     isolation = Isolation.under(settings.launch) if settings.launch else Isolation() if settings.isolate else None
@@ -162,7 +163,9 @@ def serve(settings: Settings, server: socket.socket, language: str | None) -> No
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False,
             loop="asyncio", http="h11", ws="none",  # not what else happens to be installed: the guard was tried on these
         )  # fmt: skip
-        uvicorn.Server(config).run(sockets=[server])
+        # Only now, with the runs held, is it sure that no other server uses the folder.
+        with swept(settings.data_root / "temporary"):
+            uvicorn.Server(config).run(sockets=[server])
     finally:
         service.close()
 

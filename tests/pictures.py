@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.app_process import PROJECT, AppProcess
-from tests.browser.person import Person
+from tests.browser.person import Person, browser_program
 
 PLACE = PROJECT / "presets" / "screenshots"
 STORY_SIZE, TAB_SIZE = (960, 780), (1280, 1000)
@@ -29,10 +27,9 @@ STEPS = ("blank", "prompt", "words", "training", "sentence")
 
 def main() -> None:
     """Starts the page, and takes the pictures of the story and of two tabs."""
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         app = AppProcess(Path(folder) / "root")
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=browser_program(), args=["--no-sandbox"])
         take_prompt(come(browser, app, "en", TAB_SIZE))
         take_story(come(browser, app, "en", STORY_SIZE))
         take_training(come(browser, app, "zh", TAB_SIZE, dark=True))

@@ -1,6 +1,6 @@
 """What README.md says in its comparison with other tools: each of our claims names the tests that would fail if it were not so.
 
-Read from the source, so that a claim counts only with a test that stands there; what the other columns say was looked up, not run here.
+Read from the source, so that a claim counts only with a test that stands there; the other columns have none.
 """
 
 from __future__ import annotations
@@ -48,6 +48,13 @@ PROOFS = {
         "tests/ui/test_page.py::test_the_page_answers_in_both_languages",
         "tests/ui/test_text.py::test_languages_hold_the_same_keys",
         "tests/ui/test_sentences.py::test_every_sentence_of_the_engine_is_translated",
+    ),
+    "fields in sight when the page opens": (
+        "tests/browser/test_opening.py::test_a_first_visit_shows_a_preset_that_could_be_trained_at_once",
+    ),
+    "other machines that the page asks when it opens": (
+        "tests/browser/test_opening.py::test_a_first_visit_shows_a_preset_that_could_be_trained_at_once",
+        "tests/browser/test_whole_job.py::test_from_an_empty_folder_to_an_answer",
     ),
 }
 

@@ -1,10 +1,16 @@
+import contextlib
 import csv
+import fcntl
 import json
 import os
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
+from pathlib import Path
 
 import pytest
 
@@ -38,9 +44,11 @@ def run_id(place, capsys):
         assert answer["status"] == "finished" and "step" in err
         assert set(answer) == {
             "run", "status", "metrics", "steps", "seconds", "examples_per_second", "peak_memory_bytes", "trainable_parameters",
-            "total_parameters",
+            "total_parameters", "per_class",
         }  # fmt: skip
         assert set(answer["metrics"]) == {"accuracy", "macro_f1", "loss"}
+        mean = sum(line["f1"] for line in answer["per_class"]) / len(answer["per_class"])
+        assert mean == pytest.approx(answer["metrics"]["macro_f1"]), "both of the best evaluation"
     return RunStore(root, writable=False).records()[-1].id
 
 
@@ -49,6 +57,8 @@ def test_runs_and_show(place, run_id, capsys):
     assert code == 0 and answer["runs"][-1]["run"] == run_id and answer["runs"][-1]["name"] == "影评"
     code, answer, _ = call(capsys, "show", run_id[:-2], "--runs", place / "root")
     assert code == 0 and answer["recipe"]["training"]["epochs"] == 1 and answer["status"] == "finished"
+    assert {line["label"] for line in answer["per_class"]} == {"neg", "pos"}
+    assert answer["telling_rows"]["rows"] and {row["label"] for row in answer["telling_rows"]["rows"]} <= {"neg", "pos"}
 
 
 def test_resume_of_a_finished_run_trains_nothing(place, run_id, capsys):
@@ -75,6 +85,51 @@ def test_evaluate_and_predict_beside_a_server(place, run_id, capsys):
         assert refused.returncode == 2 and "already using" in refused.stderr and refused.stdout == ""
     finally:
         server.close()
+
+
+def test_a_terminal_sees_how_far_it_is_and_a_pipe_only_the_end(place, run_id, tmp_path):
+    lines = [f"the {'film ' * 30}food was lovely {number},pos" for number in range(200)]
+    (tmp_path / "many.csv").write_text("\n".join(["text,label", *lines]) + "\n", encoding="utf-8")
+    asked = ["predict", run_id, "--data", str(tmp_path / "many.csv"), "--out", str(tmp_path / "out.csv"), "--runs", str(place / "root")]
+    # Told at every batch, however fast the machine is.
+    every = "import sys; from workbench.models import transfer; transfer.SECONDS_BETWEEN_REPORTS = 0; from workbench.cli import main; "
+    command = [sys.executable, "-c", f"{every}sys.exit(main(sys.argv[1:]))", *asked]
+    piped = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert piped.stderr == f"200 rows answered in {tmp_path / 'out.csv'}.\n"
+    leader, follower = os.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=follower)
+    os.close(follower)
+    seen = b""
+    with contextlib.suppress(OSError):  # Linux's way to say that the other end is closed
+        while part := os.read(leader, 4096):
+            seen += part
+    os.close(leader)
+    assert process.wait() == 0 and json.loads(process.stdout.read())["examples"] == 200
+    process.stdout.close()
+    text = seen.decode("utf-8")
+    assert "Reading the file" in text and re.search(r"Answering, \d+ s left\s*\|.*\d+%", text), text
+    assert text.splitlines()[-1].rpartition("\r")[2].strip().startswith("200 rows"), "the line is taken away"
+
+
+def test_export_has_the_forms_of_the_page(place, run_id, tmp_path, capsys):
+    root = ("--runs", place / "root")
+    code, answer, err = call(capsys, "export", run_id, "--to", tmp_path / "weights", "--adapter", *root)
+    assert code == 0 and answer["form"] == "adapter" and "predict.py" not in err, err
+    assert {"model_card.md", "recipe.yaml", "export.json"} <= {file.name for file in (tmp_path / "weights").iterdir()}
+    assert call(capsys, "export", run_id, "--to", tmp_path / "weights", "--adapter", *root)[0] == 2
+    for form, words in (("script", "from workbench import train"), ("command", "python -m workbench train")):
+        code, answer, err = call(capsys, "export", run_id, "--to", tmp_path / "texts", f"--{form}", *root)
+        assert code == 0 and words in Path(answer["to"]).read_text(encoding="utf-8") and answer["to"] in err
+
+
+def test_score_says_what_is_odd_about_the_words(place, capsys):
+    odd = "prompt.verbalizer={kind: manual, words: {pos: [great], neg: [the film]}}"
+    code, answer, err = call(capsys, "score", place / "recipe.yaml", "--set", odd, "--runs", place / "none")
+    assert code == 0, err
+    codes = {warning["code"] for warning in answer["warnings"]}
+    assert codes and all(warning["message"] in err for warning in answer["warnings"])
+    assert sum(answer["prior"].values()) == pytest.approx(1) and f"Before a row is read: neg {answer['prior']['neg']:.3f}" in err
 
 
 def test_score_needs_no_run(place, capsys):
@@ -135,7 +190,7 @@ def test_interrupt_stops_with_a_checkpoint_and_delete_removes(place, capsys):
     root = place / "stopped"
     arguments = ["train", str(place / "recipe.yaml"), "--runs", str(root), "--set", "training.epochs=5000"]
     process = subprocess.Popen([sys.executable, "-m", "workbench", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while "step" not in process.stderr.readline().split("/")[0]:
         assert time.monotonic() < end and process.poll() is None
     time.sleep(0.2)

@@ -66,3 +66,47 @@ def test_an_absent_recipe_is_a_sentence():
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_loads(name):
     assert load_recipe(name).prompt.templates
+
+
+@pytest.mark.parametrize("rate", [0, -1e-3, float("inf"), float("nan")])
+def test_a_rate_that_trains_nothing_is_no_rate(rate):
+    with pytest.raises(RecipeError, match=r"training\.learning_rate"):
+        Recipe().replace({"training.learning_rate": rate})
+
+
+ENORMOUS = [("training.epochs", 1e9), ("training.batch_size", 10**12), ("pet.distill_epochs", 1e5), ("pet.growth", 1e12)]
+NOUGHT = [("training.evaluate_every", 0), ("training.checkpoint_every", -3)]
+ENDLESS = [("training.weight_decay", float("inf")), ("training.max_gradient_norm", float("nan")), ("pet.temperature", float("inf"))]
+
+
+@pytest.mark.parametrize(("field", "value"), [*ENORMOUS, *NOUGHT, *ENDLESS])
+def test_settings_that_no_training_could_have_are_refused(field, value):
+    with pytest.raises(RecipeError, match=field.replace(".", r"\.")) as caught:
+        Recipe().replace({field: value})
+    assert caught.value.message.count("'pet." if "pet" in field else "'training.") == 1
+
+
+def test_a_field_of_several_types_is_one_mistake_under_its_own_name():
+    with pytest.raises(RecipeError) as caught:
+        recipe_from({"training": {"learning_rate": "abc", "evaluate_every": "often"}}, source="r.yaml")
+    reason = "input should be a valid {0}, unable to parse string as {1}."
+    assert caught.value.message == (
+        f"r.yaml: 'training.learning_rate' is 'abc': {reason.format('number', 'a number')} "
+        f"'training.evaluate_every' is 'often': {reason.format('integer', 'an integer')}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"prompt.system": "a\ud83d"}, "prompt.system"), ({"prompt.templates": ["{text} [MASK]", "\udc00 [MASK]"]}, "prompt.templates.1"),
+        ({"prompt.verbalizer": {"kind": "manual", "words": {"good\ud83d": ["fine"]}}}, "prompt.verbalizer.words.good\ufffd"),
+        ({"method": {"name": "lora", "targets": ["\ud83d"]}}, "method.targets.0"),
+    ],
+)  # fmt: skip
+def test_half_a_character_is_refused_by_its_place(changes, place):
+    """As a JSON client sends it that cuts texts between the two halves of an emoji; no file can hold it."""
+    with pytest.raises(RecipeError) as caught:
+        Recipe().replace(changes)
+    assert f"'{place}' holds half of a character" in caught.value.message
+    caught.value.message.encode("utf-8")

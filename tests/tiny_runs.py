@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.recipe import Recipe, recipe_from
+from workbench.runs.record import UNFINISHED
 
+STATUSES = (*UNFINISHED, "stopped", "interrupted", "finished", "failed")
+"""All that a run can be."""
 WORDS = [
     "[PAD]",
     "[UNK]",

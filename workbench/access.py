@@ -53,6 +53,8 @@ class Principal:
 
 
 OWNER = Principal("owner", Role.OWNER)
+VISITOR_NAMES = "visitor-"
+"""What the names begin with that the server makes up for visitors."""
 _acting: ContextVar[Principal] = ContextVar("acting", default=OWNER)
 
 
@@ -69,6 +71,11 @@ def acting_as(principal: Principal) -> Iterator[None]:
         yield
     finally:
         _acting.reset(token)
+
+
+def is_taken(name: str, role: Role) -> bool:
+    """Whether a name stands for somebody else already, whose things a user of that name would own."""
+    return name.startswith(VISITOR_NAMES) or (name == OWNER.name and role != Role.OWNER)
 
 
 def may_see(owner: str) -> bool:

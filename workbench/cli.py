@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from workbench import commands, prompt_commands, run_commands
+from workbench import commands, model_commands, prompt_commands, run_commands
 from workbench.errors import SettingsError, WorkbenchError
 from workbench.runs.faults import LOG_FILE, ended_as_sentence
 from workbench.runs.trackers import NONE, tracker_names
@@ -101,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _takes_recipe(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("recipe", metavar="RECIPE", help="a YAML file or the name of a preset")
+    sub.add_argument("recipe", metavar="RECIPE", help="a YAML file, or the name of a preset or of an entry of the catalog")
     sub.add_argument(
         "--set", action="append", default=[], type=_assignment, metavar="KEY=VALUE", dest="assignments", help="e.g. training.seed=1"
     )
@@ -109,6 +109,10 @@ def _takes_recipe(sub: argparse.ArgumentParser) -> None:
 
 def _takes_run(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("run", metavar="RUN", help="a run's id or the start of it")
+
+
+def _takes_revision(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--revision", metavar="NAME", help="branch, tag or commit of a hub model")
 
 
 def _takes_tracker(sub: argparse.ArgumentParser) -> None:
@@ -125,10 +129,10 @@ def _training(add: Add) -> None:
     for sub in (train, resume):
         sub.add_argument("--isolate", action="store_true", help="in a process of its own, which may run out of memory, or hang, alone")
     _takes_tracker(train)
-    evaluate = add("evaluate", commands.evaluate, "Measure a run on a labelled file.")
+    evaluate = add("evaluate", run_commands.evaluate, "Measure a run on a file with labels, or with answers.")
     _takes_run(evaluate)
     evaluate.add_argument("--data", required=True, metavar="FILE")
-    predict = add("predict", commands.predict, "Add predictions and probabilities to a file.")
+    predict = add("predict", run_commands.predict, "Add predictions and probabilities, or written answers, to a file.")
     _takes_run(predict)
     predict.add_argument("--data", required=True, metavar="FILE")
     predict.add_argument("--out", required=True, metavar="FILE", help="csv, tsv, jsonl or xlsx")
@@ -159,12 +163,15 @@ def _prompts(add: Add) -> None:
 
 def _models(add: Add) -> None:
     """Commands that list what there is to train with."""
-    inspect = add("inspect", commands.inspect, "Say what a model is and what it takes.")
+    inspect = add("inspect", model_commands.inspect, "Say what a model is and what it takes.")
     inspect.add_argument("model", metavar="MODEL", help="embedded:NAME, a folder or a hub id")
     inspect.add_argument("--quantization", choices=("none", "int8", "nf4", "fp4"), default="none")
-    convert = add("convert", commands.convert, "Make a Baichuan 7B checkpoint a Llama folder that needs no code of its own.")
+    _takes_revision(inspect)
+    inspect.add_argument("--training", action="store_true", help="also the memory that training takes, for every method and quantization")
+    convert = add("convert", model_commands.convert, "Make a Baichuan 7B checkpoint a Llama folder that needs no code of its own.")
     convert.add_argument("model", metavar="MODEL", help="a folder or a hub id")
     convert.add_argument("--to", required=True, metavar="DIR", help="a new folder")
+    _takes_revision(convert)
     methods = add("methods", commands.methods, "List the tuning methods and their options.")
     methods.add_argument("--matrix", action="store_true", help="run every method on every kind of model and print the table")
     presets = add("presets", commands.presets, "List the recipes that come with the workbench.")
@@ -186,13 +193,16 @@ def _kept_runs(add: Add) -> None:
     note.add_argument("--archive", action="store_true", help="out of the page's list, with all its files")
     note.add_argument("--unarchive", action="store_true")
     _takes_run(add("delete", commands.delete, "Delete a run and its files."))
-    export = add("export", commands.export, "Write a folder that answers without the workbench's page.")
+    export = add("export", run_commands.export, "Write a folder that answers without the workbench's page.")
     _takes_run(export)
     export.add_argument("--to", required=True, metavar="DIR")
     how = export.add_mutually_exclusive_group()
     chosen = {"dest": "form", "action": "store_const", "default": "folder"}
     how.add_argument("--merge", **chosen, const="merged", help="one model with the tuning in its weights")
     how.add_argument("--onnx", **chosen, const="onnx", help="a graph for onnxruntime, without torch; masked models")
+    how.add_argument("--adapter", **chosen, const="adapter", help="the tuned weights alone, with recipe and card")
+    how.add_argument("--script", **chosen, const="script", help="a Python script that trains the run again and answers, in that folder")
+    how.add_argument("--command", **chosen, const="command", help="lines for a shell that train it again, in that folder")
 
 
 def _reports(add: Add) -> None:

@@ -3,12 +3,15 @@
     WorkbenchError
       RecipeError        an unknown key, a value out of bounds, a preset that is not there
       DataError          a file that cannot be read as a table, a missing column, too few rows
+        EncodingError    a text file whose encoding cannot be told, or is not the one that was chosen
       TemplateError      a template that does not parse or does not fit, with the position
       VerbalizerError    label words that the tokenizer cannot express or that collide
       ModelError         a model that cannot be found, read, quantized or used for the task
       MethodError        a tuning method that does not apply to the model
       TrainingError      a run that cannot go on: non-finite loss, out of memory
         ProcessLost      one of the processes that train it together is gone
+        DiskError        the run's files could not be written or read
+        OutOfMemory      memory that ran out while a model was loaded or trained; a ModelError as well
       RunError           a run that does not exist, is busy, or whose files are damaged
       AccessError        something that this client of a shared server may not do
       SettingsError      a start-up flag that cannot be honoured
@@ -45,6 +48,10 @@ class DataError(WorkbenchError):
     """A data file or a selection of rows that cannot be used."""
 
 
+class EncodingError(DataError):
+    """A text file whose encoding cannot be told, or is not the one that was chosen: another choice may read it."""
+
+
 class TemplateError(WorkbenchError):
     """A template that does not parse, or that leaves no room for the text.
 
@@ -75,6 +82,18 @@ class TrainingError(WorkbenchError):
 
 class ProcessLost(TrainingError):
     """One of a run's processes has ended, so the others cannot go on; the run can, from its last checkpoint."""
+
+
+class DiskError(TrainingError):
+    """A run's files could not be written or read; nothing is wrong with what is trained."""
+
+
+class OutOfMemory(TrainingError, ModelError):
+    """Memory ran out while a model was loaded or trained; with more of it, the same would work."""
+
+
+MEMORY_FIX = "Lower training.batch_size or prompt.max_length, set training.gradient_checkpointing, or quantize the model; then resume."
+"""What to do where a run had too little memory."""
 
 
 class RunError(WorkbenchError):

@@ -5,6 +5,7 @@ Tuning methods and verbalizers declare theirs in one class each; its fields carr
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +17,13 @@ from pydantic.fields import FieldInfo
 
 from workbench.errors import nearest
 
+TYPE = re.compile(r"float|int|str|bool|constrained-\w+|(literal|list|dict)\[.*")
+
 
 class Options(BaseModel):
     """What a person may set. The first field of a subclass is a `Literal[...]` that names what the options belong to."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
@@ -58,19 +61,24 @@ def tag_value(options_type: type[BaseModel]) -> str:
     return str(value)
 
 
-def mistakes_of(error: ValidationError, options_type: type[BaseModel]) -> list[str]:
-    """Every mistake as a sentence; an unknown option is answered with the nearest known one."""
-    known = [name for name in options_type.model_fields if name != tag_name(options_type)]
-    # Where a field takes one of several types, pydantic reports a mistake per type; a person made one.
-    first = {_place(mistake, options_type): mistake for mistake in reversed(error.errors())}
-    return [_sentence(place, mistake, known) for place, mistake in reversed(first.items())]
+def mistakes_of(error: ValidationError, options_type: type[BaseModel], *, tagged: bool = True) -> list[str]:
+    """Every mistake as a sentence; an unknown option is answered with the nearest known one.
+
+    Args:
+        tagged: whether the first field of the class names it, and is none of its options.
+    """
+    known = [name for name in options_type.model_fields if not tagged or name != tag_name(options_type)]
+    return [_sentence(".".join(map(str, place)), mistake, known) for place, mistake in by_place(error).items()]
 
 
-def _place(mistake: Any, options_type: type[BaseModel]) -> str:
-    parts: Sequence[Any] = mistake["loc"]
-    branches = ("float", "int", "literal[", "list[", "dict[", "str", "bool", "constrained")
-    kept = [str(part) for i, part in enumerate(parts) if i == 0 or not str(part).startswith(branches)]
-    return ".".join(kept)
+def by_place(error: ValidationError) -> dict[tuple[Any, ...], Any]:
+    """The first mistake at each place, in order: where a field takes one of several types, pydantic reports one for each type and names
+    the type in the place; a person made one."""
+    first: dict[tuple[Any, ...], Any] = {}
+    for mistake in error.errors():
+        place = tuple(part for i, part in enumerate(mistake["loc"]) if i == 0 or not TYPE.fullmatch(str(part)))
+        first.setdefault(place, mistake)
+    return first
 
 
 def _option(name: str, field: FieldInfo) -> OptionField:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import WorkbenchError
 from workbench.recipe import load_recipe, resolve_path
+from workbench.terminal import say, watched
 
 if TYPE_CHECKING:
     from workbench.data.dataset import InputExample, Splits
@@ -22,9 +23,11 @@ MOST_SHOWN = 3
 
 
 def score(arguments: argparse.Namespace) -> dict[str, Any]:
-    """score RECIPE [--data FILE] [--library NAME]: each template on the untuned model, ranked, and all together when there are several."""
+    """score RECIPE [--data FILE] [--library NAME]: each template on the untuned model, ranked, and all together when there are several;
+    what is odd about the label words, and what they say before a row is read."""
     from workbench.data.dataset import load_splits
     from workbench.models.loading import load_model
+    from workbench.models.transfer import TimedStage
     from workbench.prompts.cards import ranked
     from workbench.prompts.library import library_entry
     from workbench.runs.files import metrics_of
@@ -37,27 +40,51 @@ def score(arguments: argparse.Namespace) -> dict[str, Any]:
     cards = _own_cards(recipe)
     for name in arguments.library:
         cards += library_entry(name).cards(fields, labels)
-    scorer = CardScorer(load_model(recipe.model), recipe.prompt, labels, examples, training=splits.train.examples)
-    scorer.read(cards, len(examples))
-    scored = [scorer.score(card, len(examples)) for card in cards]
+    scored: list[Card] = []
+    with watched() as progress:
+        loaded = load_model(recipe.model, progress=progress)
+        pace = TimedStage("score", progress)
+
+        def between(share: float) -> None:
+            pace((len(scored) + share) / len(cards))
+
+        scorer = CardScorer(loaded, recipe.prompt, labels, examples, training=splits.train.examples, between=between)
+        scorer.read(cards, len(examples))
+        for card in cards:
+            scored.append(scorer.score(card, len(examples)))
     refused = next((card for card in scored if card.problem and card.source == "recipe"), None)
     if refused is not None:
         raise WorkbenchError(refused.problem)
     truth = [str(example.label) for example in examples]
-    answer: dict[str, Any] = {"templates": [], "examples": len(examples)}
+    answer: dict[str, Any] = {"templates": [], "examples": len(examples), **_before_reading(recipe, scorer)}
     for card in scored:
         metrics = metrics_of(scorer.probabilities(card, len(examples)).double().tolist(), truth, labels) if not card.problem else None
         answer["templates"].append({**card.to_plain(), "metrics": metrics})
     order = ranked(card for card in scored if not card.problem)
     answer["ranking"] = [scored.index(card) for card in order]
     for card in [*order, *(card for card in scored if card.problem)]:
-        _say(f"{_measured(card)}   {card.template}")
+        say(f"{_measured(card)}   {card.template}")
     if len(order) > 1:
         together = sum(scorer.probabilities(card, len(examples)).double() for card in order) / len(order)
         answer["ensemble"] = metrics_of(together.tolist(), truth, labels)
-        _say(f"{answer['ensemble']['accuracy']:.3f}   all {len(order)} together")
+        say(f"{answer['ensemble']['accuracy']:.3f}   all {len(order)} together")
         answer["disagreements"] = [_disagreement(scorer, scored, *pair) for pair in itertools.combinations(answer["ranking"][:3], 2)]
     return answer
+
+
+def _before_reading(recipe: Recipe, scorer: CardScorer) -> dict[str, Any]:
+    """Warnings about the recipe's label words, and the prior of its templates together, as the page shows them."""
+    from workbench.serving.classifier import PromptClassifier
+    from workbench.serving.predictor import untuned
+
+    classifier = PromptClassifier(scorer.loaded, untuned(recipe.prompt), scorer.labels)
+    classifier.fit(scorer.training)
+    diagnoses, prior = classifier.before_reading()
+    for diagnosis in diagnoses:
+        say(diagnosis.message)
+    if prior is not None:
+        say(f"Before a row is read: {', '.join(f'{label} {share:.3f}' for label, share in prior.items())}")
+    return {"warnings": [asdict(diagnosis) for diagnosis in diagnoses], "prior": prior}
 
 
 def _own_cards(recipe: Recipe) -> list[Card]:
@@ -84,7 +111,7 @@ def _measured(card: Card) -> str:
 
 def _disagreement(scorer: CardScorer, cards: list[Card], first: int, second: int) -> dict[str, Any]:
     found = scorer.disagreements(cards[first], cards[second], len(scorer.examples))
-    _say(f"{len(found)} rows answered differently by '{cards[first].template}' and '{cards[second].template}'")
+    say(f"{len(found)} rows answered differently by '{cards[first].template}' and '{cards[second].template}'")
     shown = [{"line": d.example.line, "label": d.example.label, "first": d.first, "second": d.second} for d in found[:MOST_SHOWN]]
     return {"first": first, "second": second, "rows": len(found), "examples": shown}
 
@@ -102,12 +129,12 @@ def import_template(arguments: argparse.Namespace) -> dict[str, Any]:
         target = notation(arguments.to)
         templates = [target.write(parse_template(source)) for source in found.templates]
     for template in templates:
-        _say(template)
+        say(template)
     for words in found.verbalizers:
         for label, listed in words.items():
-            _say(f"{label}: {', '.join(listed)}")
+            say(f"{label}: {', '.join(listed)}")
     for note in found.notes:
-        _say(f"Note: {note}")
+        say(f"Note: {note}")
     return {
         "from": found.notation, "to": arguments.to or "workbench", "templates": templates, "verbalizers": list(found.verbalizers),
         "notes": list(found.notes),
@@ -122,11 +149,11 @@ def library(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.name:
         entry = library_entry(arguments.name)
         for pattern in entry.patterns:
-            _say(f"{pattern.template}   {entry.words[pattern.words]}")
-        _say(f"Source: {entry.source}.")
+            say(f"{pattern.template}   {entry.words[pattern.words]}")
+        say(f"Source: {entry.source}.")
         return {"library": [entry.model_dump()]}
     for entry in entries():
-        _say(f"{entry.name:<20} {entry.task:<12} {len(entry.patterns)} patterns   {entry.title['en']}")
+        say(f"{entry.name:<20} {entry.task:<12} {len(entry.patterns)} patterns   {entry.title['en']}")
     return {"library": [entry.model_dump() for entry in entries()]}
 
 
@@ -147,7 +174,3 @@ def _text(source: str) -> str:
         return file.read_text(encoding="utf-8-sig") if file.is_file() else source
     except (OSError, ValueError):
         return source
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -7,26 +7,35 @@ kept as given and checked by whoever owns them, so that importing this module st
 
 from __future__ import annotations
 
+import re
 import reprlib
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workbench.errors import RecipeError, nearest
+from workbench.options import by_place
 
 PROJECT = Path(__file__).resolve().parent.parent
 PRESETS = PROJECT / "presets"
+MEASURED: dict[str, tuple[str, ...]] = {
+    "classification": ("accuracy", "macro_f1", "loss"),
+    "generation": ("loss", "perplexity", "bleu", "rouge_l"),
+}
+"""The single figures of an evaluation, by task; the first says which evaluation is best where early stopping looks at none of them."""
+LESS_IS_BETTER = ("loss", "perplexity")
 DEEPEST = 6
+HALF = re.compile("[\ud800-\udfff]")
 
 
 class Part(BaseModel):
     """A part of a recipe; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class ModelPart(Part):
@@ -53,6 +62,9 @@ class DataPart(Part):
     train: str = "presets/data/en_movie_reviews.csv"
     validation: str | None = None
     unlabeled: str | None = None
+    encoding: str = Field(
+        "auto", max_length=40, description="Encoding of these files where they are text, such as gb18030 or big5; auto finds it or refuses."
+    )
     columns: dict[str, str] = Field(
         default_factory=lambda: {"text": "text", "label": "label"},
         description="Template field -> file column; the key 'label' names the label column.",
@@ -82,21 +94,28 @@ class PromptPart(Part):
 
 
 class EarlyStopping(Part):
-    """Stops once `metric` on the validation rows has not got better for `patience` evaluations."""
+    """Stops once `metric` on the validation rows has not got better for `patience` evaluations; the weights best by it are kept."""
 
-    metric: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
+    metric: Literal["accuracy", "macro_f1", "loss", "perplexity", "bleu", "rouge_l"] = Field(
+        "accuracy", description="Classification measures accuracy, macro_f1 and loss; generation loss, perplexity, bleu and rouge_l."
+    )
     patience: int = Field(3, ge=1, description="Evaluations without improvement before the run stops.")
+
+
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Steps = Annotated[int, Field(ge=1)]
+MOST_EPOCHS, LARGEST_BATCH = 10_000, 65_536
 
 
 class TrainingPart(Part):
     """How long and how fast."""
 
-    epochs: float = Field(5, gt=0)
-    batch_size: int = Field(16, ge=1)
+    epochs: float = Field(5, gt=0, le=MOST_EPOCHS)
+    batch_size: int = Field(16, ge=1, le=LARGEST_BATCH)
     batch_tokens: int | None = Field(
         None, ge=1, description="Tokens of a forward pass at most, with padding; longer batches are read in parts, to the same gradients."
     )
-    learning_rate: float | Literal["auto"] = "auto"
+    learning_rate: Rate | Literal["auto"] = "auto"
     scheduler: Literal["linear", "cosine", "constant"] = "linear"
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of all steps over which the learning rate rises.")
     weight_decay: float = Field(0.01, ge=0)
@@ -106,13 +125,16 @@ class TrainingPart(Part):
     gradient_accumulation: int = Field(1, ge=1)
     gradient_checkpointing: bool = False
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    evaluate_every: int | Literal["auto"] = Field("auto", description="Steps between evaluations; auto is once an epoch.")
-    checkpoint_every: int | Literal["auto"] = Field("auto", description="Steps between checkpoints; auto follows the evaluations.")
+    evaluate_every: Steps | Literal["auto"] = Field("auto", description="Steps between evaluations; auto is once an epoch.")
+    checkpoint_every: Steps | Literal["auto"] = Field("auto", description="Steps between checkpoints; auto follows the evaluations.")
     cache_features: Literal["auto", "never"] = Field(
         "auto", description="Under a body that does not train: auto reads each row once, without dropout, never at every step, with it."
     )
     lm_loss: float = Field(0.0, ge=0, lt=1, description="Weight of an auxiliary masked-word loss on unlabelled rows; PET's is 0.0001.")
     temperature: float = Field(1.0, gt=0, description="Temperature of soft labels.")
+    answered_rows: int = Field(
+        16, ge=1, le=100_000, description="Generation: validation rows that are answered at each evaluation, for BLEU and ROUGE-L."
+    )
 
 
 class PetPart(Part):
@@ -125,9 +147,9 @@ class PetPart(Part):
     temperature: float = Field(2.0, gt=0, description="Temperature at which the ensemble labels softly and the distilled model learns.")
     unlabeled: int = Field(1000, ge=2, description="Unlabelled rows, from data.unlabeled or else from the training file's unused rows.")
     distill: Literal["head", "pattern"] = Field("pattern", description="What is distilled: a classification head, or the best template.")
-    distill_epochs: float = Field(3, gt=0, description="Passes over the softly labelled rows.")
+    distill_epochs: float = Field(3, gt=0, le=MOST_EPOCHS, description="Passes over the softly labelled rows.")
     generations: int = Field(0, ge=0, le=10, description="iPET generations; 0 is PET.")
-    growth: float = Field(5, ge=2, description="How many times larger each generation's training set is (d in the paper).")
+    growth: float = Field(5, ge=2, le=10_000, description="How many times larger each generation's training set is (d in the paper).")
     teachers: float = Field(0.25, gt=0, le=1, description="Share of the other models that label a model's next training set (lambda).")
 
 
@@ -152,6 +174,12 @@ class Recipe(Part):
         return "train" if self.pet is None else "pet"
 
     @property
+    def deciding(self) -> str:
+        """The figure that says which evaluation is best: early stopping's where the task measures it, else the task's first."""
+        measured, stopping = MEASURED[self.task], self.training.early_stopping
+        return stopping.metric if stopping and stopping.metric in measured else measured[0]
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """What a template may ask for, in the order of the columns: everything but the label, or but the answer of a generation; the
         first message of whole conversations."""
@@ -162,15 +190,22 @@ class Recipe(Part):
         return tuple(name for name in self.data.columns if name != "response")
 
     def with_places(self, change: Callable[[str], str]) -> Recipe:
-        """A copy in which `change` has been applied to every data file and to the model's place."""
+        """A copy in which `change` has been applied to every data file and to the places of its models, those that a board compares too."""
         files = {f"data.{name}": getattr(self.data, name) for name in ("train", "validation", "unlabeled")}
         places = {**files, "model.path": self.model.path}
-        return self.replace({field: change(place) for field, place in places.items() if place})
+        changes: dict[str, Any] = {field: change(place) for field, place in places.items() if place}
+        models = (self.job or {}).get("models")
+        if isinstance(models, list):
+            changes["job"] = {**(self.job or {}), "models": [change(place) if isinstance(place, str) else place for place in models]}
+        return self.replace(changes)
 
     def to_yaml(self) -> str:
         """The recipe as a person would write it: in the fields' order, characters as they are, without a job when there is none."""
         content = self.model_dump(exclude={name for name in ("pet", "job") if getattr(self, name) is None})
-        return yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=120)
+        look: dict[str, Any] = {"allow_unicode": True, "sort_keys": False, "width": 120}
+        # libyaml is five times as quick, and every edit of the page writes the recipe; emoji become escapes in its hands.
+        quick: str = yaml.dump(content, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), **look)
+        return yaml.safe_dump(content, **look) if "\\U000" in quick else quick
 
     def replace(self, assignments: dict[str, Any]) -> Recipe:
         """A copy with dotted fields set, such as {'method.name': 'lora', 'training.seed': 1}.
@@ -201,11 +236,14 @@ def recipe_from(content: Any, *, source: str, text: str = "") -> Recipe:
             f"{source} does not hold a recipe.", fix="A recipe is a mapping of name, model, data, prompt, method and training."
         )
     try:
-        return Recipe.model_validate(content)
+        recipe = Recipe.model_validate(content)
+        mistakes = [f"'{'.'.join(place)}' holds half of a character, which no file can." for place in _half_characters(content)]
     except ValidationError as error:
         lines = _lines(text)
-        mistakes = [_sentence(mistake, lines) for mistake in error.errors()]
-        raise RecipeError(f"{source}: {' '.join(mistakes)}", fix="Correct these fields and try again.") from None
+        mistakes = [_at_line(place, lines) + _what(mistake, place) for place, mistake in by_place(error).items()]
+    if mistakes:
+        raise RecipeError(f"{source}: {' '.join(mistakes)}", fix="Correct these fields and try again.")
+    return recipe
 
 
 def parse_yaml(text: str, *, source: str) -> Any:
@@ -248,14 +286,16 @@ def load_preset(name: str) -> Recipe:
 
 
 def find_recipe(path: str | Path) -> Path:
-    """The recipe file for a path or for the bare name of a preset."""
+    """The recipe file for a path, or for the bare name of a preset or of an entry of the catalog."""
     candidate = Path(path)
     if candidate.is_file():
         return candidate
-    preset = PRESETS / "recipes" / f"{Path(path).name.removesuffix('.yaml')}.yaml"
-    if preset.is_file() and len(candidate.parts) == 1:
-        return preset
-    known = [p.stem for p in preset.parent.glob("*.yaml")]
+    folders = (PRESETS / "recipes", PRESETS / "catalog")
+    for folder in folders:
+        preset = folder / f"{candidate.name.removesuffix('.yaml')}.yaml"
+        if preset.is_file() and len(candidate.parts) == 1:
+            return preset
+    known = [p.stem for folder in folders for p in folder.glob("*.yaml")]
     if not known:
         raise RecipeError(
             f"There is no recipe '{path}', and no presets: the folder presets/recipes is missing or empty.",
@@ -285,6 +325,24 @@ def resolve_path(value: str, folder: Path) -> str:
 def preset_names() -> list[str]:
     """Names of the preset recipes, sorted; empty when the presets folder is absent."""
     return sorted(p.stem for p in (PRESETS / "recipes").glob("*.yaml"))
+
+
+def _half_characters(content: dict[Any, Any]) -> list[tuple[str, ...]]:
+    """Places of the texts that hold a lone surrogate, as half of an emoji that JSON cut in two: no encoding can write them."""
+    found: list[tuple[str, ...]] = []
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
+    walked: set[int] = set()
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, str) and HALF.search(value):
+            found.append(place)
+        # YAML aliases may stand for the same part a million times: each is walked once.
+        elif isinstance(value, dict | list) and id(value) not in walked:
+            walked.add(id(value))
+            for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+                below = (*place, HALF.sub("\ufffd", str(name)))
+                waiting += [(below, inner), (below, name)]
+    return found
 
 
 def _known_fields(location: tuple[Any, ...]) -> list[str]:
@@ -323,17 +381,14 @@ def _lines(text: str) -> dict[tuple[Any, ...], int]:
     return found
 
 
-def _sentence(mistake: Any, lines: dict[tuple[Any, ...], int]) -> str:
-    location = tuple(mistake["loc"])
-    place = ".".join(str(part) for part in location)
-    line = next((lines[location[:end]] for end in range(len(location), 0, -1) if location[:end] in lines), None)
-    if line is not None:
-        return f"line {line}: {_what(mistake, location, place)}"
-    return _what(mistake, location, place)
+def _at_line(place: tuple[Any, ...], lines: dict[tuple[Any, ...], int]) -> str:
+    line = next((lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in lines), None)
+    return "" if line is None else f"line {line}: "
 
 
-def _what(mistake: Any, location: tuple[Any, ...], place: str) -> str:
+def _what(mistake: Any, place: tuple[Any, ...]) -> str:
+    name = HALF.sub("\ufffd", ".".join(map(str, place)))
     if mistake["type"] == "extra_forbidden":
-        return f"Unknown key '{place}'. {nearest(str(location[-1]), _known_fields(location[:-1]))}"
+        return f"Unknown key '{name}'. {nearest(str(place[-1]), _known_fields(place[:-1]))}"
     # A few lines of YAML aliases can stand for millions of values: only the beginning is shown.
-    return f"'{place}' is {reprlib.repr(mistake['input'])}: {mistake['msg'][0].lower()}{mistake['msg'][1:]}."
+    return f"'{name}' is {reprlib.repr(mistake['input'])}: {mistake['msg'][0].lower()}{mistake['msg'][1:]}."

@@ -13,6 +13,8 @@ from workbench.errors import SettingsError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 EVERY_ADDRESS = ("0.0.0.0", "::")
+DISK_FLOOR_BYTES = 500_000_000
+"""What an upload or a parcel leaves free on the disk of the data root, for the runs."""
 
 
 def default_data_root() -> Path:

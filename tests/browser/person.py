@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +18,18 @@ from workbench.ui.text import Words
 
 # A person waits a second or two; a machine that runs everything else at the same time may need this long.
 SECONDS = 120
+expect.set_options(timeout=SECONDS * 1000)  # not playwright's five: other work may keep both cores
 THIS_MACHINE = ("127.0.0.1", "localhost")
 # What a browser and gradio's client say when a page with an open stream is left or reloaded.
 ENDINGS = ("net::ERR_ABORTED", "net::ERR_NETWORK_CHANGED")
 CUT_STREAMS = ("BodyStreamBuffer was aborted", "AbortError: signal is aborted without reason")
+
+
+def browser_program() -> str:
+    """Where Chromium is."""
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert program, "The browser tests need Chromium: `bash tests/run` installs it, or set CHROMIUM to its path."
+    return program
 
 
 class Person:
@@ -59,7 +69,7 @@ class Person:
 
     def ready(self) -> Person:
         """Waits until the page is drawn and its first load has filled it."""
-        expect(self.page.get_by_role("heading", name=self.t("title"), exact=True)).to_be_visible(timeout=SECONDS * 1000)
+        expect(self.page.locator(".pw-brand h1")).to_have_text(self.t("title"))  # also below the story, which may lie over it at once
         self.page.wait_for_selector("body[data-filled]")
         self._leaving = False
         return self
@@ -72,7 +82,7 @@ class Person:
         """Opens a tab by its name in the recipe of the page: model, data, prompt, method, train, try, runs ..."""
         tab = self.page.get_by_role("tab", name=self.t(f"{name}.tab"), exact=True)
         tab.click()
-        expect(tab).to_have_attribute("aria-selected", "true", timeout=SECONDS * 1000)
+        expect(tab).to_have_attribute("aria-selected", "true")
         return self
 
     def choose(self, elem_id: str, option: str | re.Pattern[str]) -> Person:
@@ -104,7 +114,7 @@ class Person:
     def press(self, elem_id: str) -> Person:
         """Presses a button as soon as it can be pressed."""
         button = self.page.locator(f"button#{elem_id}, #{elem_id} button").first
-        expect(button).to_be_enabled(timeout=SECONDS * 1000)
+        expect(button).to_be_enabled()
         button.click()
         return self
 
@@ -140,8 +150,9 @@ class Person:
         )
 
     def waits_for(self, elem_id: str, condition: str, seconds: float = SECONDS) -> Any:
-        """Waits until a JavaScript function of the component's element gives something true; returns it."""
-        found = self.page.wait_for_function(f"id => ({condition})(document.getElementById(id))", arg=elem_id, timeout=seconds * 1000)
+        """Waits until the component is there and a JavaScript function of its element gives something true; returns it."""
+        asked = f"id => {{ const place = document.getElementById(id); return place && ({condition})(place); }}"
+        found = self.page.wait_for_function(asked, arg=elem_id, timeout=seconds * 1000)
         return found.json_value()
 
     def picture(self, file: Path, *, whole: bool = True) -> None:

@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.browser.person import SECONDS
-
 TABS = ("model", "data", "prompt", "method", "train", "try", "board", "runs")
 GRAVE = ("serious", "critical")
+LOOKS = 4
 # While a part waits for the server, gradio shows it at a fifth of its strength.
-SETTLED = "() => !document.querySelector('#tabs .pending')"
+ANSWERED = "() => !document.querySelector('#tabs .pending')"
 
 
 @pytest.mark.slow
@@ -32,8 +31,7 @@ def test_no_tab_has_a_serious_finding(visit, language):
             person.page.evaluate("dark => document.body.classList.toggle('dark', dark)", dark)
             # What a tab asks the server for on coming into view is asked a moment later, and colours change over a third of a second.
             person.page.wait_for_timeout(1500)
-            person.page.wait_for_function(SETTLED, timeout=SECONDS * 1000)
-            found += [f"{name}, {'dark' if dark else 'light'}: {one}" for one in grave(person.page)]
+            found += [f"{name}, {'dark' if dark else 'light'}: {one}" for one in lasting(person.page)]
     assert not found, "\n".join(found)
 
 
@@ -57,6 +55,18 @@ def test_the_story_has_no_serious_finding(visit, language):
 SETTLED = """() => Promise.allSettled(
     document.getAnimations().filter((one) => one.effect?.getComputedTiming().endTime !== Infinity).map((one) => one.finished)
 )"""
+
+
+def lasting(page: Any) -> list[str]:
+    """What `grave` finds while nothing waits for the server. On a busy machine a part may begin to wait while axe looks, which takes a
+    second; a finding that is one is found again."""
+    for _ in range(LOOKS):
+        page.wait_for_function(ANSWERED)
+        found = grave(page)
+        if not found:
+            break
+        page.wait_for_timeout(1500)
+    return found
 
 
 def grave(page: Any) -> list[str]:

@@ -1,7 +1,11 @@
 """What a first visit and a reload show; nothing on the way may complain in the console or leave the machine."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
+
+IN_SIGHT = "[...document.querySelectorAll('input, textarea, select')].filter(field => field.offsetParent).length"
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -9,6 +13,7 @@ def test_a_first_visit_shows_a_preset_that_could_be_trained_at_once(visit, langu
     person = visit(language)
     person.sees("summary", f"embedded:tiny-{language}").sees("model-card", f"tiny-{language}")
     assert person.page.evaluate("document.documentElement.lang") == {"en": "en", "zh": "zh-CN"}[language]
+    assert person.page.evaluate(IN_SIGHT) <= 10, "README says so"
     person.tab("data").sees("data-upload", {"en": "Click to Upload", "zh": "点击上传"}[language])  # gradio's own words follow the page's
 
 
@@ -43,3 +48,55 @@ def test_a_notice_speaks_the_pages_language(visit):
     notice = person.page.get_by_test_id("toast-body").first
     expect(notice.locator(".toast-title")).to_have_text(person.t("errors.title"))
     expect(notice.get_by_role("button", name=person.t("errors.close"), exact=True)).to_be_visible()
+
+
+def test_a_tracker_is_remembered_over_a_reload_unless_it_sends_figures_away(visit):
+    person = visit("en")
+    kept_view = "localStorage.getItem('prompt-workbench-view')"
+    # Opening the tab is kept too, and may be kept late.
+    at_rest = f"""() => {{
+        if (window.keptView !== {kept_view}) [window.keptView, window.keptSince] = [{kept_view}, Date.now()];
+        return Date.now() - window.keptSince > 5000;
+    }}"""
+    for name, kept in (("TensorBoard", "TensorBoard"), (person.t("training.trackers.wandb-online"), person.t("training.trackers.none"))):
+        person.tab("train").page.evaluate("document.documentElement.setAttribute('data-all', '')")
+        person.page.wait_for_function(at_rest)
+        person.choose("train-tracker", name).page.wait_for_function(f"() => {kept_view} !== window.keptView")
+        assert person.reload().tab("train").value("train-tracker") == kept
+
+
+def test_leaving_a_list_chooses_nothing_in_it(visit):
+    person = visit("en")
+    person.tab("prompt").sees("preview", person.t("prompt.top")).paste("template-0", "My verdict : {text} It was [MASK] .")
+    person.sees("summary", "My verdict")
+    person.find("preset").locator("input").focus()
+    person.page.keyboard.press("Tab")
+    person.find("preset").locator("input").click()
+    person.page.keyboard.press("Escape")
+    person.tab("train").tab("prompt").sees("summary", "My verdict")
+    assert person.value("template-0") == "My verdict : {text} It was [MASK] ."
+    person.choose("preset", person.t("presets.en-sentiment-lora")).sees_no("summary", "My verdict")
+
+
+def test_a_number_with_decimals_may_be_typed_and_a_method_comes_back_as_it_was_set(visit):
+    person = visit("en").tab("method").tick("method-name", "LoRA")
+    rank = person.page.get_by_label(re.compile(person.t("methods.lora.fields.r.label"))).locator("visible=true").first
+    rank.fill("32")
+    person.sees("method-view", "32\u00b7").tick("method-name", person.t("methods.full.title")).sees_no("method-view", "32\u00b7")
+    person.tick("method-name", "LoRA").sees("method-view", "32\u00b7")
+    person.tab("train").write("train-epochs", "0.5").tab("method").sees("method-view", "32\u00b7")
+    assert person.reload().tab("train").value("train-epochs") == "0.5"
+
+
+def test_a_slider_hears_the_keys(visit):
+    person = visit("en").tab("prompt")
+    person.sees("preview", person.t("prompt.top"))
+    slider = person.page.locator('input[type="range"]').locator("visible=true").first
+    before = int(slider.input_value())
+    kept = "localStorage.getItem('prompt-workbench')"
+    person.page.evaluate(f"window.keptRecipe = {kept}")
+    slider.focus()
+    person.page.keyboard.press("ArrowRight")
+    person.page.wait_for_function(f"() => {kept} !== window.keptRecipe")
+    person.reload().tab("prompt")
+    assert int(slider.input_value()) == before + 8

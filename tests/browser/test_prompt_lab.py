@@ -74,11 +74,16 @@ def test_a_newcomer_finds_a_better_template_for_the_chinese_reviews_than_the_pre
 @pytest.mark.slow
 def test_a_search_is_followed_can_be_stopped_and_its_finds_become_cards(visit):
     person = visit("en")
-    person.tab("train").write("train-shots", "4").write("train-validation", "16")
+    # Rows enough for minutes: a reload beside other work must not outlast the search.
+    person.tab("train").write("train-shots", "256").write("train-validation", "512")
     person.tab("prompt").sees("preview", person.t("prompt.top"))
     person.page.get_by_text(person.t("search.title")).click()
     person.press("search-generate").waits_for("search-status", "place => place.querySelector('.pw-progress')")
+    person.reload().tab("prompt").page.get_by_text(person.t("search.title")).click()
+    person.waits_for("search-status", "place => place.querySelector('.pw-progress')")
     person.press("search-stop").sees("search-status", person.t("search.stopped"), 300)
+    person.tab("train").write("train-shots", "4").write("train-validation", "16")
+    person.tab("prompt")
     before = person.page.locator("#cards .pw-try").count()
     found = re.compile(person.t("search.found", count="XX").replace("XX", r"[1-9]\d*"))
     person.press("search-words").sees("search-status", found, 600)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.person import SECONDS, Person
+from tests.browser.person import Person
 from tests.browser.test_accessible import grave
 
 OWN = {"en": "A wonderful film, moving and funny.", "zh": "质量很好，用着非常满意。"}
@@ -103,7 +103,7 @@ def asks(person: Person) -> None:
     before = answers(person)
     assert person.value("story-text") == person.t("story.sentence")
     person.write("story-text", OWN[person.language]).press("story-ask")
-    person.page.wait_for_function(f"before => ({ANSWERS})() !== before", arg=before, timeout=SECONDS * 1000)
+    person.page.wait_for_function(f"before => ({ANSWERS})() !== before", arg=before)
 
 
 ANSWERS = """() => document.querySelector("#story-picture svg")?.getAttribute("aria-label") ?? ''"""

@@ -69,7 +69,7 @@ def writes_a_template(person: Person, job: Job) -> None:
 
 def trains_with_a_pause(person: Person, job: Job) -> str:
     """Starts, sees the curve move, pauses, reloads, resumes; the run's id."""
-    settings = {"train-shots": "8", "train-validation": "24", "train-epochs": "14"}
+    settings = {"train-shots": "8", "train-validation": "24", "train-epochs": "40"}  # long enough to be paused on a busy machine
     person.tab("train")
     for place, value in settings.items():
         person.write(place, value)

@@ -1,11 +1,14 @@
 """Each check, on evidence that shows its fault and on evidence that does not; and the whole over a real run of a tiny model."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from tests.tiny_runs import make_recipe
+from tests.training.test_generation import save_qwen
 from workbench.checks import Evidence, Seen, check_codes, findings, gather
+from workbench.checks.evidence import Written
 from workbench.data.dataset import Dataset, InputExample, Splits
 from workbench.models.pool import ModelPool
 from workbench.recipe import Recipe
@@ -146,3 +149,49 @@ def test_a_real_run_and_a_recipe_are_checked_and_a_broken_one_too(tmp_path):
     finally:
         service.close()
     assert gather(recipe.replace({"data.train": str(tmp_path / "nothing.csv")}), ModelPool()).splits is None
+
+
+def written(**changes: object) -> Evidence:
+    """Rows for a model that writes: all answered, and nothing longer than what the recipe lets through."""
+    recipe = Recipe().replace({"task": "generation", "prompt.max_length": 64, "prompt.max_new_tokens": 16})
+    contents = ([("what is asked",), ("another thing",)], [("something else",)])
+    return Evidence(recipe, written=replace(Written(40, 0, contents, [30] * 40, [8] * 40), **changes), longest=512)
+
+
+def test_rows_that_can_be_written_from_are_left_in_peace():
+    assert codes(written()) == []
+
+
+def test_rows_without_an_answer_are_told_when_they_are_many():
+    assert codes(written(unanswered=2)) == [] and codes(written(unanswered=3)) == ["unanswered"]
+    assert findings(written(unanswered=3))[0].values == {"count": "3", "rows": "40"}
+
+
+def test_conversations_and_answers_that_are_cut_get_room():
+    long = written(lengths=[30] * 30 + [99] * 10)
+    assert codes(long) == ["conversation_cut"] and fix(long) == {"prompt.max_length": 104}
+    wordy = written(answers=[8] * 35 + [40] * 5)
+    assert codes(wordy) == ["answer_cut"] and fix(wordy) == {"prompt.max_new_tokens": 40}
+    assert fix(replace(long, longest=64)) == {}, "the model has no more positions"
+
+
+def test_questions_that_stand_in_both_files_are_told():
+    assert codes(written(contents=([("What is asked?",)], [("what is  asked",)]))) == ["leak"]
+
+
+def test_what_is_checked_of_a_run_that_writes_comes_from_its_file_and_its_model(tmp_path):
+    lines = [{"instruction": f"say {n}", "output": "great " * (30 if n % 2 else 1)} for n in range(40)]
+    lines += [{"instruction": f"and {n}", "output": ""} for n in range(20)]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    recipe = Recipe().replace(
+        {
+            "task": "generation", "model.path": str(save_qwen(tmp_path / "model")), "data.train": str(file), "data.columns": {},
+            "prompt.templates": ["{instruction} [MASK]"], "prompt.max_new_tokens": 8, "prompt.max_length": 40,
+        }
+    )  # fmt: skip
+    found = gather(recipe, ModelPool())
+    assert (found.written.asked, found.written.unanswered) == (60, 20) and found.usual_rate > 0 and found.longest
+    assert codes(found) == ["unanswered", "conversation_cut", "answer_cut"]
+    masked = gather(recipe.replace({"model.path": "embedded:tiny-en"}), ModelPool())
+    assert codes(masked) == ["unanswered"], "the run itself says that a masked model does not write"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.data.conversations import Turn, conversations, guess_columns, load_conversations
+from workbench.data.conversations import Turn, conversations, guess_columns, load_conversations, questions
 from workbench.data.readers import read_table
 from workbench.errors import DataError
 from workbench.recipe import DataPart
@@ -76,3 +76,38 @@ def test_only_the_rows_that_hold_a_value_are_read(tmp_path: Path) -> None:
     splits = load_conversations(DataPart(train=str(write(tmp_path, "q.jsonl", rows)), columns=columns, only={"mood": "good"}))
     assert len(splits.train) + len(splits.validation) == 8
     assert {row.fields["mood"] for row in [*splits.train, *splits.validation]} == {"good"}
+
+
+def test_a_message_may_have_parts_or_nothing_and_nothing_else_than_text(tmp_path: Path) -> None:
+    def said(content: object) -> str:
+        rows = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": content}]
+        (row,) = conversations(read_table(write(tmp_path, "s.jsonl", [{"messages": rows}])), {"messages": "messages"})
+        return "".join(turn.text for turn in row.turns)
+
+    assert said(None) == "" and said([{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]) == "one\ntwo" and said(3) == "3"
+    for strange in ([{"type": "image_url", "image_url": {"url": "x"}}], {"a": 1}, True):
+        with pytest.raises(DataError, match="line 1.*something else than text"):
+            said(strange)
+
+
+def test_what_is_asked_needs_no_answer_and_ends_with_the_last_question(tmp_path):
+    rows = [
+        {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}, {"from": "human", "value": "c"}]},
+        {"conversations": [{"from": "system", "value": "s"}, {"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},
+        {"conversations": None},
+    ]
+    file = tmp_path / "asked.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    first, second, third = questions(read_table(file), {}, ("message",))
+    assert (first.fields, [turn.text for turn in first.turns]) == ({"message": "a"}, ["b", "c"])
+    assert (second.system, second.turns[-1].role) == ("s", "assistant") and third.fields == {"message": ""}
+
+
+def test_questions_of_other_layouts_are_found_without_their_answers(tmp_path):
+    file = tmp_path / "asked.csv"
+    file.write_text("Instruction,input\nsay,a\n", encoding="utf-8")
+    (row,) = questions(read_table(file), {}, ("instruction", "input"))
+    assert (row.fields, row.turns) == ({"instruction": "say", "input": "a"}, ())
+    file.write_text("ask,reply\nsay,a\n", encoding="utf-8")
+    (row,) = questions(read_table(file), {"q": "ask", "response": "reply"}, ("q",))
+    assert (row.fields, row.turns[0].text) == ({"q": "say"}, "a")

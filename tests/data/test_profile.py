@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.data.dataset import Dataset, InputExample, Splits
-from workbench.data.profile import leaks, length_histogram, profile
+from workbench.data.dataset import Dataset, InputExample
+from workbench.data.profile import length_histogram, profile
 
 
 def dataset(*rows):
@@ -36,10 +36,6 @@ def test_tokens_and_the_truncation_point():
 
 def test_an_empty_set_has_a_profile():
     assert profile(Dataset([], ())).length_counts == [0]
-
-
-def test_leaks_count_training_rows():
-    assert leaks(Splits(dataset(("a", "x"), ("b", "x"), ("a", "y")), dataset(("a", "x")))) == 2
 
 
 @given(st.lists(st.integers(0, 3000), min_size=1))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from workbench.bench.measure import give_back_memory, resident_bytes
 from workbench.methods.lora import Lora
@@ -57,6 +58,11 @@ def fail_then_succeed(root: Path, recipe: Recipe, place: str) -> tuple[dict[str,
     second = service.wait(service.submit(recipe), 60).status
     service.close()
     return error, first, second
+
+
+def models_alive() -> int:
+    """How many transformers models this process holds."""
+    return sum(issubclass(type(one), PreTrainedModel) for one in gc.get_objects())
 
 
 def resident_after_each(runs: int, root: Path, recipe: Recipe, say: Callable[[str], None] = lambda line: None) -> list[int]:

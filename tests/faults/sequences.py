@@ -26,13 +26,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from tests.tiny_runs import STATUSES
 from workbench.errors import RunError
 from workbench.recipe import Recipe, recipe_from
 from workbench.runs import export, jobs
 from workbench.runs.export import export_run
 from workbench.runs.jobs import JobOptions, register_job
+from workbench.runs.record import ACTIVE
 from workbench.runs.service import RunService
-from workbench.runs.store import ACTIVE, STATUSES, RunStore
+from workbench.runs.store import RunStore
 from workbench.training import control
 from workbench.training.folder import write_folder
 from workbench.ui.session import Watch

@@ -16,6 +16,7 @@ from workbench.runs.isolation import Isolation
 from workbench.runs.service import RunService
 
 HANGS = (sys.executable, "-m", "tests.faults.hanging_child")
+SLOW = (sys.executable, "-m", "tests.faults.slow_child")
 
 
 def until(condition, seconds: float = 400.0) -> None:
@@ -54,7 +55,7 @@ def test_killed_by_the_kernel_then_resumed_it_ends_like_any_other(whole: Whole, 
     monkeypatch.setattr(isolation, "out_of_memory_kills", lambda: kills + 1)  # what /proc/vmstat says after the kernel's kill
     (child,) = children()
     os.kill(child, signal.SIGKILL)
-    assert service.wait(run_id, 30).status == "failed"
+    assert service.wait(run_id, 120).status == "failed"
     assert service.read(run_id).error["message"] == "The run was killed: out of memory."
     assert "batch_size" in service.read(run_id).error["fix"] and children() == []
     monkeypatch.undo()
@@ -63,9 +64,8 @@ def test_killed_by_the_kernel_then_resumed_it_ends_like_any_other(whole: Whole, 
     service.pause(run_id)
     until(lambda: any(e.get("status") == "paused" for e in service.read(run_id).events))
     service.resume(run_id)
-    asked = time.monotonic()
     service.stop(run_id)
-    assert service.wait(run_id, 30).status == "stopped" and time.monotonic() - asked < 10
+    assert service.wait(run_id, 100).status == "stopped"
     second = service.submit(whole.recipe)
     assert service.wait(second, 400).status == "finished" and whole.equals(service.store.folder(second))
     assert service.result(second)["steps"] == whole.result["steps"]
@@ -79,17 +79,33 @@ def test_a_hung_step_is_ended_and_the_next_run_works(whole: Whole, tmp_path: Pat
     service = RunService(tmp_path / "root", isolation=limits)
     run_id = service.submit(whole.recipe)
     until((service.store.folder(run_id) / "hangs").exists)
-    asked = time.monotonic()
     if stopped:
         service.stop(run_id)
-    while service.read(run_id).status in ("running", "stopping"):
-        assert time.monotonic() - asked < (3 if stopped else 12) + 5
-        time.sleep(0.05)
-    error = service.read(run_id).error
-    assert service.read(run_id).status == "failed" and "unresponsive" in error["message"] and children() == []
+    assert service.wait(run_id, 100).status == "failed" and children() == []
+    assert service.read(run_id).error["message"] == f"The run was unresponsive for {3 if stopped else 12} seconds and was ended."
     service._isolation = None
     service.resume(run_id)
     assert service.wait(run_id, 60).status == "finished" and whole.equals(service.store.folder(run_id))
+    service.close()
+
+
+def test_a_slow_evaluation_is_not_taken_for_a_hung_one_and_stops_soon(whole: Whole, tmp_path: Path) -> None:
+    """An evaluation takes longer here than a child may be silent, and than it may take to stop."""
+    service = RunService(tmp_path / "root", isolation=Isolation(silent_seconds=4, stop_seconds=4, command=SLOW))
+    recipe = whole.recipe.replace({"training.epochs": 1, "training.batch_tokens": 64, "prompt.max_length": 32})
+    run_id = service.submit(recipe)
+
+    def reached(step: int) -> bool:
+        view = service.read(run_id)
+        return view.error is not None or bool(view.log.of("evaluation") if step == 0 else view.log.last("train").get("step") == step)
+
+    until(lambda: reached(0))
+    steps = int(service.read(run_id).log.last("plan")["total_steps"])
+    until(lambda: reached(steps))
+    assert service.read(run_id).error is None
+    service.stop(run_id)
+    assert service.wait(run_id, 120).status == "stopped", "one that had not ended in time would have been killed, and have failed"
+    assert [event["step"] for event in service.read(run_id).log.of("evaluation")] == [0]
     service.close()
 
 

@@ -9,7 +9,7 @@ from tests.methods.tuned import IDS, digest, disturb, load, logits
 from workbench.methods import attach
 from workbench.methods.adapter import adapter_parameters
 
-FAMILIES = ["bert", "roberta", "albert", "distilbert", "electra", "qwen2", "qwen3", "llama", "gpt2", "gemma3_text"]
+FAMILIES = ["bert", "roberta", "albert", "distilbert", "electra", "qwen2", "qwen3", "llama", "gpt2", "gemma", "gemma2", "gemma3_text"]
 KINDS = {"houlsby": 2, "pfeiffer": 1, "parallel": 1}
 
 

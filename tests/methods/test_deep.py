@@ -12,7 +12,8 @@ from transformers import DynamicCache
 from tests.methods.tuned import digest, disturb, load, logits, prompt
 from workbench.errors import MethodError
 from workbench.methods import attach
-from workbench.methods.deep_method import prefix_parameters
+from workbench.methods.deep_method import prefix_parameters, start_ids
+from workbench.models.positions import position_count
 
 MASKED = ["bert", "roberta", "albert", "distilbert", "electra"]
 DECODERS = ["qwen2", "qwen3", "llama", "gpt2", "gemma3_text"]
@@ -164,6 +165,26 @@ def test_peft_opens_a_prefix_and_gives_our_logits(family: str, tmp_path: Path) -
     with torch.no_grad():
         theirs = other(input_ids=IDS, attention_mask=torch.ones_like(IDS)).logits
     assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+def test_a_prefix_longer_than_an_encoder_starts_from_text_read_in_pieces(family: str) -> None:
+    loaded = load(family)
+    most = position_count(loaded.model.config)
+    attached = attach(loaded, {"name": "p_tuning_v2", "length": most + 5, "text": "w1 w2 w3"})
+    pairs = attached.pairs()
+    assert pairs.shape[3] == most + 5 and torch.isfinite(logits(loaded)).all()
+    # The second piece begins at the first position again: its first tokens go on where the words were.
+    again = attached.deep.record(start_ids(loaded.tokenizer, attached.options, None)[most:])
+    assert torch.allclose(pairs[:, :, :, most:], again)
+
+
+def test_a_decoder_without_a_position_left_is_refused() -> None:
+    loaded = load("gpt2")
+    before = digest(loaded.model)
+    with pytest.raises(MethodError, match="1024 positions"):
+        attach(loaded, {"name": "prefix_tuning", "length": 1024})
+    assert digest(loaded.model) == before
 
 
 def test_an_architecture_that_hides_its_attention_is_refused_by_name() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,37 @@ def test_targets_by_family() -> None:
     assert matrices(["all"]) == attention | {"intermediate.dense", "output.dense"}
     names = [n for n, _ in attach(load("qwen2"), {"name": "lora", "targets": ["all"]}).parameters()]
     assert len(names) == 2 * 2 * 7  # two layers, A and B, q k v o gate up down; the output is left alone
+
+
+def test_a_family_that_packs_query_key_and_value_has_targets_too() -> None:
+    def matrices(targets: list[str] | None) -> set[str]:
+        attached = attach(load("modernbert"), {"name": "lora", "targets": targets})
+        names = [name for name, _ in attached.parameters() if "lora_A" in name and "layers.0." in name]
+        return {name.split("layers.0.")[1].split(".lora_A")[0] for name in names}
+
+    assert matrices(None) == matrices(["attention"]) == {"attn.Wqkv"}
+    assert matrices(["all"]) == {"attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"}
+    unknown = load("modernbert")
+    unknown.family = replace(unknown.family, lora_targets=(), linear=())
+    with pytest.raises(MethodError, match="not known") as caught:
+        attach(unknown, {"name": "lora"})
+    assert "Wo, Wqkv" in caught.value.fix
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_the_size_of_an_update_is_that_of_the_merged_matrix_from_the_models_own(variant: dict, family: str) -> None:
+    loaded = load(family)
+    own = {name: p.detach().clone() for name, p in loaded.model.named_parameters()}
+    attached = attach(loaded, {"name": "lora", **variant})
+    assert all(size < 1e-4 for _, size, _ in attached.norms())  # nothing is learnt yet
+    disturb(attached)
+    norms = attached.norms()
+    merged = dict(attached.merge().named_parameters())
+    for name, size, share in norms:
+        weight = own[f"{name}.weight"]
+        expected = float((merged[f"{name}.weight"].detach() - weight).norm())
+        assert size == pytest.approx(expected, rel=1e-3) and share == pytest.approx(expected / float(weight.norm()), rel=1e-3)
 
 
 def test_pissa_takes_first_factors_from_the_file_and_not_from_here(tmp_path: Path) -> None:

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tests.methods.tuned import digest, disturb, ids_with, load, logits
 from tests.models.tiny import VOCABULARY, make_model, make_tokenizer
 from workbench.errors import MethodError
 from workbench.methods import attach, check_method, method_info, method_names
+from workbench.methods.attached import WEIGHTS_FILE
 from workbench.methods.registry import method_class, register
 from workbench.models.families import family_of
 from workbench.models.loading import LoadedModel
+from workbench.models.mode import checkpoint_gradients
 
 FAMILIES = ["bert", "roberta", "albert", "distilbert", "electra", "qwen2", "qwen3", "llama", "gpt2"]
 NOT_APPLICABLE = {("bias", "qwen3"), ("bias", "llama")}  # built without any bias vector
@@ -50,6 +53,30 @@ def test_gradients_reach_saved_weights_come_back_and_detaching_restores_every_by
     assert torch.equal(logits(loaded, ids), tuned)
 
 
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+@pytest.mark.parametrize("method", method_names())
+def test_gradients_of_masked_models_are_the_same_with_checkpointing(method: str, family: str) -> None:
+    def gradients(checkpointing: bool) -> dict[str, torch.Tensor | None]:
+        loaded = load(family)
+        torch.manual_seed(0)
+        attached = attach(loaded, {"name": method})
+        disturb(attached)
+        if checkpointing:
+            checkpoint_gradients(loaded.model)
+        loaded.model.train()
+        for module in loaded.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        loaded.model(input_ids=torch.tensor(ids_with(attached))).logits.logsumexp(-1).sum().backward()
+        assert getattr(loaded.model, "is_gradient_checkpointing", False) == checkpointing
+        return {name: parameter.grad for name, parameter in attached.parameters()}
+
+    plain, spared = gradients(False), gradients(True)
+    assert sum(float(one.abs().sum()) for one in plain.values() if one is not None) > 0
+    for name, one in plain.items():
+        assert (one is None) == (spared[name] is None) and (one is None or torch.allclose(one, spared[name], atol=1e-5)), name
+
+
 def test_one_method_at_a_time() -> None:
     loaded = load("bert")
     attached = attach(loaded, {"name": "bias"})
@@ -69,6 +96,23 @@ def test_head_leaves_the_tied_embedding_alone() -> None:
     attached = attach(load("bert"), {"name": "head"})
     # transform 32x32 + 32, norm 32 + 32, output bias
     assert attached.trainable_parameters == 32 * 32 + 32 + 32 + 32 + VOCABULARY
+
+
+@pytest.mark.parametrize("family", ["qwen2", "bert"])
+def test_head_trains_a_vocabulary_product_of_its_own_and_reads_runs_that_did_not(family: str, tmp_path: Path) -> None:
+    loaded = load(family, tied=False)
+    output = loaded.model.get_output_embeddings().weight
+    attached = attach(loaded, {"name": "head"})
+    assert any(parameter is output for _, parameter in attached.parameters())
+    disturb(attached)
+    attached.save(tmp_path)
+    kept = {name: p for name, p in attached.state().items() if name != f"{loaded.family.output_path}.weight"}
+    save_file(kept, tmp_path / WEIGHTS_FILE)
+    attached.detach()
+    own = output.detach().clone()
+    again = attach(loaded, {"name": "head"})
+    again.restore(tmp_path)
+    assert torch.equal(output, own) and all(torch.equal(again.state()[name], value) for name, value in kept.items())
 
 
 def test_lora_counts_as_the_closed_form_and_is_what_peft_opens(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_qwen_7b_from_its_configuration_alone(tmp_path: Path) -> None:
     assert (card.heads, card.kv_heads, card.layers, card.hidden_size) == (28, 4, 28, 3584)
     assert {"grouped-query attention", "SwiGLU", "RoPE", "RMSNorm"} <= set(card.features)
     # 14.2 GiB in bfloat16, 8.1 in int8, 5.2 in nf4 with double quantization.
-    assert [round(card.memory[q] / 2**30, 1) for q in ("none", "int8", "nf4")] == [14.2, 8.1, 5.2]
+    assert {q: round(taken / 2**30, 1) for q, taken in card.memory.items()} == {"none": 14.2, "int8": 8.1, "nf4": 5.2, "fp4": 5.2}
     assert json.loads(json.dumps(card.to_json()))["family"] == "qwen2"
 
 
@@ -59,7 +59,7 @@ def test_counts_equal_the_real_model(tmp_path: Path, name: str) -> None:
     assert (card.cache_bytes_per_token == 0) == (card.kind == "masked")
 
 
-@pytest.mark.parametrize("quantization", ["none", "int8", "nf4"])
+@pytest.mark.parametrize("quantization", ["none", "int8", "nf4", "fp4"])
 @pytest.mark.parametrize("name", ["bert", "llama"])
 def test_memory_equals_the_loaded_footprint(tmp_path: Path, name: str, quantization: str) -> None:
     from workbench.models.memory import weights_bytes
@@ -69,7 +69,8 @@ def test_memory_equals_the_loaded_footprint(tmp_path: Path, name: str, quantizat
     card = model_card(loaded)
     expected = weights_bytes(card.linear_parameters, card.linear_rows, card.parameters - card.linear_parameters, quantization, "float32")
     # get_memory_footprint counts neither the scales of 4-bit nor those of 8-bit weights.
-    scales = {"none": 0, "int8": 4 * card.linear_rows, "nf4": round(card.linear_parameters * (1 / 64 + 4 / (64 * 256)))}[quantization]
+    four_bit = round(card.linear_parameters * (1 / 64 + 4 / (64 * 256)))
+    scales = {"none": 0, "int8": 4 * card.linear_rows}.get(quantization, four_bit)
     assert loaded.model.get_memory_footprint(return_buffers=False) == expected - scales
 
 

@@ -12,8 +12,10 @@ from workbench.methods.footprint import step_bytes
 from workbench.models.card import configuration
 from workbench.models.catalog import catalog_names, catalog_recipe, config_of, entry
 from workbench.models.loading import load_model
+from workbench.prompts.library import library
 from workbench.prompts.template import parse_template
-from workbench.recipe import ModelPart
+from workbench.recipe import ModelPart, find_recipe
+from workbench.runs.answers import check_trainable
 
 # Parameters as the models' pages or papers give them: Qwen2.5 report, table 1; Qwen3 page; Baichuan config; BERT and RoBERTa papers.
 BILLIONS = {
@@ -49,3 +51,17 @@ def test_method_and_template_fit_the_configuration(tmp_path: Path, tokenizer, na
         checkpointing=recipe.training.gradient_checkpointing,
     )  # fmt: skip
     assert 0 < step.activations <= step.peak and step.trainable > 0
+
+
+@pytest.mark.parametrize("name", catalog_names())
+def test_entries_are_found_by_name_and_can_be_put_in_the_queue(name: str) -> None:
+    assert find_recipe(name).stem == name
+    check_trainable(catalog_recipe(name))
+
+
+@pytest.mark.parametrize("name", [name for name in catalog_names() if name.endswith("-pet")])
+def test_what_is_called_pet_is_an_ensemble_of_the_librarys_patterns(name: str) -> None:
+    recipe = catalog_recipe(name)
+    assert recipe.kind == "pet" and len(recipe.prompt.templates) >= 3
+    known = {pattern.template for entry in library() for pattern in entry.patterns}
+    assert set(recipe.prompt.templates) <= known

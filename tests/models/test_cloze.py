@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from threading import Thread
+
 import pytest
 import torch
 
 from tests.models.tiny import ARCHITECTURES, CAUSAL, VOCABULARY, make_model
-from workbench.models.cloze import cloze_logits
+from workbench.models.cloze import cloze_logits, hidden_at
 from workbench.models.families import family_of
 from workbench.models.loading import LoadedModel
 
-GENERIC = {"mpnet", "phi"}
+GENERIC = {"mpnet", "modernbert", "phi"}
 WORDS = torch.tensor([7, 3, 99, 7])
 
 
@@ -61,6 +63,24 @@ def test_same_gradients_as_full_logits(name: str) -> None:
     assert ours.keys() == theirs.keys() and len(ours) > 10
     for parameter, gradient in theirs.items():
         assert torch.allclose(ours[parameter], gradient, rtol=1e-3, atol=1e-4), parameter
+
+
+def test_what_another_thread_reads_meanwhile_is_not_caught() -> None:
+    loaded = loaded_model("mpnet")
+    ids, attention, positions = batch()
+    with torch.no_grad():
+        expected = hidden_at(loaded, ids, attention, positions)
+        other = Thread(target=lambda: loaded.model(input_ids=ids[:, :4]))
+
+        def meanwhile(*_: object) -> None:
+            if not other.ident:
+                other.start()
+                other.join()
+
+        hook = loaded.model.register_forward_hook(meanwhile)  # runs when the product has been passed by, and before the answer is read
+        found = hidden_at(loaded, ids, attention, positions)
+        hook.remove()
+    assert other.ident and torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - GENERIC))

@@ -31,7 +31,7 @@ def test_names_exist(name: str) -> None:
 
 
 def test_registry() -> None:
-    names = {"bert", "roberta", "albert", "distilbert", "electra", "qwen2", "qwen3", "llama", "gemma3", "gpt2"}
+    names = {"bert", "roberta", "albert", "distilbert", "electra", "qwen2", "qwen3", "llama", "gemma", "gemma2", "gemma3", "gpt2"}
     assert names <= {family.name for family in families()}
     assert known_family("bert", "causal") is None
     with pytest.raises(ValueError, match="bert"):

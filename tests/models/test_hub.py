@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from tests.models.hub_server import COMMIT, HubServer
 from tests.models.tiny import save_model
 from workbench.errors import ModelError
 from workbench.models import hub
+from workbench.models.card import model_card
+from workbench.models.convert import convert_model
 from workbench.models.hub import fetch
 from workbench.models.loading import load_model, locate
 from workbench.models.transfer import CancelledError, Stage
@@ -115,19 +118,21 @@ def test_a_hub_that_says_nothing_about_a_file_is_a_sentence_in_time(server: HubS
 def test_a_hub_that_trickles_is_a_sentence_in_time(server: HubServer, monkeypatch: pytest.MonkeyPatch, request_line: str) -> None:
     """A byte now and then, in any part of the conversation: no time limit between bytes ever ends that. A tenth of the patience again."""
     monkeypatch.setattr(hub, "TIMEOUT_SECONDS", 1)
-    server.trickles, server.pace = request_line, 0.3
+    server.trickles, server.pace = request_line, 0.6  # the shortest answer, a head, takes 23 s
     started = time.monotonic()
     with pytest.raises(ModelError, match="cannot be reached"):
         fetch("owner/model", None)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
     server.trickles = "never"
+    monkeypatch.setattr(hub, "TIMEOUT_SECONDS", 10)
     assert (fetch("owner/model", None) / "model.safetensors").is_file(), "what was left behind is in the way"
 
 
 def test_a_slow_hub_that_goes_on_sending_is_waited_for(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "TIMEOUT_SECONDS", 0.5)
-    server.nap = 0.1
+    monkeypatch.setattr(hub, "TIMEOUT_SECONDS", 1.5)
+    server.nap, started = 0.3, time.monotonic()
     assert (fetch("owner/model", None) / "model.safetensors").is_file()
+    assert time.monotonic() - started > 1.5, "longer than a hub may say nothing"
 
 
 def test_a_renamed_model_is_found_under_its_old_name(server: HubServer) -> None:
@@ -154,6 +159,29 @@ def test_the_disk_fills_up_on_the_way(server: HubServer, monkeypatch: pytest.Mon
     monkeypatch.setattr(hub, "_download", full)
     with pytest.raises(ModelError, match="cache is full"):
         fetch("owner/model", None)
+
+
+def test_modelscope_gives_a_card_the_configuration_alone_and_a_conversion_what_it_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for the client's one function, which keeps what it was asked for."""
+    asked: list[list[str]] = []
+
+    def snapshot_download(name: str, *, revision: str | None, allow_file_pattern: list[str], ignore_file_pattern: list[str]) -> str:
+        assert name == "owner/model" and not set(allow_file_pattern) & set(ignore_file_pattern)
+        asked.append(allow_file_pattern)
+        return str(tmp_path)
+
+    monkeypatch.setitem(sys.modules, "modelscope", SimpleNamespace(snapshot_download=snapshot_download))
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "architectures": ["BertForMaskedLM"]}')
+    assert model_card("modelscope:owner/model").family == "bert" and asked == [["config.json"]]
+    with pytest.raises(ModelError, match="not a Baichuan"):
+        convert_model("modelscope:owner/model", tmp_path / "new")
+    assert len(asked) == 3 and "*.bin" not in asked[1] and "*.bin" in asked[2]
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(ModelError, match="not a Baichuan"):
+        convert_model("modelscope:owner/model", tmp_path / "new")
+    assert len(asked) == 4
 
 
 def test_modelscope_without_its_client() -> None:

@@ -27,10 +27,13 @@ ARCHITECTURES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "qwen3": (hf.Qwen3Config, hf.Qwen3ForCausalLM, GROUPED),
     "llama": (hf.LlamaConfig, hf.LlamaForCausalLM, GROUPED),
     "mistral": (hf.MistralConfig, hf.MistralForCausalLM, GROUPED),
+    "gemma": (hf.GemmaConfig, hf.GemmaForCausalLM, GROUPED),
+    "gemma2": (hf.Gemma2Config, hf.Gemma2ForCausalLM, GROUPED | {"final_logit_softcapping": 0.5}),
     "gemma3_text": (hf.Gemma3TextConfig, hf.Gemma3ForCausalLM, GROUPED | {"final_logit_softcapping": 0.5}),
     "gpt2": (hf.GPT2Config, hf.GPT2LMHeadModel, {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": VOCABULARY}),
     # Without a file of its own: the generic family.
     "mpnet": (hf.MPNetConfig, hf.MPNetForMaskedLM, BODY),
+    "modernbert": (hf.ModernBertConfig, hf.ModernBertForMaskedLM, BODY | {"sep_token_id": 3, "cls_token_id": 2}),
     "phi": (hf.PhiConfig, hf.PhiForCausalLM, BODY),
 }
 CAUSAL = {name for name, (_, cls, _) in ARCHITECTURES.items() if not cls.__name__.endswith("MaskedLM")}

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from workbench.paradigms.from_scratch import FromScratch, NetworkText
 from workbench.paradigms.networks import EMBEDDING, FILTERS, HIDDEN, NETWORKS, WIDTHS
@@ -70,6 +71,25 @@ def test_padding_says_nothing(method):
     padded = torch.tensor([[3, 4, 0, 0, 0, 0, 0, 0, 0, 0]])
     with torch.no_grad():
         assert torch.allclose(network(short, lengths), network(padded, lengths), atol=1e-6)
+
+
+def test_two_directions_over_padded_rows_are_one_bidirectional_lstm_over_packed_rows():
+    """States and gradients against the textbook way, with rows of several lengths."""
+    torch.manual_seed(0)
+    network = NETWORKS["bilstm"](20, 2).eval()
+    whole = torch.nn.LSTM(EMBEDDING, HIDDEN, batch_first=True, bidirectional=True)
+    ways = {"": network.forwards, "_reverse": network.backwards}
+    whole.load_state_dict({name + way: value for way, one in ways.items() for name, value in one.state_dict().items()})
+    ids, lengths = torch.tensor([[3, 4, 5, 6], [7, 8, 0, 0], [9, 0, 0, 0]]), torch.tensor([4, 2, 1])
+    packed = pack_padded_sequence(network.embedding(ids), lengths, batch_first=True, enforce_sorted=False)
+    states = pad_packed_sequence(whole(packed)[0], batch_first=True)[0]
+    scores = network.attention(torch.tanh(states)).squeeze(2).masked_fill(ids == 0, float("-inf"))
+    summary = (torch.softmax(scores, dim=1).unsqueeze(2) * states).sum(dim=1)
+    expected, answered = network.output(torch.tanh(summary)), network(ids, lengths)
+    assert torch.allclose(answered, expected, atol=1e-6)
+    wanted = torch.autograd.grad(expected.square().sum(), [network.embedding.table.weight, whole.weight_hh_l0_reverse])
+    given = torch.autograd.grad(answered.square().sum(), [network.embedding.table.weight, network.backwards.weight_hh_l0])
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(wanted, given, strict=True))
 
 
 def test_the_convolutions_shares_add_up_to_its_score(tmp_path, data):

@@ -77,6 +77,57 @@ def test_every_length_keeps_an_answer(tokenizer, question: int, answer: int, len
     assert len(encoded.input_ids) == len(encoded.labels) <= length and encoded.answer_tokens > 0
 
 
+def test_nothing_is_cut_while_everything_fits(tokenizer) -> None:
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    row = talk("hi", "day " * 20)
+    length = encoder(tokenizer).whole_lengths([row])[0]
+    for limit in (length, length + 9):
+        encoded = ChatEncoder(tokenizer, PromptPart(templates=["{message} [MASK]"]), max_length=limit).encode(row)
+        assert len(encoded.input_ids) == length and end in encoded.labels
+    cut = ChatEncoder(tokenizer, PromptPart(templates=["{message} [MASK]"]), max_length=length - 1).encode(row)
+    # The short question stays whole, and the answer's end is not learnt where it was cut off.
+    assert len(cut.input_ids) == length - 1 and end not in cut.labels
+    assert "user\nhi<|im_end|>" in tokenizer.decode(cut.input_ids)
+
+
+def test_a_long_chat_loses_its_oldest_turns_and_no_part_of_the_newest_question(tokenizer) -> None:
+    said = list(talk("", "old answer " * 8, "second", "newer", "what is the last word?").turns)
+    fields = {"message": "first question " * 4}
+    prompt = PromptPart(templates=["Ask: {message} [MASK]"])
+    whole = ChatEncoder(tokenizer, prompt, max_length=512).question(fields, said)
+    assert "old answer" in tokenizer.decode(whole)
+    short = ChatEncoder(tokenizer, prompt, max_length=len(whole) - 1).question(fields, said)
+    text = tokenizer.decode(short)
+    assert text.startswith("<|im_start|>user\nAsk: second<|im_end|>") and "newer" in text and "old answer" not in text
+    assert text.endswith("what is the last word?<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_a_template_of_several_fields_keeps_them_and_the_newest_question(tokenizer) -> None:
+    prompt = PromptPart(templates=["{document} {message} [MASK]"])
+    said = [Turn("assistant", "old answer " * 8), Turn("user", "second"), Turn("assistant", "newer " * 30), Turn("user", "the last word?")]
+    fields = {"document": "a long story " * 10, "message": "first"}
+    chat = ChatEncoder(tokenizer, prompt, max_length=80)
+    text = tokenizer.decode(chat.question(fields, said))
+    assert text.startswith("<|im_start|>user\na long story") and "old answer" not in text and "second" not in text
+    assert text.endswith("the last word?<|im_end|>\n<|im_start|>assistant\n") and len(chat.question(fields, said)) <= 80
+
+
+def test_control_tokens_in_a_system_message_are_text(tokenizer) -> None:
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    encoded = encoder(tokenizer).encode(talk("a", "b", system="be <|im_end|> kind"))
+    assert encoded.input_ids.count(end) == 3 and "be <|im_end|> kind" in tokenizer.decode(encoded.input_ids)
+
+
+def test_a_chat_template_that_knows_no_system_message_says_so(tokenizer) -> None:
+    made = copy.deepcopy(tokenizer)
+    # As Gemma's does.
+    made.chat_template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHATML
+    assert encoder(made).encode(talk("a", "b")).answer_tokens
+    with pytest.raises(TemplateError, match="System role not supported") as caught:
+        encoder(made).encode(talk("a", "b", system="be kind"))
+    assert "system message" in caught.value.fix
+
+
 def test_chat_without_a_template_is_refused() -> None:
     bare = copy.deepcopy(qwen_like())  # the tokenizers of that module are shared
     bare.add_special_tokens({"eos_token": "<|endoftext|>"})

@@ -1,15 +1,18 @@
 """Boards over a tiny model: every cell is measured on rows that none has seen, and nothing is done twice."""
 
+import errno
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.tiny_runs import make_recipe
+from tests.tiny_runs import WORDS, make_model, make_recipe
 from workbench.data.dataset import load_splits
-from workbench.errors import WorkbenchError
+from workbench.errors import DiskError, ModelError, TrainingError, WorkbenchError
 from workbench.models.pool import ModelPool
+from workbench.paradigms.cells import model_names
 from workbench.paradigms.classical import LinearText
 from workbench.paradigms.from_scratch import NetworkText
 from workbench.paradigms.split import board_rows
@@ -17,6 +20,7 @@ from workbench.recipe import recipe_from
 from workbench.runs.boards import open_cell, read_board
 from workbench.runs.jobs import check_job, run_job
 from workbench.training.control import Control
+from workbench.training.events import ALIVE
 
 JOB = {
     "kind": "board", "shots": [0, 4, "all"], "seeds": 2, "test": 12, "validation": 8,
@@ -153,19 +157,35 @@ def test_a_method_that_cannot_work_is_refused_and_the_others_go_on(recipe, tmp_p
     assert {line["paradigm"] for line in report["lines"]} == {"classical", "from_scratch", "fine_tuning"}
 
 
-def test_pet_is_a_method_of_prompting(recipe, tmp_path):
-    """Two templates with one seed, distilled into one model; the teachers go, the model stays and answers."""
+def test_pet_is_a_method_of_prompting(recipe, tmp_path, monkeypatch):
+    """Two templates with one seed, distilled into one model; the teachers go, the model stays and answers; what it tells is passed on."""
+    monkeypatch.setattr("workbench.runs.job.SECONDS_BETWEEN_REPORTS", 0.0)
+    told = []
     changes = {
         "prompt.templates": ["{text} it was [MASK] .", "[MASK] . {text}"],
         "pet": {"seeds": 1, "unlabeled": 8, "distill_epochs": 1},
         "job": JOB | {"seeds": 1, "shots": [4], "paradigms": {"prompting": ["pet"]}},
     }
     asked = recipe.replace(changes)
-    report = run_job(asked, tmp_path, Control(), ModelPool())["board"]
+    report = run_job(asked, tmp_path, Control(), ModelPool(), on_event=lambda event: told.append(event.get("text") or ""))["board"]
+    assert any(text.startswith("prompting/pet, 4 shots, seed 13: 1/") for text in told)
     assert report["refused"] == [] and [line["method"] for line in report["lines"]] == ["pet"]
     (name,) = report["lines"][0]["cells"]
     assert not (tmp_path / "cells" / name / "cells").exists()
     assert len(open_cell(asked, tmp_path, name, ModelPool()).probabilities([{"text": "the food was nice"}])[0]) == 2
+
+
+@pytest.mark.parametrize("validation", [0, 8], ids=["test rows", "validation rows"])
+def test_a_board_that_only_reads_tells_that_it_is_alive_and_can_be_stopped(recipe, tmp_path, monkeypatch, validation):
+    monkeypatch.setattr("workbench.runs.job.SECONDS_BETWEEN_SIGNS", 0.0)
+    job = JOB | {"seeds": 1, "shots": [0], "validation": validation, "paradigms": {"prompting": ["zero_shot"]}}
+    control = Control()
+
+    def stop(event):
+        if event["kind"] == ALIVE:
+            control.request_stop()
+
+    assert run_job(recipe.replace({"job": job}), tmp_path, control, ModelPool(), on_event=stop)["status"] == "stopped"
 
 
 def odd(folder, labels):
@@ -190,3 +210,63 @@ def test_odd_files_give_a_board_or_a_sentence(tmp_path, labels):
     assert len(report["lines"]) == 4 and report["labels"] == sorted(labels) and report["refused"] == []
     if 1 in labels.values():
         assert any("none to test on" in note for note in report["notes"])
+
+
+def test_language_models_are_compared_on_the_same_board(recipe, tmp_path):
+    """Each method that starts from a language model has a line per model; the others have one. What is kept is that model's own."""
+    other = make_model(tmp_path / "models" / "Other", [*WORDS, "more"])
+    job = JOB | {"seeds": 1, "shots": [0, 4], "models": [str(other), recipe.model.path], "paradigms": JOB["paradigms"] | {"classical": []}}
+    both = recipe.replace({"job": job})
+    folder = tmp_path / "run"
+    report = run_job(both, folder, Control(), ModelPool())["board"]
+    lines = {(line["method"], line["shots"]): line for line in report["lines"]}
+    assert {method for method, _ in lines if "@" in method} == {"zero_shot@Other", "bias@Other", "frozen@Other"}
+    assert report["refused"] == [] and ("textcnn", "4") in lines
+    assert lines["bias@Other", "4"]["total_parameters"] > lines["bias", "4"]["total_parameters"]
+    alone = both.replace({"model.path": str(other), "job": job | {"models": []}})
+    apart = {(line["method"], line["shots"]): line for line in run_job(alone, tmp_path / "alone", Control(), ModelPool())["board"]["lines"]}
+    for method in ("zero_shot", "bias", "frozen"):
+        shots = "0" if method == "zero_shot" else "4"
+        assert lines[f"{method}@Other", shots]["confusion"] == apart[method, shots]["confusion"]
+    cell = open_cell(both, folder, lines["bias@Other", "4"]["cells"][0], ModelPool())
+    assert cell.predictor.recipe.model.path == str(other)
+    shutil.rmtree(other)
+    assert len(read_board(both, folder)["lines"]) == len(lines)  # what was measured outlives the model
+    with pytest.raises(ModelError, match="no model folder"):
+        check_job(both)
+
+
+def test_models_of_one_name_are_told_apart():
+    places = ["hub/Qwen", "/models/qwen/", "embedded:tiny-qwen", "own", "hub/Qwen"]
+    assert model_names(places, "own") == {"Qwen": "hub/Qwen", "qwen-2": "/models/qwen/", "tiny-qwen": "embedded:tiny-qwen"}
+
+
+def test_what_could_not_be_done_is_tried_again_when_the_board_goes_on(recipe, tmp_path, monkeypatch):
+    paradigms = {"classical": ["naive_bayes"], "from_scratch": ["textcnn"]}
+    small = recipe.replace({"job": JOB | {"seeds": 1, "shots": [4], "paradigms": paradigms}})
+    fits, times = NetworkText.__init__, []
+
+    def fails_once(self, *given, **named):
+        times.append(1)
+        if len(times) == 1:
+            raise TrainingError("There is not enough memory for this run.")
+        fits(self, *given, **named)
+
+    monkeypatch.setattr(NetworkText, "__init__", fails_once)
+    assert len(run_job(small, tmp_path, Control(), ModelPool())["board"]["refused"]) == 1
+    (tmp_path / "result.json").unlink()  # as after a board that was stopped behind that cell
+    report = run_job(small, tmp_path, Control(), ModelPool())["board"]
+    assert report["refused"] == [] and {line["paradigm"] for line in report["lines"]} == {"classical", "from_scratch"}
+
+
+def test_a_full_disk_ends_the_board_and_is_no_finding_about_a_cell(recipe, tmp_path, monkeypatch):
+    small = recipe.replace({"job": JOB | {"seeds": 1, "shots": [4], "paradigms": {"prompting": ["bias"]}}})
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("workbench.training.run_files.RunFiles.keep_final", full)
+        with pytest.raises(DiskError, match="No space left"):
+            run_job(small, tmp_path, Control(), ModelPool())
+    assert run_job(small, tmp_path, Control(), ModelPool())["board"]["refused"] == []

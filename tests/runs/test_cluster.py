@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.tiny_runs import make_recipe
 from workbench.errors import SettingsError
+from workbench.models.pool import ModelPool
+from workbench.runs.cluster import Training, _train
+from workbench.runs.job import Job
 from workbench.runs.service import RunService
+from workbench.training.control import Control
+from workbench.training.events import ALIVE
 
 JOB = {"kind": "sweep", "methods": ["bias", {"name": "lora", "r": 2}], "learning_rates": [1e-3, 3e-2]}
 
@@ -48,3 +55,31 @@ def test_without_ray_it_makes_no_run(service: RunService, tmp_path: Path, monkey
     with pytest.raises(SettingsError, match="Ray is not installed here"):
         service.submit(make_recipe(tmp_path).replace({"job": JOB | {"engine": "ray"}}))
     assert service.runs() == []
+
+
+class SlowCluster:
+    """What the job asks of Ray, with a training that is ready at the third look."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 1}
+
+    def remote(self, **options: Any) -> Any:
+        return lambda function: SimpleNamespace(remote=lambda recipe: "reference")
+
+    def wait(self, begun: list[str], timeout: float) -> tuple[list[str], list[str]]:
+        self.looks += 1
+        return (begun, []) if self.looks == 3 else ([], begun)
+
+    def get(self, reference: str) -> dict[str, Any]:
+        return {"metrics": {"accuracy": 1.0}}
+
+
+def test_waiting_for_the_cluster_tells_that_the_job_is_alive(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("workbench.runs.job.SECONDS_BETWEEN_SIGNS", 0.0)
+    kinds: list[str] = []
+    job = Job(make_recipe(tmp_path), None, tmp_path / "run", Control(), ModelPool(), lambda event: kinds.append(event["kind"]))
+    found = _train(SlowCluster(), job, [Training("one", job.recipe, text="one")])
+    assert found["one"]["metrics"] == {"accuracy": 1.0} and kinds.count(ALIVE) == 3

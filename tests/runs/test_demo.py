@@ -2,22 +2,16 @@
 
 import pytest
 
-from workbench.access import Principal, Role, acting_as
+from workbench.access import VISITOR_NAMES, Principal, Role, acting_as
 from workbench.errors import AccessError, RunError
 from workbench.recipe import load_recipe
+from workbench.runs import demo
 from workbench.runs.demo import MOST, check_demo
 from workbench.runs.service import RunService
 
+pytestmark = pytest.mark.usefixtures("nothing_starts")
 ADA, BOB = Principal("ada", Role.USER), Principal("bob", Role.USER)
 VISITOR = Principal("visitor-1", Role.VISITOR)
-
-
-@pytest.fixture
-def service(tmp_path, monkeypatch):
-    service = RunService(tmp_path)
-    monkeypatch.setattr(service, "_start_worker", lambda: None)  # runs stay in the queue
-    yield service
-    service.close()
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +42,6 @@ def test_the_same_key_of_two_people_makes_two_runs(service, recipe):
 
 def test_owners_survive_a_lost_index(tmp_path, recipe):
     service = RunService(tmp_path)
-    service._start_worker = lambda: None
     with acting_as(ADA):
         hers = service.submit(recipe)
     service.close()
@@ -88,3 +81,43 @@ def test_a_visitor_tunes_embedded_classifiers_only(recipe):
         for changes in ({"model.path": "/srv/models/bert"}, {"task": "generation"}, {"data.split.shots": None}):
             with pytest.raises(AccessError):
                 check_demo(recipe.replace(changes))
+
+
+def test_a_stopped_run_goes_on_only_when_the_visitor_has_no_other(service, recipe):
+    with acting_as(VISITOR):
+        first = service.submit(recipe)
+        service.stop(first)
+        second = service.submit(recipe)
+        with pytest.raises(AccessError, match="has not ended"):
+            service.resume(first)
+        service.stop(second)
+        service.resume(first)
+        assert service.read(first).status == "queued"
+
+
+def test_whoever_comes_as_somebody_else_each_time_does_not_fill_the_queue(service, recipe, monkeypatch):
+    monkeypatch.setattr(demo, "MOST_OF_VISITORS", 3)
+    for number in range(3):
+        with acting_as(Principal(f"{VISITOR_NAMES}{number}", Role.VISITOR)):
+            service.submit(recipe)
+    with acting_as(Principal(f"{VISITOR_NAMES}3", Role.VISITOR)), pytest.raises(AccessError, match="3 runs of visitors"):
+        service.submit(recipe)
+    with acting_as(ADA):
+        service.submit(recipe)
+
+
+def test_the_oldest_ended_runs_of_visitors_make_room_for_the_newest(service, recipe, monkeypatch):
+    ids = []
+    for number, who in enumerate(("visitor-1", "ada", "visitor-2", "visitor-3", "visitor-4", "visitor-5")):
+        with acting_as(Principal(who, Role.USER if who == "ada" else Role.VISITOR)):
+            ids.append(service.submit(recipe))
+        (service.store.folder(ids[-1]) / "weights").write_bytes(b"x" * 100_000)
+        service.store.update(ids[-1], status="queued" if number == 4 else "finished", created=float(number))
+    oldest, hers, second, third, waiting, newest = ids
+    monkeypatch.setattr(demo, "MOST_BYTES_OF_VISITORS", 250_000)
+    assert demo.without_room(service.store, hers) == []
+    assert demo.without_room(service.store, newest) == [second, oldest]
+    assert demo.without_room(service.store, oldest) == [third, second]  # resumed, and the last to end
+    monkeypatch.setattr(service, "_do", lambda run_id, control: {"status": "finished"})
+    service._take_next()
+    assert {run.id for run in service.runs()} == {hers, newest, waiting}

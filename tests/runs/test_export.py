@@ -7,8 +7,9 @@ import pytest
 from tests.tiny_runs import make_recipe
 from tests.training.test_generation import save_qwen
 from workbench.errors import MethodError, RunError
-from workbench.recipe import recipe_from
+from workbench.recipe import load_recipe, recipe_from
 from workbench.runs.export import export_run
+from workbench.runs.proof import proof_of
 from workbench.runs.python import TrainedRun
 from workbench.runs.service import RunService
 from workbench.runs.takeaway import script
@@ -46,6 +47,30 @@ def test_an_export_answers_alone(trained, tmp_path, method, merge):
     process = subprocess.run([sys.executable, out / "predict.py", "film lovely"], capture_output=True, check=True, cwd=tmp_path)
     ours = service.predictor(runs[method]).predict([{"text": "film lovely"}])[0]
     assert json.loads(process.stdout)[0]["probabilities"] == pytest.approx(ours.probabilities, abs=1e-5)
+
+
+def test_half_precision_weights_are_merged_for_what_their_rounding_costs(tmp_path):
+    service = RunService(tmp_path / "root")
+    try:
+        run = service.submit(make_recipe(tmp_path, method={"name": "lora"}, training__epochs=2, model__dtype="bfloat16"))
+        assert service.wait(run, 120).status == "finished", service.read(run).error
+        merged = export_run(service, run, tmp_path / "merged", "merged")
+        assert 0 < merged["largest_difference"] < 0.05
+        assert export_run(service, run, tmp_path / "folder")["largest_difference"] <= 1e-5
+    finally:
+        service.close()
+
+
+def test_weights_that_trained_in_float32_are_merged_as_they_are(tmp_path):
+    service = RunService(tmp_path / "root")
+    try:
+        run = service.submit(make_recipe(tmp_path, method={"name": "full"}, training__epochs=2, model__dtype="bfloat16"))
+        assert service.wait(run, 120).status == "finished", service.read(run).error
+        for form in ("merged", "folder"):
+            assert export_run(service, run, tmp_path / form, form)["largest_difference"] <= 1e-5
+        assert load_recipe(tmp_path / "merged" / "recipe.yaml").model.dtype == "float32"
+    finally:
+        service.close()
 
 
 def test_an_unknown_form_and_a_taken_folder_are_refused(trained, tmp_path):
@@ -117,4 +142,40 @@ def test_a_prefix_cannot_be_merged_and_an_export_that_writes_otherwise_is_not_ma
     monkeypatch.setattr("workbench.runs.export.TOKENS_COMPARED", 1)
     with pytest.raises(RunError, match="writes"):
         export_run(service, runs["lora"], tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("which", ["trained", "writing"])
+def test_a_run_whose_training_file_has_gone_elsewhere_is_exported_all_the_same(request, tmp_path, which):
+    from pathlib import Path
+
+    service, runs = request.getfixturevalue(which)
+    run_id = runs["lora"]
+    file = Path(service.store.recipe(run_id).data.train)
+    rows = json.loads((service.store.folder(run_id) / "rows.json").read_text(encoding="utf-8"))
+    assert len(rows) == 8 and all(set(row) == {"text" if which == "trained" else "instruction"} for row in rows)
+    moved = file.rename(file.with_name("moved"))
+    try:
+        assert export_run(service, run_id, tmp_path / "out")["rows_compared"] == 8
+    finally:
+        moved.rename(file)
+
+
+def test_a_run_of_before_rows_were_kept_takes_them_from_its_data(trained, tmp_path):
+    service, runs = trained
+    file = service.store.folder(runs["lora"]) / "rows.json"
+    before = file.read_text(encoding="utf-8")
+    try:
+        for content in (None, "[1, 2", '{"a": 1}'):
+            file.unlink() if content is None else file.write_text(content, encoding="utf-8")
+            assert proof_of(service, runs["lora"], service.store.recipe(runs["lora"]), "folder").rows == json.loads(before)
+    finally:
+        file.write_text(before, encoding="utf-8")
+
+
+def test_an_export_that_takes_too_long_to_answer_is_a_sentence(trained, tmp_path, monkeypatch):
+    service, runs = trained
+    monkeypatch.setattr("workbench.runs.export.SECONDS_FOR_CHECK", 0.1)
+    with pytest.raises(RunError, match=r"no answers to 8 rows within 0.1 seconds"):
+        export_run(service, runs["full"], tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

@@ -19,8 +19,10 @@ from workbench.training.events import EventLog
 
 
 class CountOptions(JobOptions):
+    """With `held`, cell n goes on until somebody makes the file `go-n` in the job's folder."""
+
     cells: int = 3
-    seconds: float = 0.0
+    held: bool = False
 
 
 @pytest.fixture(autouse=True)
@@ -48,8 +50,7 @@ def _look(folder, result):
 def _work(job, number):
     with open(job.folder / "made", "a", encoding="ascii") as file:
         file.write(f"{number}\n")
-    end = time.monotonic() + job.options.seconds
-    while time.monotonic() < end:
+    while job.options.held and not (job.folder / f"go-{number}").exists():
         job.halt()
         job.say("working")
         time.sleep(0.01)
@@ -60,18 +61,16 @@ def made(folder: Path) -> list[str]:
     return (folder / "made").read_text().split()
 
 
-def until(condition, seconds=30.0):
+def let_go(folder: Path, *cells: int) -> None:
+    for number in cells:
+        (folder / f"go-{number}").touch()
+
+
+def until(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.01)
-
-
-@pytest.fixture
-def service(tmp_path):
-    service = RunService(tmp_path / "root")
-    yield service
-    service.close()
 
 
 def recipe_of(folder, **options):
@@ -99,18 +98,21 @@ def test_a_job_runs_in_the_queue_and_is_found_again(service, tmp_path):
 
 
 def test_cells_are_never_done_twice_when_stopped_or_paused(service, tmp_path):
-    run_id = service.submit(recipe_of(tmp_path, cells=4, seconds=0.2))
+    run_id = service.submit(recipe_of(tmp_path, cells=4, held=True))
     folder = service.store.folder(run_id)
+    let_go(folder, 0, 1)
     until(lambda: (folder / "cells" / "cell-1" / "cell.json").exists())
     service.pause(run_id)
     until(lambda: any(e.get("status") == "paused" for e in service.read(run_id).events))
     before = made(folder)
+    let_go(folder, 2)
     time.sleep(0.4)
     assert made(folder) == before
     service.resume(run_id)
     until(lambda: len(made(folder)) == 4)
     service.stop(run_id)
-    assert service.wait(run_id, 30).status == "stopped"
+    assert service.wait(run_id, 120).status == "stopped"
+    let_go(folder, 3)
     service.resume(run_id)
     assert service.wait(run_id, 60).status == "finished"
     # The cell that was stopped half-way is the only one that was begun again.
@@ -129,13 +131,16 @@ def _in_a_process(content, folder):
 def test_a_killed_job_goes_on_where_it_was(tmp_path):
     from workbench.models.pool import ModelPool
 
-    recipe, folder = recipe_of(tmp_path, cells=2, seconds=0.3), tmp_path / "run"
+    recipe, folder = recipe_of(tmp_path, cells=2, held=True), tmp_path / "run"
+    folder.mkdir()
+    let_go(folder, 0)
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=_in_a_process, args=(recipe.model_dump(), folder))
     process.start()
     until(lambda: (folder / "made").exists() and len(made(folder)) == 2)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
+    let_go(folder, 1)
     result = run_job(recipe, folder, Control(), ModelPool())
     assert result["status"] == "finished" and made(folder) == ["0", "1", "1"]
     assert run_job(recipe, folder, Control(), ModelPool()) == result, "a finished job answers and does nothing"
@@ -150,7 +155,7 @@ def test_stop_reaches_the_steps_of_a_training_within_a_job(service, tmp_path):
     until(lambda: any(e.get("status") == "paused" for e in service.read(run_id).events))
     assert service.read(run_id).status == "paused"
     service.stop(run_id)
-    assert service.wait(run_id, 30).status == "stopped"
+    assert service.wait(run_id, 120).status == "stopped"
     folder = service.store.folder(run_id) / "cells" / "training"
     assert (folder / "checkpoints").is_dir() and not (folder / "cell.json").exists()
 
@@ -197,3 +202,28 @@ def test_looking_at_the_kinds_imports_no_torch():
     code = "import sys; from workbench.runs.jobs import job_kinds; job_kinds(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert "train" not in job_kinds()
+
+
+@pytest.mark.parametrize("where", ["in a cell", "beside the cells"])
+def test_a_full_disk_in_a_jobs_own_work_is_a_sentence_and_the_job_goes_on_later(service, tmp_path, monkeypatch, where):
+    full = [True]
+
+    def write(folder):
+        if full[0]:
+            raise OSError(28, "No space left on device")
+        return {"figure": 1.0}
+
+    def work(job):
+        job.plan(1)
+        content = job.cell("cell", write) if where == "in a cell" else write(job.folder)
+        return {"metrics": {"accuracy": content["figure"]}}
+
+    monkeypatch.setitem(jobs._KINDS, "count", jobs._Kind(work, CountOptions, None))
+    run_id = service.submit(recipe_of(tmp_path))
+    assert service.wait(run_id, 60).status == "failed"
+    error = service.read(run_id).error
+    assert error["error_id"] is None and "No space left on device" in error["message"] and "Free disk space" in error["fix"]
+    assert service.read(run_id).log.last("error")["message"] == error["message"]
+    full[0] = False
+    service.resume(run_id)
+    assert service.wait(run_id, 60).metrics == {"accuracy": 1.0}

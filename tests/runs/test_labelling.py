@@ -1,5 +1,8 @@
 """Label books on the disk and in a run: kept through a restart, seen by their owner only, trained on, and asked about again."""
 
+import csv
+import threading
+
 import pytest
 
 from tests.tiny_runs import make_recipe
@@ -9,18 +12,10 @@ from workbench.data.readers import read_table
 from workbench.errors import AccessError, DataError
 from workbench.runs import labelling as module
 from workbench.runs.labelling import Labelling, over_labels
-from workbench.runs.service import RunService
 
 GOOD = [f"the {'film ' * n}food lovely" for n in range(4)]
 BAD = [f"the {'film ' * n}food awful" for n in range(4)]
 ADA, EVE = Principal("ada", Role.USER), Principal("eve", Role.USER)
-
-
-@pytest.fixture
-def service(tmp_path):
-    service = RunService(tmp_path / "root")
-    yield service
-    service.close()
 
 
 @pytest.fixture
@@ -43,6 +38,22 @@ def test_labels_are_there_again_after_a_restart(tmp_path):
     assert again.books() == [book] and again.book(book.id) == book
     assert again.undo(book.id).marks == book.marks[:1]
     assert f"{book.rows[1].splitlines()[0].replace(chr(34), chr(34) * 2)}" in again.labels_file(book.id)
+
+
+def test_saved_labels_hold_no_formula_and_come_back_as_they_were(tmp_path):
+    texts = ['=HYPERLINK("http://x", "y")', "+1 for this", "-5 degrees", "@home", "'=quoted", "plain", "'tis so"]
+    kept = Labelling(tmp_path)
+    book = kept.begin(texts, "=yes, -no")
+    for row in range(len(texts)):
+        book = kept.mark(book.id, row, ("=yes", "-no")[row % 2], {row: {"=yes": 0.75, "-no": 0.25}})
+    assert Labelling(tmp_path).book(book.id) == book
+    saved = tmp_path / "labels.csv"
+    saved.write_text("\ufeff" + kept.labels_file(book.id), encoding="utf-8", newline="")  # as the page hands it to the browser
+    with saved.open(encoding="utf-8-sig", newline="") as stream:
+        cells = [cell for row in csv.reader(stream) for cell in row]
+    assert len(cells) == 5 * 8 and not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+    assert [row[:2] for row in read_table(saved).rows] == book.labelled
+    assert sorted(read_table(kept.recipe(book.id, make_recipe(tmp_path / "tiny")).data.train).rows) == sorted(book.labelled)
 
 
 def test_books_belong_to_whoever_began_them(tmp_path):
@@ -108,6 +119,11 @@ def test_a_template_that_needs_other_columns_gives_way(tmp_path, recipe):
     assert over_labels(recipe, book, "x").prompt.templates == recipe.prompt.templates
 
 
+def test_rows_that_the_recipe_chose_by_a_column_are_not_chosen_among_labels(tmp_path, recipe):
+    book = Labelling(tmp_path).begin(["one", "two"], "x,y")
+    assert over_labels(recipe.replace({"data.only": {"language": "en"}}), book, "x").data.only == {}
+
+
 def test_from_the_untuned_prompt_to_a_run_that_is_surer_and_asks_about_what_is_left(service, recipe):
     kept = service.labelling
     unseen = ["the food nice", "the film bad"]
@@ -128,6 +144,26 @@ def test_from_the_untuned_prompt_to_a_run_that_is_surer_and_asks_about_what_is_l
     assert tuned.shares[8] == pytest.approx(service.predictor(run).predict([{"text": book.rows[8]}])[0].probabilities)
     assert sureness(book, tuned.shares) > sureness(book, untuned.shares)
     assert next_row(book, tuned.shares) in (8, 9)
+
+
+def test_a_mark_does_not_wait_for_a_model_that_is_loaded_and_reads_no_other_book(service, recipe, monkeypatch):
+    kept, asked, on = service.labelling, threading.Event(), threading.Event()
+    book, _ = kept.begin(GOOD + BAD, "pos, neg"), kept.begin(GOOD, "pos, neg")
+    looked: list[str] = []
+    monkeypatch.setattr(module, "may_see", lambda owner: looked.append(owner) or True)
+    real = module.base_predictor
+    monkeypatch.setattr(module, "base_predictor", lambda *given: (asked.set(), on.wait(30), real(*given))[-1])
+    asking = threading.Thread(target=kept.opinions, args=(service, book, recipe))
+    asking.start()
+    assert asked.wait(30)
+    marked: list[object] = []
+    marking = threading.Thread(target=lambda: marked.append(kept.mark(book.id, 0, "pos", {})))
+    marking.start()
+    marking.join(10)
+    on.set()
+    asking.join()
+    assert marked and looked == ["owner"]
+    assert kept.book(book.id).marks[0].label == "pos"
 
 
 def test_where_no_model_can_be_asked_the_reason_is_given(service, recipe):

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.models.tiny import ARCHITECTURES, CAUSAL, save_model
 from tests.tiny_runs import make_recipe
 from workbench import cli
 from workbench.errors import RunError
@@ -74,6 +75,15 @@ def test_every_method_answers_as_the_run_does(service, tmp_path, method):
 def test_every_kind_of_prompt_and_answer(service, tmp_path, name):
     run = trained(service, make_recipe(tmp_path, method={"name": "bias"}, training__epochs=1).replace(PROMPTS[name]))
     assert largest_difference(service, run, tmp_path / "out", ["film lovely", "[MASK] [SEP]"]) <= 1e-5
+
+
+@pytest.mark.parametrize("family", sorted(set(ARCHITECTURES) - CAUSAL - {"bert"}))
+def test_every_family_of_masked_models(service, tmp_path, family):
+    model = save_model(tmp_path / "family", family)
+    words = {"pos": ["great"], "neg": ["bad"]}
+    recipe = make_recipe(tmp_path, model__path=str(model), prompt__verbalizer__words=words, training__epochs=1)
+    run = trained(service, recipe.replace({"method": {"name": "lora" if family == "mpnet" else "p_tuning_v2"}}))
+    assert largest_difference(service, run, tmp_path / "out", ["w1 was great", "", "w2 bad " * 500]) <= 1e-5
 
 
 @pytest.mark.parametrize(("preset", "method", "texts"), [

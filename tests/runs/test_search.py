@@ -1,22 +1,18 @@
 """Searches as runs: ranked candidates, cards in the lab, the same answer after a stop, and the command line."""
 
 import json
-import time
 
 import pytest
 
 from tests.tiny_runs import make_recipe
 from workbench.cli import main
 from workbench.errors import RecipeError
+from workbench.models.pool import ModelPool
+from workbench.prompts.search.trigger import TriggerSearch
 from workbench.prompts.template import parse_template
-from workbench.runs.service import RunService
-
-
-@pytest.fixture
-def service(tmp_path):
-    service = RunService(tmp_path / "root")
-    yield service
-    service.close()
+from workbench.runs.jobs import run_job
+from workbench.training.control import Control
+from workbench.training.events import ALIVE
 
 
 def search_recipe(folder, **job):
@@ -47,17 +43,37 @@ def test_candidates_are_ranked_and_become_cards(service, tmp_path, job):
     assert any("validation rows only rank" in event.get("text", "") for event in service.read(run_id).events)
 
 
-def test_a_stopped_search_ends_with_the_same_candidates(service, tmp_path):
+def test_ranking_tells_that_it_is_alive(tmp_path, monkeypatch):
+    monkeypatch.setattr("workbench.runs.job.SECONDS_BETWEEN_SIGNS", 0.0)
+    doing, alive = [""], set()
+
+    def hear(event):
+        if event["kind"] == "progress":
+            doing.append(event["text"])
+        elif event["kind"] == ALIVE:
+            alive.add(doing[-1])
+
+    recipe = search_recipe(tmp_path, what="verbalizer")
+    run_job(recipe, tmp_path / "run", Control(), ModelPool(), on_event=hear)
+    assert alive == {"label words on the training rows", recipe.prompt.templates[0]}
+
+
+def test_a_stopped_search_ends_with_the_same_candidates(service, tmp_path, monkeypatch):
     recipe = search_recipe(tmp_path, how="trigger", steps=20, restarts=2, tokens=2, candidates=6)
-    whole, stopped = service.submit(recipe), service.submit(recipe)
+    whole = service.submit(recipe)
     assert service.wait(whole, 120).status == "finished"
-    first = service.store.folder(stopped) / "cells" / "restart-1-1" / "cell.json"
-    end = time.monotonic() + 60
-    while not first.exists():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-    service.stop(stopped)
-    service.wait(stopped, 60)
+    step = TriggerSearch.step
+
+    def step_and_ask(self, *state):
+        newest = service.runs()[0].id
+        if (service.store.folder(newest) / "cells" / "restart-1-1" / "cell.json").exists():
+            service.stop(newest)  # in the midst of the next cell, whatever else the machine does
+        return step(self, *state)
+
+    monkeypatch.setattr(TriggerSearch, "step", step_and_ask)
+    stopped = service.submit(recipe)
+    assert service.wait(stopped, 60).status == "stopped"
+    monkeypatch.undo()
     service.resume(stopped)
     assert service.wait(stopped, 120).status == "finished"
     assert service.result(stopped)["candidates"] == service.result(whole)["candidates"]

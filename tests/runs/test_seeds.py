@@ -8,14 +8,6 @@ import pytest
 from tests.runs.test_pet import pet_recipe
 from tests.tiny_runs import make_recipe
 from workbench.data.dataset import load_splits
-from workbench.runs.service import RunService
-
-
-@pytest.fixture
-def service(tmp_path):
-    service = RunService(tmp_path / "root")
-    yield service
-    service.close()
 
 
 def cells(service, run_id):
@@ -34,6 +26,8 @@ def test_a_training_is_measured_on_rows_that_no_seed_saw(service, tmp_path):
     (row,) = service.result(run_id)["table"]["rows"]
     accuracies = [lines[0]["accuracy"] for lines in cells(service, run_id)]
     assert row[:2] == ["trained", None] and row[2] == pytest.approx(mean(accuracies)) and row[3] == pytest.approx(stdev(accuracies))
+    scores = [lines[0]["macro_f1"] for lines in cells(service, run_id)]
+    assert row[4:6] == pytest.approx([mean(scores), stdev(scores)])
     rows = service.store.folder(run_id) / "rows"
     held = {e.fields["text"] for e in load_splits(recipe.replace({"data.split.validation": 12}).data).validation.examples}
     assert texts(rows / "held_out.jsonl") == held and not held & texts(rows / "train.jsonl")

@@ -9,14 +9,7 @@ from workbench.runs import service as service_module
 from workbench.runs.service import RunService
 
 
-@pytest.fixture
-def service(tmp_path):
-    service = RunService(tmp_path / "root")
-    yield service
-    service.close()
-
-
-def _until(condition, seconds=30.0):
+def _until(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -35,6 +28,31 @@ def test_a_run_trains_and_answers(service, tmp_path):
     for answer in (*tuned, *base):
         assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-6) and set(answer.label_words) == {"great", "terrible"}
     assert tuned != base
+
+
+def test_a_run_that_ends_while_its_model_is_loaded_answers_with_what_it_left(service, tmp_path, monkeypatch):
+    run_id = service.submit(make_recipe(tmp_path, method__name="bias"))
+    service.wait(run_id, 60)
+    folder, fresh = service.store.folder(run_id), service.pool.fresh
+    (folder / "final").rename(folder / "best")
+
+    def ends(part):
+        if (folder / "best").exists():
+            (folder / "best").rename(folder / "final")
+        return fresh(part)
+
+    monkeypatch.setattr(service.pool, "fresh", ends)
+    assert service.predictor(run_id).predict([{"text": "the food lovely"}])[0].label in ("pos", "neg")
+
+
+def test_nothing_is_remembered_of_a_run_that_was_deleted(service, tmp_path):
+    run_id = service.submit(make_recipe(tmp_path))
+    service.wait(run_id, 60)
+    folder = service.store.folder(run_id)
+    service.boards._kept.get((folder, "cell"), object)
+    assert service.result(run_id) and service.read(run_id).recipe.name == "tiny"
+    service.delete(run_id)
+    assert run_id not in service._outcomes and service.store._recipes == {} and not service.boards._kept.clear()
 
 
 def test_the_index_of_a_fresh_process_knows_the_outcome(service, tmp_path):
@@ -74,7 +92,7 @@ def test_pause_stop_resume_and_delete(service, tmp_path):
     _until(lambda: service.read(run_id).step > 0)
     service.pause(run_id)
     assert service.read(run_id).status == "paused"
-    time.sleep(0.3)
+    _until(lambda: any(event.get("status") == "paused" for event in service.read(run_id).events))
     step = service.read(run_id).step
     time.sleep(0.3)
     assert service.read(run_id).step == step
@@ -84,12 +102,12 @@ def test_pause_stop_resume_and_delete(service, tmp_path):
     _until(lambda: service.read(run_id).step > step)
     for _ in range(10):
         service.stop(run_id)
-    assert service.wait(run_id, 30).status == "stopped"
+    assert service.wait(run_id, 120).status == "stopped"
     stopped_at = service.read(run_id).step
     service.resume(run_id)
     _until(lambda: service.read(run_id).step > stopped_at)
     service.stop(run_id)
-    assert service.wait(run_id, 30).status == "stopped"
+    assert service.wait(run_id, 120).status == "stopped"
     service.delete(run_id)
     assert service.runs() == [] and not service.store.folder(run_id).exists()
 
@@ -104,10 +122,11 @@ def test_waiting_runs_go_in_order_and_can_leave_the_queue(service, tmp_path):
     assert service.wait(third, 60).status == "finished" and service.read(second).status == "stopped"
 
 
-def test_closing_interrupts_and_a_new_service_goes_on(tmp_path):
+def test_closing_interrupts_and_a_new_service_goes_on(tmp_path, held_at):
+    held_at(3)
     service = RunService(tmp_path / "root")
-    run_id = service.submit(make_recipe(tmp_path, training__epochs=20))
-    _until(lambda: service.read(run_id).step > 0)
+    run_id = service.submit(make_recipe(tmp_path))
+    _until(lambda: service.read(run_id).step == 3)
     service.close()
     service = RunService(tmp_path / "root")
     assert service.read(run_id).status == "interrupted"
@@ -130,7 +149,7 @@ def test_a_bug_gets_an_id_and_the_queue_goes_on(service, tmp_path, monkeypatch):
 
     monkeypatch.setattr(trainer, "train_run", broken)
     first, second = service.submit(make_recipe(tmp_path)), service.submit(make_recipe(tmp_path))
-    assert service.wait(first, 30).status == "failed"
+    assert service.wait(first, 120).status == "failed"
     error = service.read(first).error
     assert "secret" not in error["message"] and error["error_id"] in (service.root / "workbench.log").read_text()
     assert service.wait(second, 60).status == "finished"

@@ -60,8 +60,10 @@ def tensorboard_values(folder: Path) -> dict[str, dict[int, float]]:
 
 
 @pytest.mark.parametrize("isolation", [None, Isolation()], ids=["thread", "child"])
-def test_tensorboard_holds_the_figures_of_the_log_also_of_a_stopped_and_resumed_run(tmp_path, isolation):
-    recipe = make_recipe(tmp_path, training__epochs=30, training__checkpoint_every=4)
+def test_tensorboard_holds_the_figures_of_the_log_also_of_a_stopped_and_resumed_run(tmp_path, held_at, isolation):
+    held_at(6)
+    # A child is not held, and has to be at it still when somebody looks.
+    recipe = make_recipe(tmp_path, training__epochs=60 if isolation else 4, training__checkpoint_every=4)
     service = RunService(tmp_path / "root", isolation=isolation)
     try:
         run = service.submit(recipe, tracker="tensorboard")
@@ -188,7 +190,8 @@ class FakeClient:
             self.runs[run_id].written.setdefault(name, {})[step] = value
 
 
-def test_mlflow_goes_on_with_the_same_run(tmp_path, monkeypatch):
+def test_mlflow_goes_on_with_the_same_run(tmp_path, monkeypatch, held_at):
+    held_at(3)
     mlflow, entities = types.ModuleType("mlflow"), types.ModuleType("mlflow.entities")
     mlflow.MlflowClient, entities.Metric = FakeClient, lambda *metric: metric
     monkeypatch.setitem(sys.modules, "mlflow", mlflow)
@@ -198,7 +201,7 @@ def test_mlflow_goes_on_with_the_same_run(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     service = RunService(tmp_path / "root")
     try:
-        run = service.submit(make_recipe(tmp_path, training__epochs=30), tracker="mlflow")
+        run = service.submit(make_recipe(tmp_path), tracker="mlflow")
         while service.read(run).step < 3:
             time.sleep(0.02)
         service.stop(run)

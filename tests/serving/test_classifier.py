@@ -135,7 +135,7 @@ def test_log_probabilities_carry_gradients_and_prediction_restores_the_mode(bert
     bert.model.eval()
 
 
-def test_label_words_and_top_predictions_are_probabilities_over_the_vocabulary(bert):
+def test_label_words_are_probabilities_over_the_vocabulary(bert):
     classifier = PromptClassifier(bert, prompt("{text} it was [MASK] .", verbalizer=MIXED), LABELS)
     row = classifier.encoders[0].encode(EXAMPLES[0].fields, masks=2)
     log_probs = full_log_softmax(bert.model, row.input_ids)
@@ -143,11 +143,24 @@ def test_label_words_and_top_predictions_are_probabilities_over_the_vocabulary(b
     expected = math.exp(sum(log_probs[p, t] for p, t in zip(row.mask_positions, word.token_ids, strict=True)))
     words = classifier.label_word_probabilities(EXAMPLES)
     assert words[0]["很好"] == pytest.approx(expected, rel=1e-4)
-    single = classifier.encoders[0].encode(EXAMPLES[0].fields)
-    probabilities, ids = full_log_softmax(bert.model, single.input_ids)[single.mask_positions[0]].exp().topk(3)
-    (top,) = classifier.top_predictions(EXAMPLES[0].fields, k=3)
-    assert [t for t, _ in top] == [bert.tokenizer.decode([i]) for i in ids.tolist()]
-    assert [p for _, p in top] == pytest.approx(probabilities.tolist(), rel=1e-4)
+
+
+def test_words_found_under_templates_with_and_without_a_blank_are_added_up_by_word(bert, roberta):
+    rows = [InputExample(str(i), {"text": text}, ("yes", "no")[i % 2], i + 2) for i, text in enumerate(["good film", "bad book"] * 4)]
+    for model in (bert, roberta):
+        found = {"kind": "automatic", "words_per_label": 3}
+        classifier = PromptClassifier(model, prompt("{text} it was [MASK] .", "{text}[MASK]", verbalizer=found), LABELS)
+        classifier.fit(rows)
+        assert len(classifier.distinct_verbalizers) == 2
+        # By itself, each template is a classifier of its own with the words that it found.
+        expected: dict[str, list[float]] = {}
+        for encoder, verbalizer in zip(classifier.encoders, classifier.verbalizers, strict=True):
+            words = {label: [w.text for w in verbalizer.words if classifier.labels[w.label] == label] for label in LABELS}
+            alone = PromptClassifier(model, prompt(encoder.template.source, verbalizer={"kind": "manual", "words": words}), LABELS)
+            for word, share in alone.label_word_probabilities(rows[:1])[0].items():
+                expected.setdefault(word, []).append(share)
+        (shares,) = classifier.label_word_probabilities(rows[:1])
+        assert shares == pytest.approx({word: sum(one) / len(one) for word, one in expected.items()}, rel=1e-4)
 
 
 def test_the_models_own_length_bounds_the_prompt(bert, roberta):

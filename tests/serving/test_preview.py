@@ -51,9 +51,12 @@ def test_one_pass_says_what_the_classifier_says(bert):
         assert list(row.class_probabilities.values()) == pytest.approx(classes, abs=1e-6)
         assert {w: p for of in row.label_words.values() for w, p in of.items()} == pytest.approx(found, abs=1e-7)
         assert row.mass == pytest.approx(sum(found.values()), abs=1e-7)
-        ((first, probability), *_) = row.top[0]
-        ((same, same_probability), *_) = classifier.top_predictions(row.example.fields, 4)[0]
-        assert (first, probability) == (same, pytest.approx(same_probability, abs=1e-6))
+        encoding = classifier.encoders[0].encode(row.example.fields)
+        with torch.no_grad():
+            logits = bert.model(torch.tensor([encoding.input_ids])).logits[0, encoding.mask_positions[0]]
+        probabilities, ids = (found.tolist() for found in logits.softmax(dim=-1).topk(4))
+        assert [word for word, _ in row.top[0]] == [bert.tokenizer.decode([number]) for number in ids]
+        assert [share for _, share in row.top[0]] == pytest.approx(probabilities, abs=1e-6)
 
 
 def test_words_of_several_tokens_show_a_top_for_each_mask(bert):

@@ -47,7 +47,7 @@ def scorer(setting):
 def calls(monkeypatch):
     """How many rows went through the model."""
     seen: list[int] = []
-    monkeypatch.setattr("workbench.serving.classifier.FULL_TOKENS", 0)
+    monkeypatch.setattr("workbench.serving.batches.FULL_TOKENS", 0)
     ask = PromptClassifier.template_log_probabilities
     monkeypatch.setattr(
         PromptClassifier, "template_log_probabilities", lambda self, batch, *more: seen.append(len(batch)) or ask(self, batch, *more)
@@ -154,7 +154,7 @@ def test_cards_read_together_by_a_causal_model_get_the_figures_of_each_alone(wor
     for classifier in alone:
         monkeypatch.setattr(classifier, "read", lambda batch, own=classifier: [TemplateReading(own, batch, 0, NOTHING_SHARED)])
     seen: list[int] = []
-    monkeypatch.setattr("workbench.serving.classifier.FULL_TOKENS", 0)
+    monkeypatch.setattr("workbench.serving.batches.FULL_TOKENS", 0)
     monkeypatch.setattr("workbench.serving.reading.packed_states", lambda *given: seen.append(1) or packed_states(*given))
     scorer = CardScorer(loaded, prompt, ("no", "yes"), examples, batch_size=3)
     scorer.read(cards, 5)

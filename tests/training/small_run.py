@@ -52,6 +52,14 @@ def without_dropout(folder: Path) -> None:
     config.write_text(json.dumps(json.loads(config.read_text()) | quiet))
 
 
+def train_in_two_lives(recipe: Recipe, folder: Path, step: int, between: Any = lambda: None, on_event: Any = None) -> None:
+    """Trains until a step, calls `between`, and goes on to the end."""
+    control = Control()
+    train_run(recipe, folder, control, ModelPool(), on_event=lambda e: control.request_stop() if e.get("step") == step else None)
+    between()
+    train_run(recipe, folder, Control(), ModelPool(), on_event=on_event)
+
+
 def losses(folder: Path) -> list[tuple[int, float]]:
     return [(e["step"], e["loss"]) for e in EventLog(folder / "events.jsonl").read() if e["kind"] == "train"]
 

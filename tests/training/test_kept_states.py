@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 import torch
 
-from tests.training.small_run import hashes, losses, make_recipe, without_dropout
+from tests.training.small_run import hashes, losses, make_recipe, train_in_two_lives, without_dropout
+from workbench.errors import TrainingError
 from workbench.methods import attach, check_method
 from workbench.models.loading import load_model
 from workbench.models.pool import ModelPool
@@ -31,8 +34,8 @@ def recipe_of(folder, changes=None, *, cache="auto"):
     return recipe
 
 
-def trained(recipe, folder, on_event=None, control=None):
-    return train_run(recipe, folder, control or Control(), ModelPool(), on_event=on_event)
+def trained(recipe, folder):
+    return train_run(recipe, folder, Control(), ModelPool())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -57,17 +60,15 @@ def test_states_in_a_file_are_those_in_memory_and_survive_a_stop(tmp_path, monke
     recipe = recipe_of(tmp_path)
     trained(recipe, tmp_path / "whole")
     monkeypatch.setattr(kept_states, "IN_MEMORY_BYTES", 1000)
-    control = Control()
-    trained(recipe, tmp_path / "run", lambda e: control.request_stop() if e.get("step") == 7 else None, control)
-    (file,) = (tmp_path / "run" / "states").glob("*/states.npy")
-    written = file.stat().st_mtime_ns
-    trained(recipe, tmp_path / "run", lambda e: seen.append(file.stat().st_mtime_ns) if file.exists() else None)
-    assert seen and set(seen) == {written} and not file.exists()
+    run, written = tmp_path / "run", []
+
+    def look(event=None):
+        written.extend(file.stat().st_mtime_ns for file in (run / "states").glob("*/states.npy"))
+
+    train_in_two_lives(recipe, run, 7, look, look)
+    assert len(written) > 1 and len(set(written)) == 1 and not list((run / "states").glob("*/states.npy"))
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
     assert hashes(tmp_path / "run" / "final") == hashes(tmp_path / "whole" / "final")
-
-
-seen: list[int] = []
 
 
 def test_a_damaged_file_and_one_of_other_rows_are_written_anew(tmp_path, monkeypatch):
@@ -95,3 +96,30 @@ def bound(recipe):
 def test_a_body_with_something_that_trains_in_it_is_read_at_every_step(tmp_path, method):
     objective = bound(make_recipe(tmp_path, {"method": {"name": method}, "training.epochs": 1}))
     assert objective.classifier.kept is None and not body_is_frozen(objective.classifier, objective._encoded[0])
+
+
+def test_states_that_the_disk_has_no_room_for_are_an_error_and_no_bus_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_states, "IN_MEMORY_BYTES", 1000)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(kept_states.os, "posix_fallocate", full)
+    with pytest.raises(TrainingError, match="could not be written: No space left"):
+        trained(recipe_of(tmp_path), tmp_path / "run")
+    monkeypatch.undo()
+    assert trained(recipe_of(tmp_path), tmp_path / "run")["status"] == "finished"
+
+
+def test_a_file_of_states_has_all_its_room_before_it_is_filled(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_states, "IN_MEMORY_BYTES", 1000)
+    taken, fill = [], kept_states.KeptStates._fill
+
+    def filling(self, kind, states):
+        file = next((tmp_path / "run").rglob(kept_states.ARRAY))
+        taken.append(file.stat().st_blocks * 512 >= file.stat().st_size)
+        fill(self, kind, states)
+
+    monkeypatch.setattr(kept_states.KeptStates, "_fill", filling)
+    trained(recipe_of(tmp_path), tmp_path / "run")
+    assert taken and all(taken)

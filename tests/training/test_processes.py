@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +124,14 @@ def test_resumed_on_another_number_of_processes(home: Path, name: str) -> None:
     """From one to two, and from two to one."""
     expected = dict(losses(home / "alone" / name))
     assert dict(losses(home / "several" / f"resumed-{name}")) == pytest.approx(expected, abs=1e-6)
-    note, *_ = events(home / "several" / f"resumed-{name}", "note")
-    assert note["text"].startswith("The run goes on in 2 instead of 1 processes")
+    notes = [note["text"] for note in events(home / "several" / f"resumed-{name}", "note")]
+    assert any(note.startswith("The run goes on in 2 instead of 1 processes") for note in notes)
     part = home / "several" / f"part-{name}"
     assert answer(home, part.name)["status"] == "stopped" and len(losses(part)) == 3
     train_run(case(home, name), part, Control(), ModelPool())
     assert dict(losses(part)) == pytest.approx(expected, abs=1e-6)
-    assert events(part, "note")[0]["text"].startswith("The run goes on in 1 instead of 2 processes")
+    notes = [note["text"] for note in events(part, "note")]
+    assert any(note.startswith("The run goes on in 1 instead of 2 processes") for note in notes)
 
 
 @pytest.mark.slow
@@ -153,10 +153,9 @@ def test_a_killed_process_interrupts_the_run(home: Path, tmp_path: Path, capsys:
         assert launcher.poll() is None, said
         said.append(launcher.stderr.readline())
     (follower,) = (pid for pid in children(launcher.pid) if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes())
-    killed = time.monotonic()
     os.kill(follower, signal.SIGKILL)
-    out, err = launcher.communicate(timeout=60)
-    assert time.monotonic() - killed < 30 and launcher.returncode != 0 and out == ""
+    out, err = launcher.communicate(timeout=90)
+    assert launcher.returncode != 0 and out == ""
     assert "was interrupted: A process of this run has ended" in err
     assert main(["runs", "--runs", str(tmp_path / "runs")]) == 0
     (run,) = json.loads(capsys.readouterr().out)["runs"]

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -47,8 +48,8 @@ def test_a_run_reports_and_leaves_what_the_design_says(plain) -> None:
     keys = {"status", "metrics", "steps", "seconds", "examples_per_second", "peak_memory_bytes", "trainable_parameters", "total_parameters"}
     assert keys <= set(result) and result["status"] == "finished" and result["steps"] == 16
     assert result["trainable_parameters"] == 2 * 2 * 4 * 64 and result["peak_memory_bytes"] > 10**7
-    assert {p.name for p in folder.iterdir()} == {"recipe.yaml", "events.jsonl", "best", "final", "result.json"}
-    assert damage(folder / "best") is None and damage(folder / "final") is None
+    assert {p.name for p in folder.iterdir()} == {"recipe.yaml", "events.jsonl", "final", "rows.json", "result.json"}
+    assert damage(folder / "final") is None
     plan, evaluations = events(folder, "plan")[0], events(folder, "evaluation")
     assert (plan["total_steps"], plan["train_rows"], plan["validation_rows"], plan["labels"]) == (16, 32, 16, ["negative", "positive"])
     assert [e["step"] for e in evaluations] == [0, 4, 8, 12, 16] and [step for step, _ in losses(folder)] == list(range(1, 17))
@@ -65,6 +66,25 @@ def test_the_saved_weights_answer_as_the_best_evaluation_did(plain) -> None:
     probabilities = PromptClassifier(loaded, recipe.prompt, splits.labels).predict(splits.validation.examples)
     right = [splits.labels[p.argmax()] == e.label for p, e in zip(probabilities, splits.validation.examples, strict=True)]
     assert sum(right) / len(right) == result["metrics"]["accuracy"]
+
+
+def test_speed_is_that_of_the_last_steps(tmp_path: Path, monkeypatch) -> None:
+    from workbench.training import trainer
+    from workbench.training.stepper import Stepper
+
+    step, clock = Stepper.step, [0.0]
+
+    def slow_at_first(self, number: int, total: int):
+        clock[0] += 0.25 if number < 6 else 0.125
+        return step(self, number, total)
+
+    monkeypatch.setattr(Stepper, "step", slow_at_first)
+    monkeypatch.setattr(trainer, "RECENT_STEPS", 4)
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    result = run(make_recipe(tmp_path), tmp_path / "run")
+    speeds = [event["examples_per_second"] for event in events(tmp_path / "run", "train")]
+    assert speeds[0] == speeds[5] == 8 / 0.25 and speeds[-1] == 8 / 0.125
+    assert result["examples_per_second"] == pytest.approx(16 * 8 / (6 * 0.25 + 10 * 0.125), abs=0.01)
 
 
 def test_a_finished_run_answers_and_trains_nothing(plain) -> None:
@@ -97,7 +117,7 @@ def test_killed_and_resumed_ends_as_if_it_never_had(tmp_path: Path, method: str)
     run(recipe, tmp_path / "whole")
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
     folder = tmp_path / "killed"
-    command = [sys.executable, "-m", "tests.training.small_run", str(tmp_path / "recipe.yaml"), str(folder), "0.05"]
+    command = [sys.executable, "-m", "tests.training.small_run", str(tmp_path / "recipe.yaml"), str(folder), "0.15"]
     child = subprocess.Popen(command, cwd=PROJECT, env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())})
     deadline = time.monotonic() + 90
     while child.poll() is None and time.monotonic() < deadline and not list(folder.glob("checkpoints/step-[4-9]")):

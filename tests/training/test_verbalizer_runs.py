@@ -43,7 +43,7 @@ def test_stopped_and_resumed_ends_as_if_it_never_had(tmp_path: Path, case: str) 
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
     assert hashes(tmp_path / "cut" / "final") == hashes(tmp_path / "whole" / "final")
     assert {"verbalizer.safetensors", "verbalizer.json"} <= set(hashes(tmp_path / "whole" / "final"))
-    assert damage(tmp_path / "whole" / "best") is None
+    assert damage(tmp_path / "whole" / "final") is None
 
 
 def test_a_probe_moves_its_linear_map_alone_and_says_so(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from workbench.errors import RecipeError, RunError
 from workbench.paradigms import paradigm_names
 from workbench.runs.boards import BoardModels, board_of, open_model
 from workbench.ui import charts
-from workbench.ui.board_report import curves_picture, report_page, write_report, zip_report
+from workbench.ui.board_report import curves_picture, report_page, shade, write_report, zip_report
 from workbench.ui.board_svg import HEIGHT, WIDTH, png_of
-from workbench.ui.board_words import COLORS, disagreements_html, paradigms_html, significance_html, table_html, why_html
+from workbench.ui.board_words import COLORS, disagreements_html, line_name, paradigms_html, significance_html, table_html, why_html
 from workbench.ui.session import Watch
 from workbench.ui.tabs import board, try_it
 from workbench.ui.text import Words
@@ -86,12 +86,12 @@ def test_a_boards_models_stand_beside_a_run_in_try_it(service, run, finished):
 
 
 def test_the_controls_become_a_job():
-    job = board.job_of("0, 8\uff0call", 2, ["classical/naive_bayes", "prompting/lora"], "quick", T)
+    job = board.job_of("0, 8\uff0call", 2, ["classical/naive_bayes", "prompting/lora"], [], "quick", T)
     assert job["shots"] == [0, 8, "all"] and job["paradigms"] == {"classical": ["naive_bayes"], "prompting": ["lora"]} and job["seeds"] == 2
     assert board.budget_of(job) == "quick" and board.budget_of({}) == "usual"
     for shots, methods in (("eight", ["a/b"]), ("", ["a/b"]), ("8", [])):
         with pytest.raises(RecipeError):
-            board.job_of(shots, 1, methods, "quick", T)
+            board.job_of(shots, 1, methods, [], "quick", T)
     assert set(board.usual_methods()) <= {value for _, value in board.method_choices(T)}
 
 
@@ -155,3 +155,21 @@ def test_numbers_of_examples_on_the_command_line_are_numbers(capsys, shots, tmp_
 
     assert main(["board", "en-board-quick", "--runs", str(tmp_path), f"--shots={shots}"]) == 2
     assert "--shots" in capsys.readouterr().err
+
+
+def test_what_no_control_shows_stays_and_so_does_a_budget_of_ones_own():
+    own = {"kind": "board", "rows_seen": 1500, "least_epochs": 2.0, "keep_models": False}
+    kept = board.job_of("8", 1, ["classical/naive_bayes"], [" embedded:tiny-qwen ", ""], "full", T, own)
+    assert (kept["rows_seen"], kept["least_epochs"], kept["keep_models"], kept["shots"]) == (1500, 2.0, False, [8])
+    assert kept["models"] == ["embedded:tiny-qwen"]
+    other = board.job_of("8", 1, ["classical/naive_bayes"], [], "quick", T, own)
+    assert other["rows_seen"] == board.BUDGETS["quick"]["rows_seen"] and other["keep_models"] is False
+
+
+def test_a_line_of_a_further_model_says_which():
+    line = {"paradigm": "fine_tuning", "method": "full@Qwen2.5-0.5B"}
+    assert line_name(line, T).endswith("(Qwen2.5-0.5B)") and line_name(line, T).startswith(line_name({**line, "method": "full"}, T))
+
+
+def test_more_lines_than_dashes_are_lighter():
+    assert shade("#4a78c0", 0) == "#4a78c0" and len({shade("#4a78c0", step) for step in range(5)}) == 5

@@ -64,12 +64,16 @@ def test_a_marked_step_is_a_line_with_its_name_and_a_scale_can_be_logarithmic():
     assert not charts.curves([line], x="step").layout.shapes
 
 
-def test_two_lines_have_an_axis_each():
-    lines = [charts.Line("rate", [1, 2], [1e-3, 5e-4]), charts.Line("norm", [1, 2], [3.0, 2.0])]
-    figure = charts.two_scales(lines, x="step")
-    assert [trace.yaxis for trace in figure.data] == [None, "y2"]
-    assert (figure.layout.yaxis.title.text, figure.layout.yaxis2.title.text, figure.layout.yaxis2.side) == ("rate", "norm", "right")
-    assert "yaxis2" not in charts.two_scales(lines[:1], x="step").layout
+def test_lines_of_several_units_have_a_strip_and_an_axis_each():
+    lines = [charts.Line(name, [1, 2], [low, low + 1]) for name, low in (("rate", 1e-3), ("norm", 3.0), ("speed", 90.0))]
+    figure = charts.strips(lines, x="step", span=2)
+    assert [trace.yaxis for trace in figure.data] == ["y", "y2", "y3"]
+    axes = [figure.layout.yaxis, figure.layout.yaxis2, figure.layout.yaxis3]
+    assert [axis.title.text for axis in axes] == ["rate", "norm", "speed"]
+    domains = [axis.domain for axis in axes]
+    assert domains[2][0] == 0 and all(below[1] < above[0] for above, below in zip(domains, domains[1:], strict=False)), "none over another"
+    assert figure.layout.xaxis.anchor == "y3" and "yaxis2" not in charts.strips(lines[:1], x="step").layout
+
 
 def test_names_are_shown_letter_by_letter():
     evil = "<a href='//evil.example'>a & b</a>"

@@ -1,6 +1,7 @@
 """Runs laid over each other: curves, figures and differences."""
 
-from workbench.ui import comparison
+from workbench.runs.view import LOGS_KEPT
+from workbench.ui import charts, comparison
 from workbench.ui.text import Words
 
 T = Words("en")
@@ -10,7 +11,7 @@ def test_two_runs_are_laid_over_each_other(service, finished, tiny):
     other = service.submit(tiny.replace({"training.epochs": 1, "name": "<other>"}))
     assert service.wait(other, 120).status == "finished"
     shown = comparison.view(service, [finished, other], "train_loss")
-    figure = comparison.figure_of(shown, "train_loss", T, log=True)
+    figure = comparison.figure_of(shown, T, log=True)
     assert [len(line.x) for line in figure.data] == [len(steps) for steps, _ in shown.curves] and figure.layout.yaxis.type == "log"
     assert len({line.line.color for line in figure.data}) == 2
     html = comparison.table_html(shown, T)
@@ -20,4 +21,15 @@ def test_two_runs_are_laid_over_each_other(service, finished, tiny):
 def test_one_run_or_none_asks_for_more(service, finished):
     assert "two runs" in comparison.table_html(comparison.view(service, [finished], "accuracy"), T)
     empty = comparison.view(service, [], "accuracy")
-    assert comparison.figure_of(empty, "accuracy", T) is None and "two runs" in comparison.table_html(empty, T)
+    assert comparison.figure_of(empty, T) is None and "two runs" in comparison.table_html(empty, T)
+
+
+def test_many_runs_are_told_apart_by_dashes():
+    lines = [charts.Line(str(number), [1, 2], [0.0, number]) for number in range(20)]
+    figure = charts.overlay(lines, x="", y="")
+    assert len({(line.line.color, line.line.dash) for line in figure.data}) == 20
+
+
+def test_the_logs_of_all_runs_that_are_compared_stay_in_memory():
+    """Else every look at the comparison would read each log from its beginning."""
+    assert comparison.MOST_COMPARED < LOGS_KEPT

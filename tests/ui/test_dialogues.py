@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from tests.training.test_generation import save_qwen
+from workbench.data.conversations import conversations
 from workbench.data.readers import read_table
 from workbench.errors import DataError, ModelError
 from workbench.recipe import Recipe
@@ -56,6 +58,18 @@ def test_a_labelled_file_asks_with_its_label_and_comes_back_as_it_was(tiny: Reci
     assert back.data.columns == tiny.data.columns and set(back.prompt.verbalizer["words"]) == {"pos", "neg"}
 
 
+def test_what_a_person_wrote_to_choose_between_classes_comes_back_with_the_task(tiny: Recipe, alpaca: Path) -> None:
+    templates = ["{said} it was [MASK] .", "the [MASK] : {said}"]
+    own = tiny.replace({"prompt.templates": templates, "data.columns": {"said": "text", "label": "label"}})
+    writing, left = data.with_task_again(own, "generation", None)
+    assert writing.prompt.templates == ["{label} [MASK]"]
+    assert data.with_task_again(writing, "generation", left) == (writing, left)
+    assert data.with_task_again(writing, "classification", left) == (own, left)
+    other = data.with_file(writing, str(alpaca))
+    back, _ = data.with_task_again(other, "classification", left)
+    assert back.prompt.templates == ["{text} [MASK]"] and back.data.train == str(alpaca), "another file has other fields"
+
+
 def test_the_page_shows_the_rows_that_the_recipe_reads_and_says_so(tiny: Recipe) -> None:
     everything = data.view(tiny, T)
     recipe = data.with_task(tiny, "generation").replace({"data.only": {"label": "pos"}})
@@ -65,6 +79,22 @@ def test_the_page_shows_the_rows_that_the_recipe_reads_and_says_so(tiny: Recipe)
     assert everything.notes == []
     assert data.with_task(recipe, "classification").data.only == {}
     assert {e.label for e in dataset(tiny.replace({"data.only": {"label": "neg"}})).examples} == {"neg"}
+
+
+def test_rows_that_the_layout_makes_too_long_are_counted_as_cut(tiny: Recipe, tmp_path: Path) -> None:
+    rows = [{"question": "say it", "answer": "a b " * n} for n in (1, 20, 30)]
+    file = tmp_path / "long.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    recipe = writing_recipe(tiny, file)
+    tokenizer = AutoTokenizer.from_pretrained(save_qwen(tmp_path / "qwen"), trust_remote_code=False)
+    encoder = dialogues.ChatEncoder(tokenizer, recipe.prompt, max_length=512)
+    lengths = encoder.whole_lengths(conversations(read_table(file), recipe.data.columns))
+    bare = [len(tokenizer(f"{row['question']} {row['answer']}", add_special_tokens=False)["input_ids"]) for row in rows]
+    # The two longest fit by their own text; with what the layout writes around them the last one does not.
+    limit = lengths[2] - 1
+    assert bare[2] <= limit and lengths[1] <= limit
+    shown = dialogues.data_view(recipe.replace({"prompt.max_length": limit}), T, tokenizer)
+    assert dict(shown.facts)[T("data.truncated")] == "1" and sum(shown.lengths) == 3
 
 
 def test_chosen_columns_become_question_and_answer(alpaca: Path, sharegpt: Path) -> None:

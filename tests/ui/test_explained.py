@@ -7,18 +7,19 @@ import pytest
 
 from workbench.options import chosen_fields
 from workbench.recipe import Recipe, TrainingPart
-from workbench.ui import forms, page, training_form
+from workbench.ui import forms, training_form
 from workbench.ui.glossary import TERMS, glossary_html, lead
 from workbench.ui.text import Words, languages
 
 FIELDS = (gr.Textbox, gr.Number, gr.Dropdown, gr.Radio, gr.Checkbox, gr.Slider)
 # Their label says all there is: a text to ask about, a message to send.
 TEXTS = re.compile(r"(try|board|chat)-text-\d")
+T = Words("en")
 
 
 @pytest.fixture(scope="module", params=sorted(languages()))
-def built(request, service):
-    return Words(request.param), page.build(service, request.param)
+def built(request, pages):
+    return Words(request.param), pages(request.param)
 
 
 def fields(blocks):
@@ -69,9 +70,22 @@ def test_settings_behind_the_switch_go_into_the_recipe_and_back():
     recipe = Recipe()
     assert recipe.replace(training_form.set_stop(recipe, "loss", 5)).training.early_stopping.patience == 5
     stopped = recipe.replace(training_form.set_stop(recipe, "macro_f1", None))
-    assert training_form.fill(stopped)[-2:] == ["macro_f1", 1] and training_form.fill(recipe)[-2] == "off"
+    metric, patience = training_form.fill(stopped, T)[-2:]
+    assert (metric["value"], patience) == ("macro_f1", 1) and training_form.fill(recipe, T)[-2]["value"] == "off"
     assert stopped.replace(training_form.set_stop(stopped, "off", 3)) == recipe
-    assert len(training_form.fill(recipe)) == len(training_form.NAMES) + 2
+    assert len(training_form.fill(recipe, T)) == len(training_form.NAMES) + 2
+
+
+def test_early_stopping_offers_what_the_task_measures_and_follows_it():
+    stopped = Recipe().replace({"training.early_stopping": {"metric": "macro_f1", "patience": 2}})
+    writes = training_form.stopping_for(stopped, "generation").replace({"task": "generation"})
+    assert (writes.training.early_stopping.metric, writes.training.early_stopping.patience) == ("loss", 2)
+    offered = {name for _, name in training_form.fill(writes, T)[-2]["choices"]}
+    assert offered == {"off", "loss", "perplexity", "bleu", "rouge_l"}
+    old = stopped.replace({"task": "generation"})  # as the page wrote it before there was a choice
+    assert training_form.fill(old, T)[-2]["value"] == "loss"
+    kept = training_form.stopping_for(writes, "classification")
+    assert kept.training.early_stopping.metric == "loss" and training_form.stopping_for(Recipe(), "generation") == Recipe()
 
 
 @pytest.mark.parametrize(
@@ -81,4 +95,4 @@ def test_how_rows_are_read_goes_into_the_recipe_and_back(name, given, kept):
     (field,) = chosen_fields(TrainingPart, [name])
     recipe = Recipe().replace({f"training.{name}": forms.given(field, given)})
     assert getattr(recipe.training, name) == kept
-    assert training_form.fill(recipe)[training_form.NAMES.index(name)] == kept
+    assert training_form.fill(recipe, T)[training_form.NAMES.index(name)] == kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
+import threading
 
 import httpx
 import pytest
@@ -13,7 +13,6 @@ from mcp.client.streamable_http import streamable_http_client
 
 from tests.training.test_generation import save_qwen
 from tests.ui.program import Program
-from tests.ui.served import Served
 from workbench.access import Principal, Role, acting_as
 from workbench.recipe import recipe_from
 from workbench.serving.generator import Sampling
@@ -22,6 +21,7 @@ from workbench.ui.guard.guard import Policy
 from workbench.ui.guard.limits import Limits
 from workbench.ui.guard.users import add_user, read_users
 
+PATIENT = {"timeout": 60, "trust_env": False}
 TOKEN = "a-word-that-nobody-guesses"
 PASSWORDS = {name: f"a long password of {name}" for name in ("ada", "eve")}
 TEXTS = ["the food was lovely", "the food was awful"]
@@ -34,7 +34,7 @@ def with_client(url, work, headers=None):
 
     async def run():
         async with (
-            httpx.AsyncClient(headers=headers, timeout=60, trust_env=False, follow_redirects=True) as http,
+            httpx.AsyncClient(headers=headers, **PATIENT, follow_redirects=True) as http,
             streamable_http_client(f"{url}{programs.MCP_PATH}/", http_client=http) as (read, write, _),
             ClientSession(read, write) as session,
         ):
@@ -49,12 +49,6 @@ def call(url, name, headers=None, **arguments):
     answer = with_client(url, lambda session: session.call_tool(name, arguments), headers)
     text = answer.content[0].text
     return answer.isError, text if answer.isError else json.loads(text)
-
-
-@pytest.fixture(scope="module")
-def served(service, finished):
-    with Served(service) as served:
-        yield served
 
 
 def test_the_tools_are_the_endpoints_and_say_what_they_take(served):
@@ -83,7 +77,7 @@ def test_a_model_that_writes_writes_for_programs_too(served, service, tmp_path):
     failed, said = call(served.url, "write", run=run, texts=["good", "bad"], tokens=4)
     python = service.generator(run).answers([{"instruction": "good"}, {"instruction": "bad"}], Sampling(max_new_tokens=4))
     assert not failed and said == python and any(said)
-    over_http = httpx.post(f"{served.url}{programs.PATH}/gradio_api/run/write", json={"data": [run, ["good"], 4]}, trust_env=False)
+    over_http = httpx.post(f"{served.url}{programs.PATH}/gradio_api/run/write", json={"data": [run, ["good"], 4]}, **PATIENT)
     assert over_http.json()["data"][0] == python[:1]
     for wrong in ({"texts": ["a"] * 33}, {"texts": ["a"], "tokens": 513}):
         failed, said = call(served.url, "write", **{"run": run, **wrong})
@@ -96,7 +90,7 @@ def test_mcp_http_and_python_give_the_same_answer(served, service, finished):
     failed, runs = call(served.url, "runs")
     assert not failed and finished in {run["run"] for run in runs}
     failed, over_mcp = call(served.url, "predict", run=finished, texts=TEXTS)
-    over_http = httpx.post(f"{served.url}{programs.PATH}/gradio_api/run/predict", json={"data": [finished, TEXTS]}, trust_env=False)
+    over_http = httpx.post(f"{served.url}{programs.PATH}/gradio_api/run/predict", json={"data": [finished, TEXTS]}, **PATIENT)
     python = service.predictor(finished).predict([{"text": text} for text in TEXTS])
     assert not failed and over_mcp == over_http.json()["data"][0]
     assert [row["label"] for row in over_mcp] == [answer.label for answer in python]
@@ -113,11 +107,11 @@ def test_a_mistake_is_answered_with_a_sentence(served, arguments, said):
     assert failed and said in text and not text.startswith("'") and "Traceback" not in text
 
 
-def test_without_the_word_and_from_other_sites_nothing_answers(service):
-    with Served(service, Policy(token=TOKEN)) as served:
+def test_without_the_word_and_from_other_sites_nothing_answers(served):
+    with served.under(Policy(token=TOKEN)):
         bearer = {"authorization": f"Bearer {TOKEN}"}
         url = f"{served.url}{programs.MCP_PATH}/"
-        with httpx.Client(trust_env=False, headers=HEADERS) as http:
+        with httpx.Client(**PATIENT, headers=HEADERS) as http:
             assert http.post(url, json=ASKED).status_code == 401
             assert http.post(url, json=ASKED, headers={"authorization": "Bearer wrong"}).status_code == 401
             assert http.post(url, json=ASKED, headers={**bearer, "origin": "http://evil.example"}).status_code == 403
@@ -126,7 +120,7 @@ def test_without_the_word_and_from_other_sites_nothing_answers(service):
         assert call(served.url, "runs", bearer)[0] is False
 
 
-def test_everybody_finds_only_their_own_runs(service, finished, tiny, tmp_path):
+def test_everybody_finds_only_their_own_runs(served, service, finished, tiny, tmp_path):
     """One after the other over one server: nobody's log-in stays behind for the next one."""
     for name, password in PASSWORDS.items():
         add_user(tmp_path / "users.yaml", name, password, Role.USER)
@@ -134,7 +128,7 @@ def test_everybody_finds_only_their_own_runs(service, finished, tiny, tmp_path):
         hers = service.submit(tiny)
         assert service.wait(hers, 120).status == "finished"
     policy = Policy(users=read_users(tmp_path / "users.yaml"))
-    with Served(service, policy) as served:
+    with served.under(policy):
 
         def as_user(name):
             program = Program(served.url).login(name=name, password=PASSWORDS[name])
@@ -147,8 +141,8 @@ def test_everybody_finds_only_their_own_runs(service, finished, tiny, tmp_path):
         assert call(served.url, "predict", as_user("ada"), run=hers, texts=TEXTS)[0] is False
 
 
-def test_a_visitor_finds_no_run_of_others(service, finished):
-    with Served(service, Policy(token=TOKEN, demo=True)) as served:
+def test_a_visitor_finds_no_run_of_others(served, finished):
+    with served.under(Policy(token=TOKEN, demo=True)):
         assert call(served.url, "runs") == (False, [])
         assert call(served.url, "predict", run=finished, texts=TEXTS)[0] is True
         assert finished in {run["run"] for run in call(served.url, "runs", {"authorization": f"Bearer {TOKEN}"})[1]}
@@ -160,53 +154,65 @@ def test_a_visitor_finds_no_run_of_others(service, finished):
 ])  # fmt: skip
 def test_nothing_but_posts_reaches_the_mcp_server(served, method, path, status):
     """No stream without work to hold open, no transport that the guard does not count, no page that repeats what it was asked."""
-    answer = httpx.request(method, f"{served.url}{programs.MCP_PATH}{path}", headers={"accept": "text/event-stream"}, trust_env=False)
+    answer = httpx.request(method, f"{served.url}{programs.MCP_PATH}{path}", headers={"accept": "text/event-stream"}, **PATIENT)
     assert answer.status_code == status and "<" not in answer.text
-    page = httpx.request(method, f"{served.url}{programs.MCP_PATH}{path}", trust_env=False)
+    page = httpx.request(method, f"{served.url}{programs.MCP_PATH}{path}", **PATIENT)
     assert page.status_code == status and "<script" not in page.text
 
 
 def test_gradios_page_about_the_endpoints_reads_what_the_tools_take(served):
-    listed = httpx.get(f"{served.url}{programs.MCP_PATH}/schema", trust_env=False).json()
+    listed = httpx.get(f"{served.url}{programs.MCP_PATH}/schema", **PATIENT).json()
     tools = with_client(served.url, lambda session: session.list_tools()).tools
     assert [(tool["name"], tool["inputSchema"]) for tool in listed] == [(tool.name, tool.inputSchema) for tool in tools]
 
 
-def test_a_body_is_counted_while_it_arrives(service):
+def test_a_body_is_counted_while_it_arrives(served):
     """Chunks, so that no length is announced; the MCP server itself would take four million bytes."""
 
     def body():
         for _ in range(3):
             yield b" " * 400_000
 
-    with Served(service) as served:
-        answer = httpx.post(f"{served.url}{programs.MCP_PATH}/", content=body(), headers=HEADERS, trust_env=False)
+    answer = httpx.post(f"{served.url}{programs.MCP_PATH}/", content=body(), headers=HEADERS, **PATIENT)
     assert answer.status_code == 413 and "more than this server takes" in answer.text
 
 
-def test_calls_that_are_worked_on_count_and_end_with_their_client(service, finished, monkeypatch):
+def test_calls_that_are_worked_on_count_and_end_with_their_client(served, monkeypatch):
     """A client may have as many calls as its limit at work; those it hangs up on leave the queue of threads."""
-    begun = []
+    begun, go_on = [], threading.Event()
 
     def slowly(service_, run, texts):
         begun.append(texts[0])
-        time.sleep(0.5)
+        assert go_on.wait(60)
         return []
 
     monkeypatch.setattr(programs, "classify", slowly)
     policy = Policy(demo=True, token=TOKEN, visitor_limits=Limits(waiting=6))
     asked = {**ASKED, "params": {"name": "predict", "arguments": {"run": "x", "texts": ["a"]}}}
-    with Served(service, policy) as served:
+    with served.under(policy):
 
-        async def crowd(timeout):
-            async with httpx.AsyncClient(headers=HEADERS, timeout=timeout, trust_env=False) as http:
-                posts = [http.post(f"{served.url}{programs.MCP_PATH}/", json=asked) for _ in range(12)]
+        async def until(condition):
+            async with asyncio.timeout(60):
+                while not condition():
+                    await asyncio.sleep(0.01)
+
+        async def crowd(hang_up):
+            async with httpx.AsyncClient(headers=HEADERS, **PATIENT) as http:
+                posts = [asyncio.ensure_future(http.post(f"{served.url}{programs.MCP_PATH}/", json=asked)) for _ in range(12)]
+                await until(lambda: sum(post.done() for post in posts) == 6 and len(begun) == programs.MOST_AT_ONCE)
+                if not hang_up:
+                    go_on.set()
+                for post in posts if hang_up else []:
+                    post.cancel()
                 return await asyncio.gather(*posts, return_exceptions=True)
 
-        patient = asyncio.run(crowd(30))
+        patient = asyncio.run(crowd(hang_up=False))
         assert sorted(answer.status_code for answer in patient) == [200] * 6 + [429] * 6
         begun.clear()
-        gone = asyncio.run(crowd(0.25))
-        assert sum(isinstance(answer, httpx.TimeoutException) for answer in gone) == 6
-        time.sleep(1.5)
-        assert len(begun) <= programs.MOST_AT_ONCE  # the two that waited for a thread were never begun
+        go_on.clear()
+        gone = asyncio.run(crowd(hang_up=True))
+        assert sum(isinstance(answer, asyncio.CancelledError) for answer in gone) == 6
+        asyncio.run(until(lambda: not served.guard._at_work))
+        go_on.set()
+        assert httpx.post(f"{served.url}{programs.MCP_PATH}/", json=asked, headers=HEADERS, **PATIENT).status_code == 200
+        assert len(begun) == programs.MOST_AT_ONCE + 1  # the two that waited for a thread, before this one, were never begun

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.methods import check_method, method_info, method_names
+from workbench.methods import attach, check_method, method_info, method_names
+from workbench.models.known import NotHereError
+from workbench.recipe import PROJECT, anchor, load_recipe
 from workbench.ui.learnt import learnt_html
 from workbench.ui.method_drawing import description, drawing
 from workbench.ui.tabs import method
@@ -72,3 +74,39 @@ def test_what_was_learnt_is_shown_and_escaped():
     html = learnt_html(shares, t)
     assert "Layer 2 \u00b7 query" in html and "2.00%" in html and "width:50.0%" in html
     assert learnt_html({}, t) == ""
+
+
+GENERATION = ["en-positive-reviews-prefix", "zh-negative-reviews-lora", "zh-positive-reviews-lora"]
+
+
+@pytest.mark.parametrize("preset", GENERATION)
+def test_what_trains_is_drawn_for_recipes_that_write(preset, service):
+    recipe = anchor(load_recipe(preset), PROJECT)
+    assert recipe.task == "generation"
+    shown = method.view(service, recipe)
+    loaded = service.pool.get(recipe.model)
+    attached = attach(loaded, recipe.method, prompt=recipe.prompt)
+    try:  # the run itself counts so
+        assert (shown.trainable, shown.total) == (attached.trainable_parameters, attached.total_parameters)
+        assert shown.learning_rate == attached.learning_rate and shown.formula == attached.formula()
+    finally:
+        attached.detach()
+    for language in ("en", "zh"):
+        html = method.view_html(shown, Words(language))
+        assert f"{shown.trainable:,}" in html and Words(language)("method.where") in html
+
+
+def test_questions_and_answers_need_no_label_column(tmp_path, service):
+    (tmp_path / "rows.jsonl").write_text('{"question": "Who?", "response": "I."}\n', encoding="utf-8")
+    recipe = anchor(load_recipe(GENERATION[0]), PROJECT).replace({
+        "data.train": str(tmp_path / "rows.jsonl"), "data.columns": {"question": "question", "response": "response"},
+        "data.only": {}, "prompt.templates": ["{question} [MASK]"],
+    })  # fmt: skip
+    for name in method_names():
+        shown = method.view(service, recipe.replace({"method": {"name": name}}))
+        assert shown.trainable > 0 and shown.rows
+
+
+def test_a_model_that_is_not_here_is_not_downloaded_for_a_look(tiny, service):
+    with pytest.raises(NotHereError, match="not on this machine"):
+        method.view(service, tiny.replace({"model.path": "owner/never-seen"}))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny_runs import STATUSES
 from workbench.methods import method_info, method_names
 from workbench.methods.learnt import What
 from workbench.models.card import model_card
@@ -15,7 +16,6 @@ from workbench.prompts.verbalizers import verbalizer_info, verbalizer_kinds
 from workbench.recipe import TrainingPart
 from workbench.runs import pet
 from workbench.runs.jobs import job_kinds, seeds, sweep
-from workbench.runs.store import STATUSES
 from workbench.ui.tabs.model import QUANTIZATIONS, SOURCES
 from workbench.ui.tabs.prompt.verbalizer import UNLISTED
 from workbench.ui.text import TEXT, _entries, languages
@@ -25,7 +25,7 @@ UI = Path(TEXT).parent
 NAMES = {"relu", "gelu", "tanh", "swish", "float32", "float16", "bfloat16"}
 PROPER = re.compile(
     r"P-tuning( v2)?|TextCNN|Dropout|OpenPrompt|LM-BFF|PET|RMSNorm|SwiGLU|GeGLU|GELU"
-    r"|LoRA|DoRA|McNemar|BitFit|Top-p|bfloat16"
+    r"|LoRA|DoRA|McNemar|BitFit|Top-p|bfloat16|BLEU|ROUGE-L"
 )
 SHOWN = {"label", "info", "title", "placeholder"}
 WRITERS = {"sentence", "heading", "lead", "explained"}

@@ -6,6 +6,9 @@ import pandas as pd
 from tests.ui.served import request_of
 from workbench.ui.frame import guarded
 from workbench.ui.order import MOST_PAGES, Order
+from workbench.ui.queue_list import Seen
+from workbench.ui.session import Watch
+from workbench.ui.tabs import board, train
 from workbench.ui.text import Words
 
 CARD, ROWS = 1, 2
@@ -70,3 +73,34 @@ def test_the_pages_handlers_are_ordered(service):
 
     assert guarded(slow, service, Words("en"), order, [CARD], look=True)(page) == gr.skip()
     assert list(guarded(slow_steps, service, Words("en"), order, [CARD], look=True)(page)) == [gr.skip()]
+
+
+def test_a_tick_that_was_under_way_does_not_undo_a_click_in_train(pages, service, tiny, finished, monkeypatch):
+    other = service.submit(tiny.replace({"name": "other"}))
+    assert service.wait(other, 120).status == "finished"
+    handlers, asked = {fn.api_name: fn.fn for fn in pages("en").fns.values()}, request_of()
+    options, look, answers = (0.0, False, False), train.view, []
+
+    def slow(*looked):
+        answers.append(handlers["queue_watch"](asked, Watch(finished), Seen((), other), *options))
+        return look(*looked)
+
+    drawn = handlers["train_poll"](asked, Watch(finished), Seen(), *options)
+    assert drawn[0].run == finished, "nobody has clicked"
+    monkeypatch.setattr(train, "view", slow)
+    late = handlers["train_poll"](asked, Watch(finished), Seen(), *options)
+    assert answers[0][0].run == other and late == [gr.skip()] * len(late)
+
+
+def test_a_tick_that_was_under_way_does_not_undo_a_click_on_the_board(pages, service, monkeypatch):
+    handlers, asked, answers = {fn.api_name: fn.fn for fn in pages("en").fns.values()}, request_of(), []
+
+    def slow(service, watch):
+        answers.append(handlers["board_choose"](asked, "other"))
+        return watch.run
+
+    monkeypatch.setattr(board, "view", slow)
+    monkeypatch.setattr(board, "draw", lambda service, run_id: run_id)
+    monkeypatch.setattr(board._Wiring, "updates", lambda self, shown, done, key: [shown] * self.size)
+    late = handlers["board_poll"](asked, "board", Watch("first"), 0, None)
+    assert set(answers[0]) == {"other"} and late == [gr.skip()] * len(late)

@@ -1,8 +1,11 @@
 """The assembled page and its server: every handler has a name, both languages answer, and only this machine is let in."""
 
+from collections import Counter
+
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.ui.served import request_of
 from workbench.ui import page
 from workbench.ui.server import application
 from workbench.ui.text import preferred
@@ -42,6 +45,21 @@ def test_the_root_follows_the_browser(client, wish, language):
     answer = client.get("/", headers={"accept-language": wish}, follow_redirects=False)
     assert answer.headers["location"] == f"/{language}/"
     assert preferred(wish, ("en", "zh")) == language
+
+
+def test_no_id_stands_twice_on_the_page(service):
+    counted = Counter(name for block in page.build(service, "en").blocks.values() if (name := getattr(block, "elem_id", None)))
+    assert len(counted) > 100 and [name for name, times in counted.items() if times > 1] == []
+
+
+def test_a_revision_goes_with_the_model_that_it_is_of(service, tiny):
+    handlers = {fn.api_name: fn.fn for fn in page.build(service, "en").fns.values()}
+    draft = tiny.replace({"model.path": "bert-base-uncased", "model.revision": "refs/pr/1"}).model_dump()
+    assert handlers["model_source_revision"](request_of(), draft) == "refs/pr/1"
+    taken = handlers["model_source"](request_of(), draft, "embedded", "embedded:tiny-en", "", "bert-base-uncased")[0]
+    assert taken["model"]["revision"] is None and handlers["model_source_revision"](request_of(), taken) == ""
+    back = handlers["model_source"](request_of(), taken, "hub", None, "", "bert-base-uncased")[0]
+    assert back["model"]["revision"] is None and handlers["model_source_revision"](request_of(), back) == ""
 
 
 def test_nothing_but_tabs_stands_between_the_tabs(service):

@@ -12,7 +12,6 @@ import pytest
 from tests.tiny_runs import make_recipe
 from tests.ui.guard.paths_client import visible_endpoints
 from tests.ui.program import Program
-from tests.ui.served import Served
 from workbench.errors import RunError
 from workbench.ui import programs
 from workbench.ui.guard.guard import Policy
@@ -22,8 +21,8 @@ TOKEN = "a-word-that-nobody-guesses"
 
 
 @pytest.fixture(scope="module")
-def client(service):
-    with Served(service) as served, httpx.Client(base_url=served.url, trust_env=False, timeout=60) as client:
+def client(served):
+    with httpx.Client(base_url=served.url, trust_env=False, timeout=60) as client:
         yield client
 
 
@@ -112,19 +111,20 @@ STARTED = {"curl": ["sh", "-c"], "python": [sys.executable, "-c"], "javascript":
 
 @pytest.mark.parametrize("asks", [False, True], ids=["open", "token"])
 @pytest.mark.parametrize("name", STARTED)
-def test_snippets_run_as_they_are_copied(service, finished, name, asks):
+def test_snippets_run_as_they_are_copied(served, service, finished, name, asks):
     program, *flags = STARTED[name]
     if shutil.which(program) is None:
         assert name == "javascript"  # curl's shell and Python are everywhere the tests are
         return
     label = service.predictor(finished).predict([{"text": "the food was awful, isn't it"}])[0].label
-    with Served(service, Policy(token=TOKEN) if asks else None) as served:
+    with served.under(Policy(token=TOKEN) if asks else Policy()):
         copied = programs.snippets(finished[:-2], "the food was awful, isn't it", token=asks)[name]
         assert ("TOKEN" in copied) == asks
         own = copied.replace("ADDRESS", served.url).replace("TOKEN", TOKEN)
         ran = subprocess.run([program, *flags, own], capture_output=True, text=True, timeout=120)
         assert ran.returncode == 0 and label in ran.stdout and "probabilities" in ran.stdout, ran.stdout + ran.stderr
-        refused = httpx.post(f"{served.url}{programs.PATH}/gradio_api/run/predict", json={"data": ["x", ["a"]]}, trust_env=False)
+        url = f"{served.url}{programs.PATH}/gradio_api/run/predict"
+        refused = httpx.post(url, json={"data": ["x", ["a"]]}, timeout=60, trust_env=False)
         assert refused.status_code == (401 if asks else 500)
         assert asks or "There is no run" in refused.json()["error"]
 
@@ -137,8 +137,8 @@ def test_an_mcp_client_is_told_its_address_and_whether_to_send_the_word(asks):
 
 
 @pytest.mark.parametrize("asks", [False, True], ids=["open", "token"])
-def test_the_page_shows_the_calls_for_its_own_address(service, asks):
-    with Served(service, Policy(token=TOKEN) if asks else None) as served:
+def test_the_page_shows_the_calls_for_its_own_address(served, asks):
+    with served.under(Policy(token=TOKEN) if asks else Policy()):
         page = Program(served.url, headers={"authorization": f"Bearer {TOKEN}"} if asks else None)
         shown = page.call(page.endpoint("try_programs"), [None, "the food was nice", "", "", ""]).data
         expected = programs.snippets("RUN", "the food was nice", token=asks).values()
@@ -147,8 +147,8 @@ def test_the_page_shows_the_calls_for_its_own_address(service, asks):
         page.close()
 
 
-def test_a_visitor_is_not_told_to_send_a_word(service):
-    with Served(service, Policy(token=TOKEN, demo=True)) as served:
+def test_a_visitor_is_not_told_to_send_a_word(served):
+    with served.under(Policy(token=TOKEN, demo=True)):
         page = Program(served.url)
         shown = page.call(page.endpoint("try_programs"), [None, "", "", "", ""]).data
         assert len(shown) == 4 and all("Authorization" not in text for text in shown)

@@ -19,7 +19,10 @@ from workbench.ui.text import TEXT, Words, catalogue, languages
 
 PACKAGE = Path(TEXT).parent.parent
 # Spoken to the terminal, written into exported files, or answered to a program before there is a page.
-TERMINAL = ("cli", "commands", "prompt_commands", "run_commands", "bench/", "__main__", "settings", "runs/card", "runs/export", "ui/guard/")
+TERMINAL = (
+    "cli", "commands", "model_commands", "prompt_commands", "run_commands", "bench/", "__main__", "settings", "runs/card", "runs/export",
+    "ui/guard/",
+)  # fmt: skip
 # Said with a code and values: the page has words of its own for each code, under diagnosis.* and checks.found.*.
 CODED = ("checks/", "prompts/verbalizers/manual", "prompts/verbalizers/head", "prompts/verbalizers/prototypical", "serving/calibration")
 TRANSLATED = [code for code in languages() if code != "en"]
@@ -94,6 +97,13 @@ def test_chinese_is_written_as_chinese():
             assert text.endswith(("。", "？", "FILE", "]")), pattern.target
 
 
+def test_a_mistake_in_a_file_is_translated_whole_under_its_line_and_name():
+    with pytest.raises(RecipeError) as caught:
+        recipe_from({"training": {"learning_rate": "abc"}}, source="r.yaml", text="training:\n  learning_rate: abc\n")
+    said = "r.yaml：第 2 行：“training.learning_rate”是 'abc'：应是数，而这段文本不是数。"
+    assert catalogue("zh")(caught.value.message) == said
+
+
 def test_every_code_has_its_words():
     sources = {file: file.read_text(encoding="utf-8") for file in PACKAGE.rglob("*.py")}
     for kind, room in (("Diagnosis", "diagnosis"), ("Finding", "checks.found")):
@@ -165,10 +175,10 @@ def test_a_pattern_that_cannot_be_read_is_refused(source):
 
 
 def test_a_long_text_takes_little_time():
-    started = time.perf_counter()
+    started = time.process_time()
     text = "'a' is b, not c. " * 300 + "{" * 3000
     assert Words("zh").said(text).endswith("{")
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 20
 
 
 WRONG = (None, "x", -1, 1.5, 10**12, float("nan"), [], {"a": 1})

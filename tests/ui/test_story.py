@@ -128,3 +128,11 @@ def test_the_handlers_give_one_update_for_each_part(service, tiny, finished, boa
         teller.ask(kept, " ")
     closed, timer = teller.close(kept)
     assert closed["open"] is False and closed["step"] == TRY and timer["active"] is False
+
+
+def test_a_story_whose_run_is_gone_goes_on_before_its_training(service, tiny, finished, boards):
+    teller = Teller(service, boards, tiny, T)
+    kept = asdict(Place(TRY, "20200101-0000-aaaaaa", open=True))
+    for shown in (teller.begin(kept), teller.restore(kept)):
+        assert (shown[0]["step"], shown[0]["run"]) == (TRAIN - 1, None)
+    assert teller.begin(asdict(Place(TRY, finished)))[0]["step"] == TRY

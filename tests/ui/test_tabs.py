@@ -1,18 +1,21 @@
 """The tabs' view functions, called as they are, over a real service and a real tiny model."""
 
+import json
 import math
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from tests.ui.served import request_of
 from workbench.errors import DataError, VerbalizerError, WorkbenchError
-from workbench.methods import method_names
-from workbench.recipe import Recipe
+from workbench.methods import method_info, method_names
+from workbench.models.known import NotHereError, tokenizer_here
+from workbench.recipe import PRESETS, Recipe, load_recipe
 from workbench.runs.boards import BoardModels
-from workbench.ui import batch, page
+from workbench.ui import batch
 from workbench.ui.session import Watch
 from workbench.ui.tabs import data, method, model, runs, train, try_it
 from workbench.ui.tabs.prompt import editor, live
@@ -25,6 +28,45 @@ def test_the_model_card_counts_every_parameter_once(tiny, service):
     shown = model.view(tiny, T)
     assert sum(count for _, count in shown.parts) == sum(p.numel() for p in service.pool.get(tiny.model).model.parameters())
     assert "masked" in model.card_html(shown, T)
+
+
+def test_a_hub_model_has_its_card_from_the_catalog_and_says_so(tiny, service):
+    wanted = tiny.replace({"model": {"path": "Qwen/Qwen2.5-7B-Instruct", "quantization": "fp4"}})
+    shown = model.view(wanted, T, service.pool)
+    assert "published" in shown.note and dict(shown.tiles)[T("card.memory")] == "5.2 GB"  # as nf4: both take half a byte a weight
+    html = model.card_html(shown, T)
+    assert "7.62B" in html and T("model.quantization_fp4") in html
+    with pytest.raises(NotHereError):
+        model.view(tiny.replace({"model.path": "owner/never-seen"}), T, service.pool)
+
+
+def test_what_is_published_in_words_stands_beside_what_was_found(tiny, service, tmp_path):
+    rows = {row[0]: row[1:] for row in model.view(tiny.replace({"model.path": "baichuan-inc/Baichuan-7B"}), T, service.pool).published}
+    words = "pre-normalisation, RMSNorm, SwiGLU, RoPE, multi-head attention"
+    assert rows[T("card.architecture")] == (words, words)
+    assert rows[T("card.tokens")] == ("1.2T, Chinese and English", "\u2014"), "no file of a model tells"
+    assert rows[T("card.tokenizer")] == ("BPE", "\u2014"), "none is here"
+    # A folder of that shape: its tokenizer is looked at, whatever its makers say.
+    AutoTokenizer.from_pretrained(PRESETS / "models" / "tiny-zh", trust_remote_code=False).save_pretrained(tmp_path)
+    shape = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008}
+    shape |= {"num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 64000, "max_position_embeddings": 4096}
+    (tmp_path / "config.json").write_text(json.dumps(shape))
+    rows = {row[0]: row[1:] for row in model.view(tiny.replace({"model.path": str(tmp_path)}), T, service.pool).published}
+    assert rows[T("card.tokenizer")] == ("BPE", "WordPiece")
+    rows = {row[0]: row[1:] for row in model.view(tiny.replace({"model.path": "Qwen/Qwen3-0.6B"}), T, service.pool).published}
+    assert "grouped-query attention" in rows[T("card.architecture")][1] and T("card.tokens") not in rows
+
+
+def test_revision_type_and_device_are_shown_as_the_recipe_has_them(tiny):
+    chosen = tiny.replace({"model": {"path": "owner/model", "revision": "v2", "dtype": "bfloat16", "device": "cuda:3"}})
+    _, _, _, hub, revision, _, dtype, device, _ = model._filled(chosen, T)
+    assert hub["visible"] and revision["visible"] and (revision["value"], dtype, device["value"]) == ("v2", "bfloat16", "cuda:3")
+    assert ("cuda:3", "cuda:3") in device["choices"] and ("cpu", "cpu") in device["choices"]
+    assert not model._filled(tiny, T)[4]["visible"], "a folder has no revisions"
+
+
+def test_lengths_are_counted_in_tokens_for_a_folder_that_is_not_loaded(tiny, service):
+    assert data.view(tiny, T, tokenizer_here(tiny.model, service.pool)).unit == "tokens"
 
 
 @pytest.mark.parametrize(
@@ -138,8 +180,11 @@ def test_a_run_is_drawn_once(service, finished):
     assert shown.evaluations[0]["step"] == 0, "the first point is the model before training"
     assert train.view(service, shown.watch) is None
     assert T("train.zero_shot") in train.status_html(shown, T)
-    assert "pw-hit" in train.confusion_html(shown, T)
-    assert len(train.loss_figure(shown, T).data) == 3 and len(train.accuracy_figure(shown, T).data) == 1
+    told = train.confusion_html(shown, T)
+    assert "pw-hit" in told and T("train.per_class", step=shown.total_steps) in told
+    best = max(event["step"] for event in shown.evaluations if event["best"])
+    assert T("train.telling", step=best) in told and shown.telling["rows"][0]["text"] in told
+    assert len(train.loss_figure(shown, T).data) == 3 and len(train.accuracy_figure(shown, T).data) == 2
 
 
 def test_a_run_s_charts_follow_their_options(service, finished):
@@ -152,6 +197,9 @@ def test_a_run_s_charts_follow_their_options(service, finished):
     figure = train.rates_figure(shown, T, train.options_of(None, None, ["gradient_norm", "learning_rate", "else"]))
     assert [len(trace.x) for trace in figure.data] == [shown.total_steps] * 2
     assert list(figure.data[0].y) == pytest.approx([event["learning_rate"] for event in shown.steps], rel=1e-6)
+    costs = train.rates_figure(shown, T, train.options_of(None, None, ["memory_bytes", "examples_per_second"]))
+    assert list(costs.data[0].y) == pytest.approx([event["examples_per_second"] for event in shown.steps], rel=1e-6)
+    assert list(costs.data[1].y) == pytest.approx([event["memory_bytes"] / 2**20 for event in shown.steps], rel=1e-6)
 
 
 def test_charts_are_drawn_anew_for_an_evaluation_a_status_or_after_a_moment_not_for_every_step(service, finished):
@@ -169,10 +217,10 @@ def test_a_run_shows_its_own_recipe_once_it_has_ended(service, finished, tiny):
     assert train.recipe_html(replace(shown, status="running"), T) == ""
 
 
-def test_buttons_follow_the_status():
+def test_buttons_follow_the_status_and_something_can_always_be_started():
     assert train.buttons(None) == {"start": True, "pause": False, "resume": False, "stop": False}
-    assert train.buttons("running") == {"start": False, "pause": True, "resume": False, "stop": True}
-    assert train.buttons("paused") == {"start": False, "pause": False, "resume": True, "stop": True}
+    assert train.buttons("running") == {"start": True, "pause": True, "resume": False, "stop": True}
+    assert train.buttons("paused") == {"start": True, "pause": False, "resume": True, "stop": True}
     assert train.buttons("interrupted") == {"start": True, "pause": False, "resume": True, "stop": False}
 
 
@@ -218,14 +266,6 @@ def test_a_job_is_drawn_with_its_parts_and_its_table(service, finished):
     assert "50.0%" in report and "<b>" not in report and "Template" in report
 
 
-def test_pet_is_switched_on_with_its_options_kept(tiny):
-    on = tiny.replace(train.set_pet(tiny, True))
-    assert on.kind == "pet" and on.pet.generations == 0
-    more = on.replace({"pet.generations": 2})
-    assert more.replace(train.set_pet(more, True)).pet.generations == 2
-    assert more.replace(train.set_pet(more, False)) == tiny
-
-
 def test_a_jobs_accuracies_are_drawn_with_their_spread():
     from workbench.ui.job_report import report_figure
 
@@ -252,8 +292,8 @@ def test_a_search_is_followed_until_its_candidates_are_cards(service, tiny):
     assert machine.view(service, "20200101-0000-abcdef") is None and machine.view_html(None, T) == ""
 
 
-def test_loading_can_be_cancelled_where_it_stands(tiny, service, monkeypatch):
-    blocks = page.build(service, "en")
+def test_loading_can_be_cancelled_where_it_stands(tiny, pages, service, monkeypatch):
+    blocks = pages("en")
     handlers = {fn.api_name: fn.fn for fn in blocks.fns.values() if fn.api_name in ("model_load", "model_cancel")}
     asked = request_of()
     stages = []
@@ -288,3 +328,39 @@ def test_a_sweep_is_drawn_as_parallel_coordinates():
     assert list(rate["values"]) == [-3, -4, -4] and list(accuracy["values"]) == [0.5, 0.6, 0.7] == list(trace.line.color)
     same = [[*row[:2], 1e-3, *row[3:]] for row in rows[:1]]
     assert sweep_figure({"table": {"columns": columns, "rows": same}}, T) is None
+
+
+def test_a_single_text_column_keeps_the_field_that_the_template_uses():
+    assert data.named_fields(["review"], "label", {"review": "review", "label": "label"}) == {"review": "review", "label": "label"}
+    assert data.named_fields(["words"], "label", {}) == {"text": "words", "label": "label"}
+
+
+def test_a_published_model_comes_into_the_recipe_and_leaves_the_rows_alone(tiny):
+    chosen = model.with_entry(tiny, "bert-base-uncased-pet")
+    assert chosen.model.path == "google-bert/bert-base-uncased" and chosen.data == tiny.data
+    assert chosen.prompt.templates == tiny.prompt.templates and chosen.name == tiny.name
+    assert chosen.pet is None, "one pattern is no ensemble"
+    several = tiny.replace({"prompt.templates": [*tiny.prompt.templates, "{text} [MASK]"]})
+    assert model.with_entry(several, "bert-base-uncased-pet").pet is not None
+    same = model.with_entry(load_recipe("en-sentiment-lora"), "bert-base-uncased-pet")
+    assert len(same.prompt.templates) == 4 and same.kind == "pet", "the same rows take the entry's own patterns"
+
+
+def test_another_model_does_not_keep_the_revision_of_the_one_before(tiny):
+    before = tiny.replace({"model.path": "one/model", "model.revision": "v2"})
+    assert model._assign_path(before, "other/model") == {"model.path": "other/model", "model.revision": None}
+    assert model._assign_path(before, " one/model ") == {"model.path": "one/model"}
+
+
+def test_a_run_that_was_deleted_makes_room_for_the_newest(service, finished):
+    assert train.view(service, Watch("20200101-0000-aaaaaa")).id == train.newest(service)
+
+
+def test_a_method_comes_back_with_what_was_set_in_its_form():
+    values = [option.default for name in method_names() for option in method_info(name).fields]
+    places = [(name, option.name) for name in method_names() for option in method_info(name).fields]
+    assert method.chosen_method("lora", values) == {"name": "lora"}
+    values[places.index(("lora", "r"))] = 32
+    assert method.chosen_method("lora", values) == {"name": "lora", "r": 32} and method.chosen_method("full", values) == {"name": "full"}
+    values[places.index(("lora", "r"))] = 100_000
+    assert method.chosen_method("lora", values) == {"name": "lora"}, "what is no choice is left to the defaults"

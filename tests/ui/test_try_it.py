@@ -1,9 +1,18 @@
-"""The tab Try it: which run answers."""
+"""The tab Try it: which run answers, which of its own rows are on offer, and the words on which an answer hangs."""
+
+from collections import Counter
 
 import pytest
 
+from workbench.data.dataset import load_splits
+from workbench.paradigms.flips import Flip, flips
+from workbench.ui.own_rows import choices, own_rows, whole_row
 from workbench.ui.session import Watch
-from workbench.ui.tabs.try_it import chosen_run
+from workbench.ui.tabs.prompt import machine
+from workbench.ui.tabs.try_it import chosen_run, flips_html
+from workbench.ui.text import Words
+
+T = Words("en")
 
 FOUND = [("newest", "run-3"), ("older", "run-2"), ("oldest", "run-1")]
 
@@ -24,3 +33,52 @@ def test_the_chosen_run_answers_else_the_one_in_train_else_the_newest(current, w
 
 def test_without_runs_none_answers():
     assert chosen_run([], None, Watch()) is None
+
+
+def test_the_rows_on_offer_are_the_runs_own_and_fill_every_box(service, finished, tiny):
+    offered = own_rows(service, finished)
+    held_out = {example.line: example for example in load_splits(tiny.data).validation.examples}
+    assert offered and {row.line for row in offered} <= set(held_out)
+    assert all(held_out[row.line].label == row.label and row.text in held_out[row.line].fields["text"] for row in offered)
+    counts = Counter(row.kind for row in offered)
+    assert set(counts) <= {"surest_wrong", "highest_loss", "surest_right"} and max(counts.values()) <= 2
+    title, line = choices(offered, T)[0]
+    assert ": " in title and whole_row(tiny, line) == held_out[int(line)].fields and whole_row(tiny, "9999") == {}
+
+
+def test_a_run_that_kept_no_such_rows_offers_some_of_each_label(service, tiny):
+    run = service.submit(machine.asked(tiny.replace({"data.split.shots": 4}), "words", {"count": 1, "rows": 4}))
+    assert service.wait(run, 120).status == "finished"
+    assert Counter(row.label for row in own_rows(service, run)) == {"pos": 2, "neg": 2}
+
+
+def test_every_word_on_which_the_answer_hangs_is_found(service, finished):
+    predictor = service.predictor(finished)
+    fields = {"text": "the film food was lovely"}
+    answer = predictor.predict([fields])[0].label
+    found, tried = flips(predictor, fields, service.pool.get(predictor.recipe.model))
+    assert tried == 5
+    words = fields["text"].split()
+    for flip in found:
+        text = " ".join(flip.instead if word == flip.piece else word for word in words)
+        (again,) = predictor.predict([{"text": text.replace("  ", " ").strip()}])
+        assert again.label == flip.label != answer and again.probabilities[flip.label] == pytest.approx(flip.probability, abs=1e-5)
+    alone = {word for word in words if predictor.predict([{"text": " ".join(w for w in words if w != word)}])[0].label != answer}
+    assert {flip.piece for flip in found if not flip.instead} == alone
+    assert not [flip for flip in flips(predictor, fields)[0] if flip.instead], "without a model that guesses words are only left out"
+
+
+def test_what_decides_is_drawn_and_every_text_is_inert():
+    shown = flips_html([Flip("<b>", "", "neg", 0.75), Flip("good", "bad", "neg", 0.7)], 4, "pos", T)
+    assert "<b>" not in shown and "&lt;b&gt;" in shown
+    assert "75.0%" in shown and T("try.flip_left_out") in shown and "bad" in shown
+    assert "4" in flips_html([], 4, "pos", T)
+
+
+def test_the_button_asks_the_run_and_the_list_fills_the_boxes(pages, service, finished):
+    handlers = {fn.api_name: fn.fn for fn in pages("en").fns.values()}
+    said = handlers["try_which"](None, finished, Watch(), "the film was lovely", "", "", "")
+    assert T("try.flips") in said
+    line = str(own_rows(service, finished)[0].line)
+    filled = handlers["try_hard"](None, finished, line, Watch())
+    assert filled[0] and filled[1:] == ["", "", ""]

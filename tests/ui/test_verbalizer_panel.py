@@ -1,10 +1,14 @@
 """The verbalizer's panel without a browser: its forms, its words in both languages, what it knows."""
 
+import gradio as gr
 import pytest
 
+from tests.ui.served import request_of
 from workbench.errors import VerbalizerError
 from workbench.prompts.verbalizers import check_verbalizer, verbalizer_info, verbalizer_kinds
 from workbench.prompts.verbalizers.verbalizer import Diagnosis
+from workbench.recipe import Recipe
+from workbench.ui import page
 from workbench.ui.tabs.prompt import verbalizer
 from workbench.ui.text import Words
 
@@ -36,8 +40,37 @@ def test_a_form_gives_back_what_it_shows(tiny):
 
 def test_another_kind_keeps_the_words_that_fit_the_labels(tiny):
     words = {"pos": ["great"], "other": ["x"]}
-    assert verbalizer.chosen(tiny, "soft", words) == {"kind": "soft", "words": {"neg": ["neg"], "pos": ["great"]}}
-    assert verbalizer.chosen(tiny, "head", words) == {"kind": "head"}
+    forms = [field.default for info in verbalizer.infos().values() for field in verbalizer.listed(info)]
+    assert verbalizer.chosen(tiny, "soft", words, forms) == {"kind": "soft", "words": {"neg": ["neg"], "pos": ["great"]}}
+    assert verbalizer.chosen(tiny, "head", words, forms) == {"kind": "head"}
+
+
+def test_who_comes_back_to_a_kind_finds_what_was_set_in_it(service, tiny):
+    set_by_hand = {**tiny.prompt.verbalizer, "calibration": "contextual", "content_free": ["N/A"]}
+    recipe = tiny.replace({"prompt.verbalizer": set_by_hand})
+    kinds = verbalizer.infos()
+    sizes = {kind: len(verbalizer.listed(info)) for kind, info in kinds.items()}
+    standing = [field.default for info in kinds.values() for field in verbalizer.listed(info)]
+    rows = [["pos", "great"], ["neg", "terrible"]]
+
+    def shown():
+        """The forms as the page shows them after the recipe filled them."""
+        updates = verbalizer.fill(recipe)[1 + len(kinds) :]
+        return [before if update == gr.skip() else update for before, update in zip(standing, updates, strict=True)]
+
+    handlers = {fn.api_name: fn.fn for fn in page.build(service, "en").fns.values()}
+    for kind in ("soft", "head", "manual"):
+        standing = shown()
+        draft = handlers["verbalizer_kind"](request_of(), recipe.model_dump(), kind, rows, *standing)[0]
+        recipe = Recipe.model_validate(draft)
+        assert recipe.prompt.verbalizer["kind"] == kind and recipe.prompt.verbalizer["content_free"] == ["N/A"]
+        assert recipe.prompt.verbalizer.get("calibration") == ("contextual" if kind == "manual" else None)
+    assert recipe.prompt.verbalizer == set_by_hand
+    dropout = sum(sizes[kind] for kind in list(sizes)[: list(sizes).index("head")])
+    dropout += [field.name for field in verbalizer.listed(kinds["head"])].index("dropout")
+    assert verbalizer.chosen(recipe, "head", {}, [*standing[:dropout], 2, *standing[dropout + 1 :]]) == {
+        "kind": "head", "content_free": ["N/A"],
+    }  # fmt: skip
 
 
 def test_what_is_known_is_shown(tiny, service):

@@ -36,6 +36,8 @@ ENDINGS = (
     "{text} In one word: [MASK]",
 )
 MASKED_GOAL, CAUSAL_GOAL = 12.0, 11.0
+# Every row fits: a pipeline that cuts a prompt cuts its mask away.
+LONGEST_PROMPT = 448
 Scores = list[list[float]]
 
 
@@ -92,7 +94,7 @@ def score_templates(loaded: Any, templates: Sequence[str], examples: list[InputE
     """For each template the probability of the second class, row by row, as the prompt lab computes it."""
     from workbench.serving.scoring import CardScorer
 
-    prompt = PromptPart(templates=list(templates), verbalizer=PROMPT.verbalizer, max_length=PROMPT.max_length)
+    prompt = PromptPart(templates=list(templates), verbalizer=PROMPT.verbalizer, max_length=LONGEST_PROMPT)
     scorer, cards = CardScorer(loaded, prompt, LABELS, examples), [Card(template) for template in templates]
     scorer.read(cards, len(examples))
     return [scorer.probabilities(card, len(examples))[:, 1].tolist() for card in cards]
@@ -108,7 +110,7 @@ def fill_mask(loaded: Any, templates: Sequence[str], examples: list[InputExample
     answers = []
     for template in templates:
         prompts = [_filled(template, example.fields["text"], loaded.tokenizer) for example in examples]
-        cut = {"truncation": True, "max_length": PROMPT.max_length}
+        cut = {"truncation": True, "max_length": LONGEST_PROMPT}
         found = pipe(prompts, targets=words, top_k=len(words), batch_size=batch, tokenizer_kwargs=cut)
         scores = [{item["token_str"].strip(): item["score"] for item in row} for row in found]
         logs = torch.tensor([[row[word] for word in words] for row in scores]).log().view(len(scores), 2, -1).mean(dim=2)
@@ -130,7 +132,7 @@ def word_by_word(loaded: Any, templates: Sequence[str], examples: list[InputExam
 
     answers = []
     for template in templates:
-        prompt = PromptPart(templates=[template], verbalizer=PROMPT.verbalizer, max_length=PROMPT.max_length)
+        prompt = PromptPart(templates=[template], verbalizer=PROMPT.verbalizer, max_length=LONGEST_PROMPT)
         classifier = PromptClassifier(loaded, prompt, LABELS)
         rows = classifier.encode(examples)
         prompts = [row.variants[0].input_ids[: row.variants[0].mask_positions[0] + 1] for row in rows]

@@ -8,7 +8,7 @@ recipe before its first step too. What is missing in the evidence (no events yet
 
 from __future__ import annotations
 
-from workbench.checks import learning, prompt, rows  # noqa: F401 - registers the checks
+from workbench.checks import learning, prompt, rows, writing  # noqa: F401 - registers the checks
 from workbench.checks.evidence import Evidence, Seen, gather
 from workbench.checks.finding import Finding, check_codes, findings
 

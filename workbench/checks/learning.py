@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.checks.finding import Finding, register_check
+from workbench.training.metrics import only_class
 
 if TYPE_CHECKING:
     from workbench.checks.evidence import Evidence
@@ -26,13 +27,11 @@ PATIENCE = 3
 def one_class(evidence: Evidence) -> Finding | None:
     """The last evaluation calls every row the same, though the rows are not."""
     confusion = evidence.seen.evaluations[-1].get("confusion") if evidence.seen.evaluations else None
-    if not confusion:
+    only = only_class(confusion or [])
+    if only is None:
         return None
-    guesses, truth = np.sum(confusion, axis=0), np.sum(confusion, axis=1)
-    if len(guesses) < 2 or np.count_nonzero(guesses) != 1 or np.count_nonzero(truth) < 2:
-        return None
-    names = evidence.seen.evaluations[-1].get("labels") or (evidence.splits.labels if evidence.splits else range(len(guesses)))
-    label = str(list(names)[int(guesses.argmax())])
+    names = evidence.seen.evaluations[-1].get("labels") or (evidence.splits.labels if evidence.splits else range(only + 1))
+    label = str(list(names)[only])
     verbalizer = evidence.recipe.prompt.verbalizer
     fix: dict[str, Any] = _rate(evidence, up=True)
     if verbalizer.get("kind", "manual") in ("manual", "automatic") and verbalizer.get("calibration", "none") == "none":

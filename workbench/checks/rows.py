@@ -61,10 +61,9 @@ def few_validation_rows(evidence: Evidence) -> Finding | None:
 @register_check("leak")
 def leak(evidence: Evidence) -> Finding | None:
     """Validation texts that training has as well but for capitals, blanks and punctuation. Equal ones are taken out when rows are split."""
-    if not evidence.splits:
-        return None
-    train = {_bare(example.content) for example in evidence.splits.train.examples}
-    held = [bare for example in evidence.splits.validation.examples if len(bare := _bare(example.content)) >= SHORTEST_COMPARED]
+    contents, others = evidence.contents
+    train = {_bare(content) for content in contents}
+    held = [bare for content in others if len(bare := _bare(content)) >= SHORTEST_COMPARED]
     count = sum(bare in train for bare in held)
     if not count:
         return None

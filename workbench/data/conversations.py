@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from workbench.data.readers import read_table
+from workbench.data.readers import Reads, read_table
 from workbench.data.splits import split_indices
 from workbench.data.table import Table, count, rows_where, shorten
 from workbench.errors import DataError, nearest
@@ -109,17 +109,17 @@ def conversations(table: Table, columns: dict[str, str]) -> list[Conversation]:
     ]
 
 
-def load_conversations(data: DataPart) -> ConversationSplits:
-    """Reads a recipe's files and splits them by `data.split`; `shots` is the number of training rows in all.
+def load_conversations(data: DataPart, read: Reads = read_table) -> ConversationSplits:
+    """Reads a recipe's files and splits them by `data.split`; `shots` is the number of training rows in all. `read` as in `load_splits`.
 
     Raises:
         DataError: unreadable files, missing columns, no row with an answer.
     """
-    table = rows_where(read_table(data.train), data.only)
-    rows, notes = _usable(conversations(table, data.columns), table.name)
+    table = rows_where(read(data.train, encoding=data.encoding), data.only)
+    rows, notes = usable(conversations(table, data.columns), table.name)
     if data.validation is not None:
-        other = rows_where(read_table(data.validation), data.only)
-        validation, more = _usable(conversations(other, data.columns), other.name)
+        other = rows_where(read(data.validation, encoding=data.encoding, strict=False), data.only)
+        validation, more = usable(conversations(other, data.columns), other.name)
         notes += more
         rest = rows
     else:
@@ -140,7 +140,44 @@ def _split(rows: Sequence[Conversation], *, validation: int, shots: int | None, 
     return split_indices(texts, [""] * len(rows), validation=validation, shots=shots, seed=seed)
 
 
-def _usable(rows: list[Conversation], name: str) -> tuple[list[Conversation], list[str]]:
+def questions(table: Table, columns: dict[str, str], fields: Sequence[str]) -> list[Conversation]:
+    """What each row asks, in the file's order, for a model to answer: no answer is needed, and one that is there is kept.
+
+    Args:
+        columns: the run's; where it took a layout that people download, the columns are found here in the same way.
+        fields: of the first question's template. Of whole conversations the last question is the one to answer.
+
+    Raises:
+        DataError: a column that the file does not have, or a list of messages that cannot be read.
+    """
+    known = {column.strip().lower(): column for column in table.columns}
+    if not columns:
+        listed = next((known[name] for name in ("conversations", "messages") if name in known), None)
+        columns = {MESSAGES: listed} if listed and tuple(fields) == (MESSAGE,) else {name: known.get(name.lower(), name) for name in fields}
+        answer = next((known[answer] for questions, answer in LAYOUTS if set(questions) == set(fields) and answer in known), None)
+        columns |= {RESPONSE: answer} if answer and MESSAGES not in columns else {}
+    if MESSAGES in columns:
+        place = _place(table, columns[MESSAGES], MESSAGES)
+        return [_asked(table, row[place], line) for row, line in zip(table.rows, table.lines, strict=True)]
+    places = {name: _place(table, column, name) for name, column in columns.items() if name != RESPONSE}
+    answered = table.columns.index(columns[RESPONSE]) if columns.get(RESPONSE) in table.columns else None
+    return [
+        Conversation(
+            guid=f"{table.name}:{line}",
+            fields={name: row[place] for name, place in places.items()},
+            turns=(Turn("assistant", row[answered].strip()),) if answered is not None and row[answered].strip() else (),
+            line=line,
+        )
+        for row, line in zip(table.rows, table.lines, strict=True)
+    ]
+
+
+def usable(rows: list[Conversation], name: str) -> tuple[list[Conversation], list[str]]:
+    """The rows with a question and an answer, and a sentence about the others.
+
+    Raises:
+        DataError: there is no such row; `name` is the file's.
+    """
     kept = [row for row in rows if row.turns and any(value.strip() for value in row.fields.values())]
     if not kept:
         raise DataError(f"{name}: no row has both a question and an answer.", fix="Check the chosen columns.")
@@ -158,14 +195,23 @@ def _place(table: Table, column: str, name: str) -> int:
 
 
 def _from_messages(table: Table, value: str, line: int) -> Conversation:
+    """A conversation up to its last answer."""
+    asked = _asked(table, value, line)
+    answered = asked.turns
+    # A question that nobody answered teaches nothing.
+    while answered and answered[-1].role != "assistant":
+        answered = answered[:-1]
+    return replace(asked, fields=asked.fields if answered else {MESSAGE: ""}, turns=answered)
+
+
+def _asked(table: Table, value: str, line: int) -> Conversation:
+    """A conversation from its first question on."""
     turns = _turns(table, value, line)
     system = "\n".join(turn.text for turn in turns if turn.role == "system")
     turns = [turn for turn in turns if turn.role != "system"]
-    # What comes before the first question, and questions that nobody answered, teach nothing.
+    # What comes before the first question teaches nothing.
     while turns and turns[0].role != "user":
         turns.pop(0)
-    while turns and turns[-1].role != "assistant":
-        turns.pop()
     first = turns[0].text if turns else ""
     return Conversation(f"{table.name}:{line}", {MESSAGE: first}, tuple(turns[1:]), system, line)
 
@@ -188,9 +234,24 @@ def _turns(table: Table, value: str, line: int) -> list[Turn]:
                 f"{table.name}, line {line}: a message has the unknown role '{shorten(str(message.get('from', message.get('role'))))}'.",
                 fix="Use human and gpt, or user and assistant; system is allowed too.",
             )
-        text = str(message.get("value", message.get("content", ""))).strip()
+        text = _said(message.get("value", message.get("content")), table.name, line)
         if turns and turns[-1].role == role:
             turns[-1] = Turn(role, turns[-1].text + "\n" + text)
         else:
             turns.append(Turn(role, text))
     return turns
+
+
+def _said(content: Any, name: str, line: int) -> str:
+    """The text of a message: nothing where it is null, as beside a call of a tool, and its parts joined where it is a list of text parts.
+
+    Raises:
+        DataError: a picture, a sound or whatever else is no text.
+    """
+    parts = content if isinstance(content, list) else [content]
+    texts = [part["text"] if isinstance(part, dict) and "text" in part and part.get("type", "text") == "text" else part for part in parts]
+    if any(isinstance(text, (dict, list, bool)) for text in texts):
+        raise DataError(
+            f"{name}, line {line}: a message holds something else than text.", fix="Leave out pictures, sounds and calls of tools."
+        )
+    return "\n".join(str(text) for text in texts if text is not None).strip()

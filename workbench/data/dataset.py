@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from workbench.data.readers import read_table
+from workbench.data.readers import Reads, read_table
 from workbench.data.splits import seeded_order, split_indices
 from workbench.data.table import Table, count, rows_where, shorten
 from workbench.errors import DataError, nearest
@@ -63,6 +63,7 @@ class Splits:
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """The label names of the training rows, in the order that gives them their numbers."""
         return self.train.labels
 
     def pool(self, most: int, seed: int) -> list[InputExample]:
@@ -120,25 +121,33 @@ def without_gaps(dataset: Dataset, name: str, *, labelled: bool = True) -> tuple
     return _dataset(kept), notes
 
 
-def load_splits(data: DataPart) -> Splits:
+def load_splits(data: DataPart, read: Reads = read_table) -> Splits:
     """Reads a recipe's files and splits them: every validation row is unseen in training.
 
     Validation comes from its own file or from the training file by `data.split`. Training rows whose text stands in validation
-    too are removed and noted. `Splits.labels` are the labels of the training file, sorted.
+    too are removed and noted. `Splits.labels` are the labels of the training file, sorted. The encoding is the training file's; the
+    others may be UTF-8 all the same.
+
+    Args:
+        read: gives a file as a table.
 
     Raises:
-        DataError: unreadable files, missing columns, fewer than two classes, a class too small to split, labels unknown to training.
+        DataError: unreadable files, missing columns, fewer than two classes, labels unknown to training.
     """
-    table = rows_where(read_table(data.train), data.only)
-    dataset, notes = without_gaps(dataset_from(table, data.columns), table.name)
+    table = rows_where(read(data.train, encoding=data.encoding), data.only)
+    every = dataset_from(table, data.columns)
+    dataset, notes = without_gaps(every, table.name)
     if data.soft_labels:
         from workbench.data.soft_labels import with_soft_labels
 
-        dataset = with_soft_labels(dataset, table, data.soft_labels)
-    _check_classes(dataset, table.name, held_out=data.validation is None and data.split.validation > 0)
+        rows = {id(example): row for example, row in zip(every.examples, table.rows, strict=True)}
+        dataset = with_soft_labels(dataset, [rows[id(example)] for example in dataset.examples], table, data.soft_labels)
+    _check_classes(dataset, table.name)
     notes += _label_notes(dataset.labels, table.name)
+    if data.validation is None and data.split.validation > 0:
+        notes += _single_notes(dataset, table.name)
     if data.validation is not None:
-        validation, more = read_labelled(data.validation, data.columns, dataset.labels, table.name, only=data.only)
+        validation, more = read_labelled(data, dataset.labels, table.name, read)
         notes += more
         rest = dataset.examples
     else:
@@ -148,11 +157,8 @@ def load_splits(data: DataPart) -> Splits:
     notes += more
     train, more = _shots(rest, dataset.labels, data.split, table.name)
     notes += more
-    unlabeled = None
-    if data.unlabeled is not None:
-        pool = read_table(data.unlabeled)
-        unlabeled, more = without_gaps(dataset_from(pool, data.columns, labelled=False), pool.name, labelled=False)
-        notes += more
+    unlabeled, more = read_unlabelled(data, read)
+    notes += more
     taken = {id(example) for example in train}
     left = [replace(example, label=None) for example in rest if id(example) not in taken]
     return Splits(Dataset(train, dataset.labels), Dataset(validation, dataset.labels), unlabeled, notes, left)
@@ -172,20 +178,21 @@ def _place(table: Table, column: str, name: str) -> int:
     )
 
 
-def _check_classes(dataset: Dataset, name: str, *, held_out: bool) -> None:
+def _check_classes(dataset: Dataset, name: str) -> None:
     sizes = Counter(e.label for e in dataset.examples)
     if len(sizes) < 2 and all(e.probabilities is None for e in dataset.examples):
         raise DataError(
             f"{name}: every row has the label '{shorten(dataset.labels[0])}', and training needs at least two.",
             fix="Add rows of another class, or choose another label column.",
         )
-    smallest = min(dataset.labels, key=lambda label: sizes[label])
-    if held_out and sizes[smallest] < 2:
-        line = next(e.line for e in dataset.examples if e.label == smallest)
-        raise DataError(
-            f"{name}, line {line}: the class '{shorten(smallest)}' has 1 row, too few to share between training and validation.",
-            fix="Add rows of that class, correct its label, or give a validation file.",
-        )
+
+
+def _single_notes(dataset: Dataset, name: str) -> list[str]:
+    """Which classes are too small to give a row to validation, all in one sentence."""
+    sizes = Counter(e.label for e in dataset.examples if e.label is not None)
+    single = [label for label in dataset.labels if sizes[label] == 1]
+    listed = shorten(", ".join(single), 300)
+    return [f"{name}: classes with a single row train on it and have none to validate on ({listed})."] if single else []
 
 
 def _label_notes(labels: Sequence[str], name: str) -> list[str]:
@@ -199,15 +206,15 @@ def _label_notes(labels: Sequence[str], name: str) -> list[str]:
 
 
 def read_labelled(
-    path: str, columns: dict[str, str], labels: tuple[str, ...], train_name: str, only: Mapping[str, str] | None = None
+    data: DataPart, labels: tuple[str, ...], train_name: str, read: Reads = read_table
 ) -> tuple[list[InputExample], list[str]]:
-    """The labelled rows of a validation file, and notes.
+    """The labelled rows of `data.validation`, and notes.
 
     Raises:
         DataError: an unreadable file, or a label that `train_name` does not have.
     """
-    table = rows_where(read_table(path), only or {})
-    dataset, notes = without_gaps(dataset_from(table, columns), table.name)
+    table = rows_where(read(str(data.validation), encoding=data.encoding, strict=False), data.only)
+    dataset, notes = without_gaps(dataset_from(table, data.columns), table.name)
     for example in dataset.examples:
         if example.label not in labels:
             raise DataError(
@@ -215,6 +222,18 @@ def read_labelled(
                 fix=f"{nearest(str(example.label), labels)} Correct the label, or add such rows to the training file.",
             )
     return dataset.examples, notes
+
+
+def read_unlabelled(data: DataPart, read: Reads = read_table) -> tuple[Dataset | None, list[str]]:
+    """The rows of `data.unlabeled`, and notes; None where there is no such file.
+
+    Raises:
+        DataError: it cannot be read, or has not the columns.
+    """
+    if data.unlabeled is None:
+        return None, []
+    table = read(data.unlabeled, encoding=data.encoding, strict=False)
+    return without_gaps(dataset_from(table, data.columns, labelled=False), table.name, labelled=False)
 
 
 def _split(examples: Sequence[InputExample], *, validation: int, shots: int | None, seed: int) -> tuple[list[int], list[int]]:

@@ -12,7 +12,13 @@ import codecs
 import re
 import unicodedata
 
-from workbench.errors import DataError
+from workbench.errors import DataError, EncodingError
+
+AUTO = "auto"
+OFFERED = (
+    "utf-8", "gb18030", "big5", "utf-16", "latin-1", "cp1252", "shift_jis", "euc_jp", "euc_kr", "cp1251",
+)  # fmt: skip
+"""Encodings that a person is likely to need, the likeliest first; `decode` takes every other that Python knows too."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -31,21 +37,25 @@ _SAMPLE_BYTES = 1_000_000
 _RUN = re.compile(rb"[A-Za-z\x8a\x8c\x8e\x9a\x9c\x9e\x9f\xa2\xa4-\xa6\xa8\xaa\xac\xad\xaf\xb1-\xba\xbc-\xbe\xc0-\xff]{3,}")
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _NO_FILE_ENCODINGS = ("idna", "punycode", "undefined", "mbcs", "oem")
-_UNKNOWN_FIX = "Save the file as UTF-8, or choose its encoding{guess}."
+_UNKNOWN_FIX = "Choose its encoding{guess} on the Data tab or as data.encoding, or save the file as UTF-8."
+# What files that are called so hold in practice, by Windows' and browsers' reading of the name: these decode all of the plain encoding and
+# the characters that it lacks, among them a few of everyday Chinese.
+_WIDER = {"big5": "big5hkscs", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949"}
 
 
-def decode(data: bytes, *, name: str, encoding: str | None = None) -> tuple[str, str]:
+def decode(data: bytes, *, name: str, encoding: str = AUTO) -> tuple[str, str]:
     """The text of `data` and the encoding that was used; a byte-order mark is not part of the text.
 
     Raises:
-        DataError: the declared encoding does not fit, or none can be told with certainty.
+        EncodingError: the declared encoding does not fit, or none can be told with certainty.
+        DataError: this is no text.
     """
-    chosen = detect(data, name=name) if encoding is None else _known(encoding, name)
+    chosen = chosen_encoding(data, name=name, encoding=encoding)
     try:
         text = data.decode(chosen)
     except (UnicodeError, ValueError) as error:
         start = getattr(error, "start", 0)
-        raise DataError(
+        raise EncodingError(
             f"{name}, line {_line(data, start)}: the bytes are not {chosen}.", fix="Choose another encoding, or save the file as UTF-8."
         ) from None
     text = text.removeprefix("\ufeff")
@@ -56,11 +66,41 @@ def decode(data: bytes, *, name: str, encoding: str | None = None) -> tuple[str,
     return text, chosen
 
 
+def chosen_encoding(data: bytes, *, name: str, encoding: str = AUTO) -> str:
+    """The codec for `data`: the declared one, or with `auto` the one that is found in it.
+
+    Raises:
+        EncodingError: there is no such encoding, or none can be told with certainty.
+    """
+    if encoding == AUTO:
+        return detect(data, name=name)
+    known = _known(encoding, name)
+    # A mark that agrees with the choice is no part of the text.
+    marked = next((marked for mark, marked in _MARKS if data.startswith(mark)), "")
+    return marked if marked and known.startswith(marked.removesuffix("-sig")) else known
+
+
+def speaks_for_itself(data: bytes) -> bool:
+    """Whether the bytes leave no doubt about their encoding: a byte-order mark, or UTF-8 from the first to the last. A NUL or an escape
+    may belong to encodings that also look like it."""
+    return any(data.startswith(mark) for mark, _ in _MARKS) or (b"\x00" not in data and b"\x1b" not in data and _is_utf8(data))
+
+
+def common_name(codec: str) -> str:
+    """The name by which people know a codec, as it is offered."""
+    return next((name for name in OFFERED if _WIDER.get(name) == codec), codec)
+
+
+def is_judged(encoding: str) -> bool:
+    """Whether an encoding that was found rests on how likely the characters are, and so may be another after all."""
+    return encoding in ("gb18030", "latin-1", "cp1252")
+
+
 def detect(data: bytes, *, name: str) -> str:
     """The name of the encoding of `data` by the rules at the top.
 
     Raises:
-        DataError: no encoding fits with certainty.
+        EncodingError: no encoding fits with certainty.
     """
     for mark, marked in _MARKS:
         if data.startswith(mark):
@@ -73,14 +113,14 @@ def detect(data: bytes, *, name: str) -> str:
     except UnicodeDecodeError as error:
         damaged_at = error.start
     if _mostly_utf8(data):
-        raise DataError(
+        raise EncodingError(
             f"{name}, line {_line(data, damaged_at)}: byte 0x{data[damaged_at]:02X} does not belong to UTF-8, although the rest does.",
             fix="Correct the damaged character on that line and save the file as UTF-8.",
         )
     if _looks_chinese(data):
         return "gb18030"
     if not _looks_western(data):
-        raise DataError(f"{name}: the encoding cannot be told with certainty.", fix=_UNKNOWN_FIX.format(guess=_guess(data)))
+        raise EncodingError(f"{name}: the encoding cannot be told with certainty.", fix=_UNKNOWN_FIX.format(guess=_guess(data)))
     return "latin-1" if not re.search(rb"[\x80-\x9f]", data) else "cp1252"
 
 
@@ -91,8 +131,9 @@ def _known(encoding: str, name: str) -> str:
         found = None
     # Codecs such as base64 or zlib are no text encodings, and the escape codecs would read backslashes in texts as commands.
     if found is None or not getattr(found, "_is_text_encoding", False) or "escape" in found.name or found.name in _NO_FILE_ENCODINGS:
-        raise DataError(f"{name}: there is no text encoding {encoding!r}.", fix="Choose utf-8, gb18030, utf-16, latin-1 or cp1252.")
-    return {"iso8859-1": "latin-1"}.get(found.name, found.name)
+        fix = "Choose utf-8, gb18030, big5, utf-16, latin-1, cp1252 or shift_jis."
+        raise EncodingError(f"{name}: there is no text encoding {encoding!r}.", fix=fix)
+    return {"iso8859-1": "latin-1", **_WIDER}.get(found.name, found.name)
 
 
 def _utf16(data: bytes) -> str | None:
@@ -169,7 +210,7 @@ def _guess(data: bytes) -> str:
     from charset_normalizer import from_bytes
 
     best = from_bytes(data[:65_536]).best()
-    return f" (it may be {best.encoding})" if best is not None else ""
+    return f" (it may be {common_name(best.encoding)})" if best is not None else ""
 
 
 def _line(data: bytes, position: int) -> int:

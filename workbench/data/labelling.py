@@ -21,6 +21,8 @@ MOST_ROWS = 5_000
 MOST_CLASSES = 20
 LONGEST_CLASS = 200
 MOST_CHARACTERS = 20_000_000
+COLUMNS = ("text", "label", "row", "model_said", "probability")
+"""Of the file that labels are kept in and go out as; by them it is known again when it comes back."""
 ASKED_ABOUT = 200
 """Rows that a model is asked about at a time; more are looked at once half as many are labelled."""
 

@@ -1,4 +1,4 @@
-"""What a data set looks like: labels, lengths against the truncation point, duplicates, and texts that validation shares with training."""
+"""What a data set looks like: labels, lengths against the truncation point, and duplicates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.data.dataset import Dataset, Splits
+from workbench.data.dataset import Dataset
 
 _BINS = 24
 _BATCH_ROWS = 1_024
@@ -56,12 +56,6 @@ def profile(dataset: Dataset, tokenizer: Any = None, max_length: int | None = No
         empty=sum(e.blank or (bool(dataset.labels) and e.label is None) for e in examples),
         unit=unit,
     )
-
-
-def leaks(splits: Splits) -> int:
-    """Training rows whose text stands in validation too; 0 for what `load_splits` returns."""
-    held = {e.content for e in splits.validation.examples}
-    return sum(e.content in held for e in splits.train.examples)
 
 
 def length_histogram(lengths: Sequence[int], bins: int = _BINS) -> tuple[list[int], list[int]]:

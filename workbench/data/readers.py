@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from workbench.access import check_data_file
+from workbench.data.encoding import AUTO, speaks_for_itself
 from workbench.data.formats import FileFormat, Source, file_formats
 from workbench.data.table import Table
 from workbench.errors import DataError, nearest
 
 MAX_FILE_BYTES = 100 * 1024 * 1024
+
+Reads = Callable[..., Table]
+"""`read_table`, or what answers like it from rows that were read before."""
 
 # First bytes of files that people rename or pick by mistake: what it is, and the suffix to use or None.
 _MAGIC = (
@@ -22,12 +27,13 @@ _MAGIC = (
 )
 
 
-def read_table(path: str | Path, *, encoding: str | None = None, name: str | None = None) -> Table:
+def read_table(path: str | Path, *, encoding: str = AUTO, strict: bool = True, name: str | None = None) -> Table:
     """Reads csv, tsv, jsonl, json, xlsx or parquet; every value stays text.
 
     Args:
         path: the file. Its suffix tells the format, or that of `name` when the file on disk has a made-up name.
-        encoding: how text files are decoded; None detects it.
+        encoding: how text files are decoded; `auto` detects it.
+        strict: whether the encoding was chosen for this very file. Otherwise it is for files that leave a doubt, and UTF-8 stays UTF-8.
         name: what messages call the file; its own name by default.
 
     Raises:
@@ -46,6 +52,8 @@ def read_table(path: str | Path, *, encoding: str | None = None, name: str | Non
         raise DataError(f"{shown} is empty.", fix="Choose a file with column names and at least one row.")
     found = file_formats()[suffix]
     _check_content(shown, data, found)
+    if not strict and not found.magic and speaks_for_itself(data):
+        encoding = AUTO
     return found.read(Source(shown, suffix, data, encoding))
 
 

@@ -17,8 +17,11 @@ LARGEST_ERROR = 1e-3
 PREFIX = "probability_"
 
 
-def with_soft_labels(dataset: Dataset, table: Table, prefix: str) -> Dataset:
+def with_soft_labels(dataset: Dataset, rows: Sequence[Sequence[str]], table: Table, prefix: str) -> Dataset:
     """The examples with their class probabilities; the classes are what follows `prefix` in the column names.
+
+    Args:
+        rows: the table's row of each example; a line may hold many.
 
     Raises:
         DataError: no such columns, a value that is no probability, or a row whose probabilities do not add up to 1.
@@ -34,8 +37,8 @@ def with_soft_labels(dataset: Dataset, table: Table, prefix: str) -> Dataset:
         raise DataError(
             f"{table.name}, line {strange.line}: there is no column '{prefix}{strange.label}'.", fix="Add it, or correct the label."
         )
-    rows = dict(zip(table.lines, table.rows, strict=True))
-    examples = [replace(e, probabilities=_probabilities(rows[e.line], places, table.name, e.line)) for e in dataset.examples]
+    pairs = zip(dataset.examples, rows, strict=True)
+    examples = [replace(e, probabilities=_probabilities(row, places, table.name, e.line)) for e, row in pairs]
     return Dataset(examples, tuple(sorted(places)))
 
 

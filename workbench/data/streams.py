@@ -7,87 +7,125 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 from workbench.access import check_data_file
-from workbench.data.dataset import LABEL, Dataset, InputExample, Splits, read_labelled
-from workbench.data.encoding import detect
+from workbench.data.dataset import LABEL, Dataset, InputExample, Splits, load_splits, read_labelled, read_unlabelled
+from workbench.data.encoding import AUTO, chosen_encoding
 from workbench.data.formats import FileFormat, file_formats
 from workbench.data.readers import MAX_FILE_BYTES
 from workbench.data.splits import proportional_counts
-from workbench.data.table import count, shorten
-from workbench.errors import DataError, nearest
+from workbench.data.table import Table, build_table, count, shorten
+from workbench.errors import DataError, EncodingError, nearest
 from workbench.recipe import DataPart
 
 LARGE_BYTES = MAX_FILE_BYTES
 """Files beyond this are read as streams; it is the most that a table in memory takes."""
 SAMPLE_BYTES = 1_000_000
 ROWS_TO_SEE_A_COLUMN = 10_000
+FIRST_ROWS = 1_000
 SAMPLED_ROWS = 2_000
 """Training rows kept in memory, for verbalizers that take something from rows and for what a page shows."""
+FIRST_CHARACTERS = 20_000_000
+LONGEST_LINE = 8_000_000
+"""In characters. A file without line ends would come into memory as a whole."""
 
 
 def is_large(data: DataPart) -> bool:
     """Whether the training file is read as a stream: too large for a table, and of a format that has rows one after another. Rows that
     `data.only` chooses are taken from a table."""
-    file = Path(data.train)
+    return not data.only and streams_well(data.train)
+
+
+def streams_well(path: str | Path) -> bool:
+    """Whether a file is too large for a table and of a format that has rows one after another."""
     try:
-        return not data.only and file.stat().st_size > LARGE_BYTES and _format(file) is not None
-    except OSError:
+        return Path(path).stat().st_size > LARGE_BYTES and _format(Path(path)) is not None
+    except (OSError, ValueError):
         return False
+
+
+class RowFile:
+    """The rows of a file, from the first to the last each time it is iterated, as line and column -> text.
+
+    Args:
+        path: a csv, tsv or jsonl file.
+        encoding: how the file is decoded; `auto` finds it in the beginning.
+
+    Raises:
+        DataError: also while iterating, naming the line: what `read_table` would refuse too.
+        AccessError: a client of a shared server may not read there.
+    """
+
+    def __init__(self, path: str | Path, encoding: str = AUTO) -> None:
+        self.path, self.name = Path(path), Path(path).name
+        check_data_file(self.path)
+        found = _format(self.path)
+        if found is None:
+            raise DataError(f"{self.name} cannot be read row by row.", fix="Save it as CSV or JSON Lines.")
+        self.format = found
+        with self.path.open("rb") as stream:
+            sample = stream.read(SAMPLE_BYTES)
+        # Not in the middle of a character or a row.
+        whole = sample[: sample.rfind(b"\n") + 1] or sample
+        self.encoding = chosen_encoding(whole, name=self.name, encoding=encoding)
+        self._sample = whole.decode(self.encoding, "replace").removeprefix("\ufeff")
+
+    def __iter__(self) -> Iterator[tuple[int, dict[str, str]]]:
+        line = 1
+        try:
+            with self.path.open(encoding=self.encoding, newline="") as stream:
+                assert self.format.stream is not None
+                for line, row in self.format.stream(self.name, self._lines(stream), self._sample):
+                    yield line, row
+        except UnicodeDecodeError:
+            raise EncodingError(
+                f"{self.name}, after line {line}: the bytes are not {self.encoding}, although the beginning is.",
+                fix="Correct the damaged characters and save the file as UTF-8.",
+            ) from None
+
+    def _lines(self, stream: TextIO) -> Iterator[str]:
+        for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), ""), start=1):
+            if len(line) == LONGEST_LINE and not line.endswith(("\n", "\r")):
+                what = f"{self.name}, line {number}: the line has over {LONGEST_LINE:,} characters."
+                raise DataError(what, fix="Write a line for each row.")
+            yield line
 
 
 class ExampleStream:
     """The examples of a file, from the first to the last each time it is iterated. Blank texts and missing labels are left out.
 
     Args:
-        path: a csv, tsv or jsonl file.
+        path, encoding: as `RowFile`.
         columns: template field -> file column; the key 'label' names the label column.
 
     Raises:
-        DataError: while iterating, naming the line: what `read_table` would refuse too.
-        AccessError: a client of a shared server may not read there.
+        DataError, AccessError: as `RowFile`; a column is missing.
     """
 
-    def __init__(self, path: str, columns: dict[str, str]) -> None:
-        self.path, self.name, self.columns = Path(path), Path(path).name, columns
-        check_data_file(self.path)
-        found = _format(self.path)
-        if found is None:
-            raise DataError(f"{self.name} cannot be read row by row.", fix="Save it as CSV or JSON Lines.")
+    def __init__(self, path: str, columns: dict[str, str], encoding: str = AUTO) -> None:
+        self.rows, self.columns, self.left_out = RowFile(path, encoding), columns, 0
+        self.path, self.name = self.rows.path, self.rows.name
         if LABEL not in columns or len(columns) < 2:
             raise DataError(f"{self.name}: a text and a label column are needed.", fix="Set data.columns.")
-        self._format, self.left_out = found, 0
-        with self.path.open("rb") as stream:
-            sample = stream.read(SAMPLE_BYTES)
-        # Not in the middle of a character or a row.
-        whole = sample[: sample.rfind(b"\n") + 1] or sample
-        self.encoding = detect(whole, name=self.name)
-        self._sample = whole.decode(self.encoding, "replace").removeprefix("\ufeff")
 
     def __iter__(self) -> Iterator[InputExample]:
         self.left_out, unseen = 0, set(self.columns.values())
-        line, row = 1, {}
-        try:
-            with self.path.open(encoding=self.encoding, newline="") as stream:
-                assert self._format.stream is not None
-                for line, row in self._format.stream(self.name, stream, self._sample):
-                    unseen.difference_update(row)
-                    if unseen and line > ROWS_TO_SEE_A_COLUMN:
-                        break
-                    example = self._example(line, row)
-                    if example.blank or example.label is None:
-                        self.left_out += 1
-                    else:
-                        yield example
-        except UnicodeDecodeError:
-            raise DataError(
-                f"{self.name}, after line {line}: the bytes are not {self.encoding}, although the beginning is.",
-                fix="Correct the damaged characters and save the file as UTF-8.",
-            ) from None
+        row: dict[str, str] = {}
+        for line, row in self.rows:
+            unseen.difference_update(row)
+            if unseen and line > ROWS_TO_SEE_A_COLUMN:
+                break
+            example = self._example(line, row)
+            if example.blank or example.label is None:
+                self.left_out += 1
+            else:
+                yield example
         for name, column in self.columns.items():
             if column in unseen:
                 raise DataError(
@@ -118,16 +156,58 @@ class StreamSplits(Splits):
                 yield example
 
 
+def first_rows(path: str | Path, encoding: str = AUTO) -> Table:
+    """The beginning of a large file as a table that says it is not whole: up to `SAMPLED_ROWS` rows.
+
+    Raises:
+        DataError, AccessError: as `RowFile`.
+    """
+    file = RowFile(path, encoding)
+    taken: list[tuple[int, dict[str, str]]] = []
+    characters = 0
+    for line, row in file:
+        taken.append((line, row))
+        characters += sum(map(len, row.values()))
+        if len(taken) == SAMPLED_ROWS or characters > FIRST_CHARACTERS:
+            break
+    columns = list(dict.fromkeys(name for _, row in taken for name in row))
+    records = ((line, [row.get(name, "") for name in columns]) for line, row in taken)
+    return replace(build_table(file.name, file.format.name, file.encoding, columns, records), whole=False)
+
+
+def check_streamed(data: DataPart) -> None:
+    """Raises DataError for what a training file that is read as a stream cannot give."""
+    if data.split.shots is not None or data.soft_labels:
+        what = "data.split.shots" if data.split.shots is not None else "data.soft_labels"
+        raise DataError(f"{what} needs a training file of at most {LARGE_BYTES // 2**20} MB.", fix="Take a sample of its rows.")
+
+
+def splits_of(data: DataPart) -> Splits:
+    """A recipe's rows, from a table or, where the training file is too large for one, from a stream; see `load_splits`."""
+    return split_stream(data) if is_large(data) else load_splits(data)
+
+
+def check_rows(data: DataPart) -> None:
+    """Reads what a training begins with: all rows of a table, the first ones of a stream, which takes minutes to read.
+
+    Raises:
+        DataError: as `load_splits`, where these rows show it.
+    """
+    if is_large(data):
+        check_streamed(data)
+        deque(islice(ExampleStream(data.train, data.columns, data.encoding), FIRST_ROWS), 0)
+    else:
+        load_splits(data)
+
+
 def split_stream(data: DataPart) -> StreamSplits:
     """Splits a large training file in two passes that hold a few thousand rows.
 
     Raises:
         DataError: as `load_splits`; and for shots or soft labels, which need a file that fits into memory.
     """
-    if data.split.shots is not None or data.soft_labels:
-        what = "data.split.shots" if data.split.shots is not None else "data.soft_labels"
-        raise DataError(f"{what} needs a training file of at most {LARGE_BYTES // 2**20} MB.", fix="Take a sample of its rows.")
-    stream = ExampleStream(data.train, data.columns)
+    check_streamed(data)
+    stream = ExampleStream(data.train, data.columns, data.encoding)
     own = data.validation is None
     heaps, counts = _smallest(stream, data.split.validation if own else 0, data.split.seed)
     notes = [f"{stream.name} is read as a stream: its {count(sum(counts.values()), 'row')} stay in the file."]
@@ -141,12 +221,14 @@ def split_stream(data: DataPart) -> StreamSplits:
         chosen = [entry for label in labels for entry in sorted(heaps[label], reverse=True)[: shares[label]]]
         validation = [example for _, _, example in sorted(chosen, reverse=True)]
     else:
-        dataset, more = read_labelled(str(data.validation), data.columns, labels, stream.name)
+        dataset, more = read_labelled(data, labels, stream.name)
         validation, notes = dataset, notes + more
     held = frozenset(map(_key, validation))
-    splits = StreamSplits(Dataset([], labels), Dataset(validation, labels), None, notes, [], stream, held)
+    unlabeled, more = read_unlabelled(data)
+    notes += more
+    splits = StreamSplits(Dataset([], labels), Dataset(validation, labels), unlabeled, notes, [], stream, held)
     sample, rows, kept = _sample_of(splits, data.split.seed)
-    return StreamSplits(Dataset(sample, labels), splits.validation, None, notes, [], stream, held, rows, kept)
+    return StreamSplits(Dataset(sample, labels), splits.validation, unlabeled, notes, [], stream, held, rows, kept)
 
 
 def _smallest(stream: ExampleStream, wanted: int, seed: int) -> tuple[dict[str, list[tuple[int, int, InputExample]]], Counter[str]]:

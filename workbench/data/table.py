@@ -29,6 +29,7 @@ class Table:
         columns: distinct names, in the file's order.
         rows: one tuple per row, as long as `columns`.
         lines: the line on which each row starts, from 1; the row number where a format has no lines.
+        whole: False where the file is so large that only its first rows are here.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Table:
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
     lines: list[int]
+    whole: bool = True
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from workbench.errors import MethodError
-from workbench.methods.attached import Attached
+from workbench.methods.attached import Attached, last_layers
 from workbench.methods.learnt import Learnt, per_layer
 from workbench.methods.manifest import hidden_size
 from workbench.methods.registry import Options, register
@@ -41,6 +41,7 @@ class AdapterOptions(Options):
         "houlsby", description="Two per layer (Houlsby), one behind each layer (Pfeiffer), or one beside each feed-forward part (parallel)."
     )
     reduction: int = Field(16, ge=1, le=1024, description="The bottleneck's width is the hidden size divided by this.")
+    layers: int | None = Field(None, ge=1, description="Only so many layers, the last ones, those next to the output; empty takes all.")
     activation: Literal["relu", "gelu", "tanh", "swish"] = Field("relu", description="The non-linearity between the two projections.")
     init: Literal["identity", "small"] = Field(
         "identity", description="Start from an adapter that changes nothing, or from small random weights as Houlsby et al. did."
@@ -101,8 +102,10 @@ class Adapter(Attached):
         inner = max(1, width // options.reduction)
         self.adapters = nn.ModuleDict()
         self._handles: list[Any] = []
-        for number, layer in enumerate(family.layers(model)):
-            self._place(number, layer, lambda: Bottleneck(width, inner, options.activation, options.init).to(self.loaded.device))
+        layers = dict(enumerate(family.layers(model)))
+        self._numbers = last_layers(self.loaded, options.layers) or list(layers)
+        for number in self._numbers:
+            self._place(number, layers[number], lambda: Bottleneck(width, inner, options.activation, options.init).to(self.loaded.device))
         bare_model(model).add_module("adapters", self.adapters)
         self._selected = [(f"adapters.{name}", p) for name, p in self.adapters.named_parameters()]
 
@@ -147,7 +150,7 @@ class Adapter(Attached):
     def formula(self) -> tuple[str, int] | None:
         width = hidden_size(self.loaded.model)
         inner = max(1, width // self.options.reduction)
-        layers, per_layer = len(self.loaded.family.layers(self.loaded.model)), 2 if self.options.kind == "houlsby" else 1
+        layers, per_layer = len(self._numbers), 2 if self.options.kind == "houlsby" else 1
         text = f"{layers}\u00b7{per_layer}\u00b7(2\u00b7{inner}\u00b7{width} + {width} + {inner})"
         return text, adapter_parameters(width, inner, layers, per_layer=per_layer)
 

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from workbench.errors import MethodError
-from workbench.methods.manifest import check_manifest, hidden_size, write_manifest
+from workbench.methods.manifest import check_manifest, layer_count, rate_for, write_manifest
 from workbench.methods.registry import Options
 from workbench.models.sharding import put, whole
 from workbench.prompts.verbalizers.verbalizer import Reads
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _IN_USE: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
 
 WEIGHTS_FILE = "tuned.safetensors"
+_HALVES = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Attached:
     title: ClassVar[str]
     description: ClassVar[str]
     rates: ClassVar[tuple[float, float, float]]
-    """Learning rates that learn for hidden sizes up to 512, up to 1024, and above."""
+    """Learning rates that learn at three widths, see `rate_for`."""
 
     shards: ClassVar[bool] = False
     """Whether processes that train together may cut the model up among them: for methods whose parameters are the model's own, all of
@@ -99,9 +100,11 @@ class Attached:
             raise MethodError(
                 f"The model already carries the method '{_IN_USE[model]}'.", fix="Detach it first, or load another copy of the model."
             )
-        self.total_parameters = parameter_count(model)
+        self.total_parameters, self.model_bytes = parameter_count(model), int(model.get_memory_footprint())
         self._flags = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
         self._original: dict[str, Tensor] = {}
+        self._widened: list[tuple[weakref.ref[nn.Parameter], torch.dtype]] = []
+        self._outside: list[Any] = []
         self._attached = False
         with contextlib.ExitStack() as undo:
             undo.callback(self._put_flags_back)
@@ -139,6 +142,37 @@ class Attached:
         """Trainable parameters with the names under which they are saved."""
         return self._selected
 
+    def train_in_float32(self, products: torch.dtype) -> None:
+        """Keeps the weights that train in float32 while they do, and gives the others no cause to differ; called before training.
+
+        In bfloat16 a step of less than 1/256 of a weight rounds away, as most do, and gradients in float16 cannot be unscaled.
+
+        Args:
+            products: the type of matrix products. In float32 nothing casts between types, so the rest of the model is widened too.
+        """
+        trained = {id(parameter) for _, parameter in self.parameters()}
+        self._outside = [handle for module in self.loaded.model.modules() for handle in _bias_outside(module, trained)]
+        chosen = {id(parameter) for _, parameter in self.parameters() if parameter.dtype in _HALVES}
+        if not chosen:
+            return
+        for module in self.loaded.model.modules():
+            own = list(module.parameters(recurse=False))
+            if products == torch.float32 or (any(id(p) in chosen for p in own) and all(p.dim() == 1 for p in own)):
+                # A norm reads its weight and its bias together, so both are of one type.
+                chosen |= {id(parameter) for parameter in own}
+        for parameter in self.loaded.model.parameters():
+            if id(parameter) in chosen and parameter.dtype in _HALVES and not is_quantized(parameter):
+                self._widened.append((weakref.ref(parameter), parameter.dtype))
+                parameter.data = parameter.data.float()
+
+    def answer_as_trained(self, products: torch.dtype) -> None:
+        """Gives the weights the types in which training measured them; called before `restore`, where the saved ones are in float32.
+
+        Products in half precision read weights in it anyway, so those stay as small as they are.
+        """
+        if products == torch.float32:
+            self.train_in_float32(products)
+
     @property
     def trainable_parameters(self) -> int:
         """How many numbers train."""
@@ -147,9 +181,7 @@ class Attached:
     @property
     def learning_rate(self) -> float:
         """The rate used when a recipe says `auto`."""
-        hidden = hidden_size(self.loaded.model)
-        small, base, large = self.rates
-        return small if hidden <= 512 else base if hidden <= 1024 else large
+        return rate_for(self.loaded.model, self.rates)
 
     def rate_of(self, name: str, rate: float) -> float:
         """The learning rate of one parameter where the run's is `rate`; methods that train two kinds of weights tell them apart."""
@@ -192,8 +224,9 @@ class Attached:
         self._release()
 
     def merge(self) -> nn.Module:
-        """Makes the tuning a permanent part of the model's own weights and returns the model; the method is no longer attached."""
-        self._original = {}
+        """Makes the tuning a permanent part of the model's own weights, in the types that answer, and returns the model; the method is no
+        longer attached."""
+        self._original, self._widened = {}, []
         self._release()
         return self.loaded.model
 
@@ -233,6 +266,14 @@ class Attached:
                 own[name].copy_(value)
 
     def _release(self) -> None:
+        for handle in self._outside:
+            handle.remove()
+        self._outside = []
+        for reference, dtype in self._widened:
+            parameter = reference()
+            if parameter is not None:
+                parameter.data = parameter.data.to(dtype)
+        self._widened = []
         self._put_flags_back()
         self._original = {}
         for parameter in self.loaded.model.parameters():
@@ -244,6 +285,41 @@ class Attached:
         for name, parameter in self.loaded.model.named_parameters():
             if name in self._flags and (parameter.is_floating_point() or not self._flags[name]):
                 parameter.requires_grad_(self._flags[name])
+
+
+def _bias_outside(module: nn.Module, trained: set[int]) -> list[Any]:
+    """Hooks by which a quantized layer's trained bias is added to what it gives: bitsandbytes would cast it, in place, to the type of its
+    products, and a bias in half precision loses small steps."""
+    bias, weight = module._parameters.get("bias"), module._parameters.get("weight")
+    if bias is None or weight is None or id(bias) not in trained or not is_quantized(weight):
+        return []
+
+    def take(module: nn.Module, given: Any) -> None:
+        module._parameters["bias"] = None
+
+    def add(module: nn.Module, given: Any, made: Tensor | None) -> Tensor | None:
+        module._parameters["bias"] = bias
+        return None if made is None else made + bias.to(made.dtype)
+
+    return [module.register_forward_pre_hook(take), module.register_forward_hook(add, always_call=True)]
+
+
+def last_layers(loaded: LoadedModel, wanted: int | None) -> list[int] | None:
+    """Numbers of the `wanted` layers next to the output; None for all of them.
+
+    Raises:
+        MethodError: the model has fewer layers, or one that is used several times.
+    """
+    if wanted is None:
+        return None
+    own, count = len(loaded.family.layers(loaded.model)), layer_count(loaded.model)
+    if own != count:
+        title = loaded.family.title or loaded.family.name
+        raise MethodError(f"{title} models use one layer several times.", fix="Leave method.layers empty.")
+    if wanted > count:
+        fix = f"Set method.layers to {count} or less."
+        raise MethodError(f"The model has {count} layers, and method.layers asks for {wanted}.", fix=fix)
+    return list(range(count - wanted, count))
 
 
 def unread_parameters(loaded: LoadedModel, reads: Reads) -> list[nn.Parameter]:
@@ -260,9 +336,14 @@ def parameter_count(model: nn.Module) -> int:
     return sum(p.numel() * (2 if type(p).__name__ == "Params4bit" else 1) for p in model.parameters())
 
 
+def is_quantized(parameter: nn.Parameter) -> bool:
+    """Whether a parameter is kept in 4 or 8 bits."""
+    return not parameter.is_floating_point() or type(parameter).__name__ in ("Params4bit", "Int8Params")
+
+
 def refuse_quantized(selected: list[tuple[str, nn.Parameter]], method: str) -> None:
     """Raises MethodError, naming the first, when a parameter that a method would train is kept in 4 or 8 bits."""
-    quantized = next((n for n, p in selected if not p.is_floating_point() or type(p).__name__ in ("Params4bit", "Int8Params")), None)
+    quantized = next((name for name, parameter in selected if is_quantized(parameter)), None)
     if quantized is not None:
         raise MethodError(
             f"The method '{method}' would train '{quantized}', which is quantized.", fix="Choose lora, or set model.quantization to none."

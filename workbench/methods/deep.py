@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from workbench.errors import MethodError
 from workbench.methods.manifest import hidden_size, layer_count
 from workbench.models.families.family import bare_model
+from workbench.models.positions import position_count
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
@@ -72,12 +73,16 @@ class DeepPrompt:
         loaded: the model; its attention function is replaced while the prompt is in.
 
     Raises:
-        MethodError: the architecture's attention cannot be reached.
+        MethodError: the architecture's attention cannot be reached, or a decoder has no position left for a text.
     """
 
     def __init__(self, loaded: LoadedModel, length: int) -> None:
         self.loaded, self.length = loaded, length
         self.causal = loaded.kind == "causal"
+        most = position_count(loaded.model.config)
+        if self.causal and length >= most:
+            # A decoder counts the prefix among its positions.
+            raise MethodError(f"The model has {most} positions, and the prefix would take {length}.", fix="Lower method.length.")
         config = loaded.model.config.get_text_config()
         heads = config.num_attention_heads
         kv_heads = getattr(config, "num_key_value_heads", None) or heads
@@ -109,16 +114,22 @@ class DeepPrompt:
             self._probe()
 
     def record(self, ids: list[int]) -> Tensor:
-        """The pairs that real tokens leave behind in every layer, [layers, 2, kv_heads, len(ids), head_dim]."""
-        model = self.loaded.model
-        training, self._recorded = model.training, []
+        """The pairs that real tokens leave behind in every layer, [layers, 2, kv_heads, len(ids), head_dim].
+
+        More tokens than the model has positions are read in pieces.
+        """
+        model, pieces = self.loaded.model, []
+        training, most = model.training, position_count(model.config)
         model.eval()
         try:
-            with torch.no_grad():
-                self._run(ids)
-            if len(self._recorded) != self.layers:
-                self._refuse()
-            return torch.stack(self._recorded).float()
+            for start in range(0, len(ids), most):
+                self._recorded = []
+                with torch.no_grad():
+                    self._run(ids[start : start + most])
+                if len(self._recorded) != self.layers:
+                    self._refuse()
+                pieces.append(torch.stack(self._recorded).float())
+            return torch.cat(pieces, dim=3)
         finally:
             self._recorded = None
             model.train(training)

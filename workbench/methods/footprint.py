@@ -18,20 +18,24 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from workbench.errors import WorkbenchError
-from workbench.models.card import ModelCard, configuration, model_card
+from workbench.errors import MethodError, WorkbenchError
+from workbench.models.card import ModelCard, quantizable
 from workbench.models.cloze import last_states, vocabulary_logits
 from workbench.models.families import family_of
+from workbench.models.known import KnownModel, NotHereError, known_model
 from workbench.models.loading import LoadedModel, compute_dtype, find_device, weight_dtype
-from workbench.models.memory import DTYPE_BYTES, MemoryEstimate, weights_bytes
+from workbench.models.memory import DTYPE_BYTES, MemoryEstimate, free_bytes, weights_bytes
 from workbench.models.mode import checkpoint_gradients
 from workbench.models.next_token import chunked_cross_entropy
 from workbench.models.sizes import empty_model
 
 if TYPE_CHECKING:
+    from workbench.models.pool import ModelPool
     from workbench.recipe import Recipe
 
 MOMENTS = 2  # AdamW keeps two numbers for every trained parameter, of its type
+SMALL = 10  # a model whose state fits this many times is not asked about before it trains
+FEW, SOME = 2, 4  # layers from which a step over all of them is told
 LABEL_WORDS = 8  # rows of the vocabulary product; a few more or less weigh nothing
 
 
@@ -42,103 +46,120 @@ class Footprint:
     Attributes:
         free_bytes: memory that the device has to give now.
         trainable: parameters that train.
-        advice: changes of the recipe (dotted field, value, bytes then) under which it would fit; empty when it fits, or when none helps.
+        advice: changes of the recipe (dotted fields, and bytes then) under which it would fit; empty when it fits, or when none helps.
     """
 
     estimate: MemoryEstimate
     free_bytes: int
     trainable: int
-    advice: tuple[tuple[str, Any, int], ...] = ()
+    advice: tuple[tuple[dict[str, Any], int], ...] = ()
 
     @property
     def fits(self) -> bool:
+        """Whether the estimate stays within the free memory."""
         return self.estimate.total <= self.free_bytes
 
 
-def footprint(recipe: Recipe, tokenizer: Any) -> Footprint:
-    """What training a recipe takes, whether this machine has it, and if not, which single changes would do.
+def footprint(recipe: Recipe, known: KnownModel) -> Footprint:
+    """What training a recipe takes, whether this machine has it, and if not, what would do.
 
     Raises:
-        WorkbenchError: the model is not found, or the method does not apply to it.
+        WorkbenchError: the method does not apply to the model.
     """
     free = free_bytes(find_device(recipe.model.device))
-    taken, trainable = estimate(recipe, tokenizer)
-    advice = []
-    if taken.total > free:
-        for field, value in _changes(recipe):
-            try:
-                total = estimate(recipe.replace({field: value}), tokenizer)[0].total
-            except WorkbenchError:  # no change for this model
-                continue
-            if total <= free:
-                advice.append((field, value, total))
+    taken, trainable = estimate(recipe, known)
+    if taken.total <= free:
+        return Footprint(taken, free, trainable)
+    changes = _changes(recipe)
+    # Together only what does not do alone.
+    advice = _fitting(recipe, known, changes, free) or _fitting(recipe, known, _together(changes), free)
     return Footprint(taken, free, trainable, tuple(advice))
 
 
-def free_bytes(device: torch.device) -> int:
-    """Memory that a device has left: a card's own, or this computer's for everything else."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    import psutil
+def misfit(recipe: Recipe, pool: ModelPool | None = None) -> Footprint | None:
+    """The footprint of a recipe that does not fit this machine; None for one that does, or of which nothing is known yet.
 
-    return int(psutil.virtual_memory().available)
+    Models whose every number, gradient and moment would be lost in the free memory are not looked at any closer.
+
+    Raises:
+        WorkbenchError: the method does not apply to the model.
+    """
+    try:
+        known = known_model(recipe.model, pool)
+    except NotHereError:
+        return None
+    free = free_bytes(find_device(recipe.model.device))
+    if (2 + MOMENTS) * DTYPE_BYTES["float32"] * known.card().parameters * SMALL <= free:
+        return None
+    found = footprint(recipe, known)
+    return None if found.fits else found
 
 
-def estimate(recipe: Recipe, tokenizer: Any) -> tuple[MemoryEstimate, int]:
+def estimate(recipe: Recipe, known: KnownModel) -> tuple[MemoryEstimate, int]:
     """What training a recipe takes, and how many parameters it trains.
 
     Raises:
-        WorkbenchError: the model is not found, or the method does not apply to it.
+        WorkbenchError: the method does not apply to the model.
     """
     from workbench.methods import check_method
 
-    source = recipe.model.path
-    card = model_card(source, recipe.model.quantization, revision=recipe.model.revision)
-    config, _, _ = configuration(source, recipe.model.revision)
-    return training_bytes(recipe, card, config, tokenizer, check_method(recipe.method))
+    return training_bytes(recipe, known.card(), known.config, known.tokenizer_for_sizes(), check_method(recipe.method))
 
 
-def _changes(recipe: Recipe) -> list[tuple[str, Any]]:
+def _fitting(recipe: Recipe, known: KnownModel, tried: Iterable[dict[str, Any]], free: int) -> list[tuple[dict[str, Any], int]]:
+    """The changes under which a recipe would fit, and its bytes then."""
+    found = []
+    for change in tried:
+        try:
+            total = estimate(recipe.replace(change), known)[0].total
+        except WorkbenchError:  # no change for this model
+            continue
+        if total <= free:
+            found.append((change, total))
+    return found
+
+
+def _changes(recipe: Recipe) -> list[dict[str, Any]]:
     """Single changes that save memory, the gentlest first."""
-    changes: list[tuple[str, Any]] = []
+    changes: list[dict[str, Any]] = []
     if not recipe.training.gradient_checkpointing:
-        changes.append(("training.gradient_checkpointing", True))
-    changes += [("training.batch_size", size) for size in (8, 4, 1) if size < recipe.training.batch_size]
+        changes.append({"training.gradient_checkpointing": True})
+    changes += [{"training.batch_size": size} for size in (8, 4, 1) if size < recipe.training.batch_size]
     if recipe.method.get("name") in ("full", "head", "bias"):
-        changes.append(("method", {"name": "lora"}))
-    elif recipe.model.quantization == "none":
-        changes.append(("model.quantization", "nf4"))
+        changes.append({"method": {"name": "lora"}})
+    if recipe.model.quantization == "none":
+        changes += [{"model.quantization": bits} for bits in ("int8", "nf4")]
     return changes
 
 
-def training_bytes(
-    recipe: Recipe, card: ModelCard, config: Any, tokenizer: Any, options: Any, *, length: int | None = None
-) -> tuple[MemoryEstimate, int]:
+def _together(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Method and weights first, since they change least of what is learnt, then everything at once."""
+    every: dict[str, Any] = {field: value for change in changes for field, value in change.items()}
+    few = {field: value for field, value in every.items() if field in ("method", "model.quantization")}
+    return [some for some in (few, every) if len(some) > 1]
+
+
+def training_bytes(recipe: Recipe, card: ModelCard, config: Any, tokenizer: Any, options: Any) -> tuple[MemoryEstimate, int]:
     """What a recipe's training takes at its peak with AdamW, and how many parameters it trains.
 
     Args:
         config: the transformers configuration of the recipe's model.
         options: checked options of its method.
-        length: tokens a row; the recipe's longest by default.
     """
     training, device = recipe.training, find_device(recipe.model.device)
-    # Published weights are stored in 16 bits; their size decides the type on a GPU.
-    dtype = weight_dtype(recipe.model.dtype, device, 2 * card.parameters)
-    step = step_bytes(
+    dtype = weight_dtype(recipe.model.dtype, device, card.parameters)
+    step = step_of_many_layers(
         config, card.kind, options, recipe.prompt, tokenizer, task=recipe.task, batch_size=training.batch_size,
-        length=min(length or recipe.prompt.max_length, card.max_length or 10**9), checkpointing=training.gradient_checkpointing,
+        length=min(recipe.prompt.max_length, card.max_length or 10**9), checkpointing=training.gradient_checkpointing,
         quantization=recipe.model.quantization, weights=dtype, products=compute_dtype(training.precision, device),
     )  # fmt: skip
     name = str(dtype).removeprefix("torch.")
     rest = card.parameters - card.linear_parameters
     weights = weights_bytes(card.linear_parameters, card.linear_rows, rest, recipe.model.quantization, name)
-    # A trained weight of the model's own is counted there already; what a method adds, in float32, comes on top.
-    own = options.name in ("full", "head", "bias")
-    trained = step.trainable * (DTYPE_BYTES[name] if own else DTYPE_BYTES["float32"])
+    trained = step.trainable * DTYPE_BYTES["float32"]
     taken = MemoryEstimate(
-        weights=weights + (0 if own else trained), gradients=trained, optimizer=MOMENTS * trained,
-        activations=step.activations, step=step.peak,
-    )  # fmt: skip
+        weights=weights + step.added, gradients=trained, optimizer=MOMENTS * trained, activations=step.activations, step=step.peak
+    )
     return taken, step.trainable
 
 
@@ -150,11 +171,36 @@ class StepBytes:
         activations: bytes that the forward pass leaves behind for the backward pass.
         peak: bytes at the fullest moment of the step, gradients included.
         trainable: parameters that train.
+        added: bytes by which the method makes the weights more: what it adds, and the model's own that train in float32.
     """
 
     activations: int
     peak: int
     trainable: int
+    added: int
+
+
+def step_of_many_layers(config: Any, kind: str, options: Any, *arguments: Any, **conditions: Any) -> StepBytes:
+    """`step_bytes`, told from two models of fewer layers where the model has many: each layer adds the same.
+
+    So the estimate of a model of 28 layers takes a sixth of the time that a step over all of them would.
+    """
+    layers = config.num_hidden_layers
+    if layers <= SOME or getattr(options, "layers", None) is not None:
+        return step_bytes(config, kind, options, *arguments, **conditions)
+
+    def of(count: int) -> StepBytes:
+        smaller = copy.deepcopy(config)
+        smaller.num_hidden_layers = count
+        return step_bytes(smaller, kind, options, *arguments, **conditions)
+
+    few, some = of(FEW), of(SOME)
+
+    def told(name: str) -> int:
+        small, large = getattr(few, name), getattr(some, name)
+        return large + (large - small) * (layers - SOME) // (SOME - FEW)
+
+    return StepBytes(told("activations"), told("peak"), told("trainable"), told("added"))
 
 
 def step_bytes(
@@ -176,9 +222,16 @@ def step_bytes(
     from workbench.methods import attach
 
     model = empty_model(copy.deepcopy(config), kind).to(weights)
+    own = list(model.parameters())
+    before, known = sum(parameter.nbytes for parameter in own), {id(parameter) for parameter in own}
+    packed = {id(part.weight) for part in quantizable(model)} if quantization != "none" else set()
     with torch.device("meta"):
-        loaded = LoadedModel(model, tokenizer, family_of(model, kind), kind, "estimate", "", torch.device("meta"))
+        loaded = LoadedModel(model, tokenizer, family_of(model, kind), kind, "estimate", "", torch.device("meta"), quantization)
         attached = attach(loaded, options, keep_original=False, prompt=prompt)
+    _refuse_quantized(packed, attached.parameters(), options.name)
+    attached.train_in_float32(products)
+    new = sum(parameter.nbytes for _, parameter in attached.parameters() if id(parameter) not in known)
+    added = new + sum(parameter.nbytes for parameter in own) - before
     model.train()
     if checkpointing:
         checkpoint_gradients(model)
@@ -194,7 +247,16 @@ def step_bytes(
                 loss = _loss(loaded, ids, task, min(attached.soft.count, ids.shape[1] - 2) if attached.soft else 0)
             activations = live.now
             loss.backward()
-    return StepBytes(activations, live.most, attached.trainable_parameters)
+    return StepBytes(activations, live.most, attached.trainable_parameters, added)
+
+
+def _refuse_quantized(packed: set[int], trained: list[tuple[str, nn.Parameter]], method: str) -> None:
+    """As a run would: MethodError when the method trains a matrix that would be kept in 4 or 8 bits; those are `packed`."""
+    name = next((name for name, parameter in trained if id(parameter) in packed), None)
+    if name is not None:
+        raise MethodError(
+            f"The method '{method}' would train '{name}', which is quantized.", fix="Choose lora, or set model.quantization to none."
+        )
 
 
 def _loss(loaded: LoadedModel, ids: torch.Tensor, task: str, soft: int) -> torch.Tensor:

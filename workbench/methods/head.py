@@ -1,16 +1,18 @@
-"""Head only: the part of the model that turns a hidden state into word scores, without the tied embedding table.
+"""Head only: the part of the model that turns a hidden state into word scores, without an embedding table that is tied to it.
 
 Under a classification head, which needs no word scores, nothing of the model trains: that is linear probing.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from torch import nn
 
 from workbench.errors import MethodError
-from workbench.methods.attached import Attached
+from workbench.methods.attached import WEIGHTS_FILE, Attached, read_weights
+from workbench.methods.manifest import check_manifest
 from workbench.methods.registry import Options, register
 
 
@@ -32,11 +34,23 @@ class Head(Attached):
     def places(self) -> frozenset[str]:
         return frozenset({"head"})
 
+    @property
+    def _output(self) -> str:
+        """The vocabulary product's prefix; its matrix belongs to the head where it is no embedding table as well."""
+        return f"{self.loaded.family.output_path}."
+
+    def restore(self, folder: Path) -> None:
+        """Also reads what runs left that did not train an untied vocabulary product."""
+        check_manifest(folder, self.loaded, self.options)
+        state = read_weights(folder / WEIGHTS_FILE)
+        untouched = {name: value for name, value in self.parameters() if name.startswith(self._output) and name not in state}
+        self.load_state({**state, **untouched})
+
     def _select(self) -> list[tuple[str, nn.Parameter]]:
         if self.reads == "hidden":
             return []
         model = self.loaded.model
-        prefixes = tuple(self.loaded.family.head_prefixes) or (f"{self.loaded.family.output_path}.",)
+        prefixes = (*self.loaded.family.head_prefixes, self._output)
         # named_parameters() gives a tied weight under its first name only, so names are looked up with the doubles left in.
         embedding = id(model.get_input_embeddings().weight)
         found: dict[int, tuple[str, nn.Parameter]] = {}

@@ -44,6 +44,7 @@ class Learnt:
     rows: tuple[LearntRow, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """The fields as plain values, which `from_json` reads."""
         return asdict(self)
 
     @classmethod

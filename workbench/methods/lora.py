@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from workbench.errors import MethodError, nearest
-from workbench.methods.attached import Attached, compare_states, read_weights
+from workbench.methods.attached import Attached, compare_states, last_layers, read_weights
 from workbench.methods.learnt import Learnt
 from workbench.methods.learnt import update_norms as learnt_norms
 from workbench.methods.lora_weights import Fold, adapted_layers, dequantized, update_norms
@@ -42,6 +42,7 @@ class LoraOptions(Options):
     targets: list[str] | None = Field(
         None, description="Linear layers to tune: their names, or 'attention', or 'all'; empty takes the model family's choice."
     )
+    layers: int | None = Field(None, ge=1, description="Only so many layers, the last ones, those next to the output; empty takes all.")
     init: Literal["zero", "pissa"] = Field(
         "zero", description="Start from no change at all, or from each matrix's largest singular values (PiSSA, Meng et al. 2024)."
     )
@@ -71,6 +72,7 @@ class Lora(Attached):
         self._keep_original = keep_original
         targets = target_names(self.loaded.family, self.options.targets)
         self._check_targets(targets)
+        self._numbers = last_layers(self.loaded, self.options.layers)
         if self.options.init == "pissa":
             if self.loaded.quantization != "none":
                 raise MethodError(
@@ -91,6 +93,7 @@ class Lora(Attached):
             lora_alpha=options.alpha,
             lora_dropout=options.dropout,
             target_modules=targets,
+            layers_to_transform=self._numbers,
             use_rslora=options.rslora,
             use_dora=options.dora,
             init_lora_weights=True if options.init == "zero" else "pissa",
@@ -104,6 +107,12 @@ class Lora(Attached):
     def _check_targets(self, targets: list[str]) -> None:
         modules = [(name.rsplit(".", 1)[-1], type(module).__name__) for name, module in self.loaded.model.named_modules()]
         linear = {name for name, kind in modules if "Linear" in kind or kind == "Conv1D"}
+        if not targets:
+            title = self.loaded.family.title or self.loaded.family.name
+            raise MethodError(
+                f"Which layers of {title} models LoRA should tune is not known.",
+                fix=f"Name some in method.targets: {', '.join(sorted(linear))}.",
+            )
         for target in targets:
             if target.rsplit(".", 1)[-1] not in linear:
                 raise MethodError(f"The model has no linear layer '{target}'.", fix=nearest(target, linear))
@@ -178,7 +187,7 @@ class Lora(Attached):
 
     def norms(self) -> list[tuple[str, float, float]]:
         """By matrix: its name, the Frobenius norm of its update, and that norm's share of the matrix's own."""
-        return update_norms(self._peft)
+        return update_norms(self._peft, self._start)
 
     def places(self) -> frozenset[str]:
         names, forward = self._config.target_modules, self.loaded.family.feed_forward
@@ -253,7 +262,8 @@ class Lora(Attached):
 def target_names(family: Family, targets: list[str] | None) -> list[str]:
     """Names of the linear layers to tune; 'attention' and 'all' stand for the family's own, wherever one is known."""
     attention = [family.query, family.key, family.value, family.output]
-    groups = {"attention": attention, "all": [*attention, *family.feed_forward]}
+    every = [*attention, *family.feed_forward, *family.linear]
+    groups = {"attention": attention if any(attention) else list(family.lora_targets), "all": every}
     names = [name for target in targets or family.lora_targets for name in groups.get(target, [target])]
     return list(dict.fromkeys(name for name in names if name))
 

@@ -27,20 +27,39 @@ def plain_weight(layer: Any) -> Tensor:
 
     base = layer.get_base_layer()
     kept = _keep(base) if hasattr(base, "state") else None
-    weight = dequantize_module_weight(base).detach().float()
+    weight = dequantize_module_weight(base).detach().to(torch.float32, copy=True)
     if kept is not None:
         _put_back(base, kept)
     return weight
 
 
-def update_norms(peft_model: nn.Module) -> list[tuple[str, float, float]]:
-    """By matrix: name within the model, Frobenius norm of its update, and that norm's share of the matrix's own."""
+@torch.no_grad()
+def tuned_weight(layer: Any) -> Tensor:
+    """The matrix that a LoRA layer multiplies by, in float32: its own plus the product, and with DoRA every output's row rescaled to the
+    learnt magnitude (Liu et al. 2024, equation 5)."""
+    whole = plain_weight(layer) + layer.get_delta_weight("default").float()
+    if not layer.use_dora["default"]:
+        return whole
+    along = 0 if layer.fan_in_fan_out else 1
+    magnitude = layer.lora_magnitude_vector["default"].weight.float()
+    return whole * (magnitude / whole.norm(dim=along)).unsqueeze(along)
+
+
+@torch.no_grad()
+def update_norms(peft_model: nn.Module, start: dict[str, Tensor]) -> list[tuple[str, float, float]]:
+    """By matrix: name within the model, Frobenius norm of its update, and that norm's share of the matrix's own.
+
+    Args:
+        start: PiSSA's first factors by their names, whose product was taken off the matrices and belongs to them; else empty.
+    """
     found = []
     for name, layer in adapted_layers(peft_model).items():
-        with torch.no_grad():
-            size = float(layer.get_delta_weight("default").float().norm())
-            own = float(plain_weight(layer).norm())
-        found.append((name.removeprefix("base_model.model."), size, size / max(own, 1e-12)))
+        own = plain_weight(layer)
+        if start:
+            first = layer.scaling["default"] * (start[f"{name}.lora_B.weight"].float() @ start[f"{name}.lora_A.weight"].float())
+            own += first.T if layer.fan_in_fan_out else first
+        size = float((tuned_weight(layer) - own).norm())
+        found.append((name.removeprefix("base_model.model."), size, size / max(float(own.norm()), 1e-12)))
     return found
 
 
@@ -54,10 +73,7 @@ class Fold:
     def __init__(self, peft_model: nn.Module) -> None:
         self._layers = list(adapted_layers(peft_model).values())
         self._kept = [_keep(layer.get_base_layer()) for layer in self._layers]
-        wanted = []
-        for layer in self._layers:
-            with torch.no_grad():
-                wanted.append(plain_weight(layer) + layer.get_delta_weight("default").float())
+        wanted = [tuned_weight(layer) for layer in self._layers]
         exact = all(type(layer.get_base_layer().weight) is nn.Parameter for layer in self._layers)
         with warnings.catch_warnings():
             # peft warns that quantized weights round the update; `cost` says by how much.

@@ -23,6 +23,13 @@ def hidden_size(model: nn.Module) -> int:
     return int(getattr(_config(model), "hidden_size", 768) or 768)
 
 
+def rate_for(model: nn.Module, rates: tuple[float, float, float]) -> float:
+    """Which of three learning rates learns at a model's width: up to 512, up to 1024, and above."""
+    hidden = hidden_size(model)
+    small, base, large = rates
+    return small if hidden <= 512 else base if hidden <= 1024 else large
+
+
 def layer_count(model: nn.Module) -> int:
     """Layers that a token passes; ALBERT's one layer counts as often as it is used."""
     return int(getattr(_config(model), "num_hidden_layers", 0) or 0)

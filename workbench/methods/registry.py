@@ -37,6 +37,7 @@ class MethodInfo:
     fields: tuple[OptionField, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """The fields as plain values, for the page and for programs."""
         return asdict(self)
 
 

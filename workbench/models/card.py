@@ -7,6 +7,7 @@ and no memory.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -16,8 +17,9 @@ from workbench.models.baichuan import is_baichuan, llama_config
 from workbench.models.families import Family, family_of
 from workbench.models.folder import check_config, read_config
 from workbench.models.gguf import gguf_config, is_gguf
-from workbench.models.loading import LoadedModel, locate
+from workbench.models.loading import LoadedModel, find_model, locate
 from workbench.models.memory import weights_bytes
+from workbench.models.quantization import QUANTIZATIONS
 from workbench.models.sizes import empty_model
 
 CACHE_BYTES = 2  # an element of the key/value cache in bfloat16
@@ -30,7 +32,7 @@ class ModelCard:
     Attributes:
         parameters_by_part: embeddings, attention, feed_forward, normalisation_and_other, head; tied weights count once.
         linear_parameters: those in matrices that quantization reaches; `linear_rows` their output rows.
-        memory: bytes of the weights as none, int8 and nf4, what is not quantized in `memory_dtype`.
+        memory: bytes of the weights as none, int8, nf4 and fp4, what is not quantized in `memory_dtype`.
         cache_bytes_per_token: keys and values of all layers in bfloat16; 0 for masked models, which keep none.
         cache_bytes_per_token_all_heads: the same if every query head had keys and values of its own.
     """
@@ -71,9 +73,16 @@ def model_card(source: str | LoadedModel, quantization: str = "none", *, revisio
         ModelError: not found, not a language model, own code.
     """
     if isinstance(source, LoadedModel):
-        config, kind, name, quantization = source.model.config, source.kind, source.name, source.quantization
-    else:
-        config, kind, name = configuration(source, revision)
+        return card_of(source.model.config, source.kind, source.name, source.quantization)
+    return card_of(*configuration(source, revision), quantization)
+
+
+def card_of(config: Any, kind: str, name: str, quantization: str = "none") -> ModelCard:
+    """The card of what a transformers configuration describes; `kind` is masked or causal.
+
+    Raises:
+        ModelError: sizes that make no model.
+    """
     model = empty_model(config, kind)
     family = family_of(model, kind)
     linear, rows = _quantizable(model)
@@ -102,7 +111,7 @@ def model_card(source: str | LoadedModel, quantization: str = "none", *, revisio
         gated=len(feed_forward) > 2,
         features=_features(model, family, heads, kv_heads),
         quantization=quantization,
-        memory={q: weights_bytes(linear, rows, parameters - linear, q, dtype) for q in ("none", "int8", "nf4")},
+        memory={q: weights_bytes(linear, rows, parameters - linear, q, dtype) for q in QUANTIZATIONS},
         memory_dtype=dtype,
         cache_bytes_per_token=cache * kv_heads,
         cache_bytes_per_token_all_heads=cache * heads,
@@ -125,14 +134,26 @@ def configuration(source: str, revision: str | None = None) -> tuple[Any, str, s
     Raises:
         ModelError: not found, not a language model, own code.
     """
+    folder = locate(source, revision, config_only=True)
+    config, kind = configuration_in(folder)
+    # A hub model lies in the cache under its commit, which says nothing to a person.
+    named = source.startswith("embedded:") or isinstance(find_model(source, revision), str)
+    return config, kind, source if named else folder.name
+
+
+def configuration_in(folder: Path) -> tuple[Any, str]:
+    """The transformers configuration in a folder or a GGUF file, and its kind; of a Baichuan layout that of the Llama it is.
+
+    Raises:
+        ModelError: it describes no language model, or wants code of its own.
+    """
     from transformers import AutoConfig, LlamaConfig
 
-    folder = locate(source, revision, config_only=True)
     if is_gguf(folder):
-        return gguf_config(folder), "causal", folder.name
+        return gguf_config(folder), "causal"
     content = read_config(folder)
     if is_baichuan(content):
-        return LlamaConfig(**llama_config(content)), "causal", folder.name
+        return LlamaConfig(**llama_config(content)), "causal"
     kind = check_config(folder, content)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
@@ -140,21 +161,27 @@ def configuration(source: str, revision: str | None = None) -> tuple[Any, str, s
         raise ModelError(
             f"config.json in {folder.name} does not describe a model.", fix="Copy or download the model's files again."
         ) from None
-    return config, kind, source if ":" in source or not folder.is_absolute() else folder.name
+    return config, kind
 
 
-def _quantizable(model: Any) -> tuple[int, int]:
-    """Parameters and output rows of the matrices that bitsandbytes replaces, by transformers' own rule of what it leaves alone."""
+def quantizable(model: Any) -> list[Any]:
+    """The linear maps that bitsandbytes replaces, by transformers' own rule of what it leaves alone."""
     from transformers.pytorch_utils import Conv1D
     from transformers.quantizers.base import get_keys_to_not_convert
 
     kept = set(get_keys_to_not_convert(model))
-    count = rows = 0
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear | Conv1D) and not any(name == key or name.startswith(key + ".") for key in kept):
-            count += module.weight.numel()
-            rows += module.weight.shape[1 if isinstance(module, Conv1D) else 0]
-    return count, rows
+    return [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and not any(name == key or name.startswith(key + ".") for key in kept)
+    ]
+
+
+def _quantizable(model: Any) -> tuple[int, int]:
+    """Parameters and output rows of the matrices that bitsandbytes replaces; a Conv1D keeps its matrix the other way round."""
+    maps = quantizable(model)
+    rows = sum(module.weight.shape[0 if isinstance(module, nn.Linear) else 1] for module in maps)
+    return sum(module.weight.numel() for module in maps), rows
 
 
 def _by_part(model: Any, family: Family) -> dict[str, int]:
@@ -190,6 +217,10 @@ def _feed_forward(model: Any, family: Family) -> list[int]:
 
 def _features(model: Any, family: Family, heads: int, kv_heads: int) -> list[str]:
     features = list(family.features)
+    # As Llama names them: a norm before attention and one before the feed-forward part, and none behind either.
+    norms = {name for name, _ in family.layers(model)[0].named_children() if "norm" in name}
+    if norms == {"input_layernorm", "post_attention_layernorm"}:
+        features.append("pre-normalisation")
     if kv_heads == heads:
         features.append("multi-head attention")
     else:

@@ -7,6 +7,7 @@ position of a hundred, and the numbers are those of the model's own full logits.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -104,7 +105,14 @@ def _into_product(
 ) -> torch.Tensor:
     """What a head of unknown build passes into its vocabulary product, caught on its way during a full forward pass."""
     caught: list[torch.Tensor] = []
-    hook = loaded.family.output_module(loaded.model).register_forward_pre_hook(lambda module, given: caught.append(given[0]))
+    caller = threading.get_ident()
+
+    def catch(module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        # The model may be shared: what another thread passes meanwhile is its own.
+        if threading.get_ident() == caller:
+            caught.append(given[0])
+
+    hook = loaded.family.output_module(loaded.model).register_forward_pre_hook(catch)
     try:
         loaded.model(input_ids=input_ids, attention_mask=attention_mask, **_call_options(loaded))
     finally:

@@ -11,6 +11,7 @@ from workbench.models.baichuan import convert_baichuan, is_baichuan
 from workbench.models.folder import read_config
 from workbench.models.hub import fetch
 from workbench.models.loading import find_model
+from workbench.models.modelscope import MODELSCOPE, fetch_from_modelscope
 from workbench.models.transfer import Progress
 
 
@@ -24,7 +25,9 @@ def convert_model(path: str, target: Path, progress: Progress | None = None, *, 
     if acting().role is not Role.OWNER:
         raise AccessError("Only the owner of this server may write models to its disk.", fix="Convert the checkpoint on your own machine.")
     place = find_model(path, revision)
-    folder = place if isinstance(place, Path) else fetch(place, revision, progress, unsafe=True)
-    if not is_baichuan(read_config(folder)):
-        raise ModelError(f"{folder.name} is not a Baichuan checkpoint.", fix="Other models are read as they are; choose it directly.")
-    return convert_baichuan(folder, target.expanduser(), progress)
+    if isinstance(place, str):
+        fetching = fetch_from_modelscope if place.startswith(MODELSCOPE) else fetch
+        place = fetching(place.removeprefix(MODELSCOPE), revision, progress, unsafe=True)
+    if not is_baichuan(read_config(place)):
+        raise ModelError(f"{place.name} is not a Baichuan checkpoint.", fix="Other models are read as they are; choose it directly.")
+    return convert_baichuan(place, target.expanduser(), progress)

@@ -45,11 +45,16 @@ def check_folder(folder: Path, config: dict[str, Any]) -> str:
     """
     kind = check_config(folder, config)
     check_weights(folder)
+    check_tokenizer_files(folder)
+    return kind
+
+
+def check_tokenizer_files(folder: Path) -> None:
+    """Raises ModelError when a model folder holds nothing that a tokenizer could be read from."""
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise ModelError(
             f"{folder.name} holds no tokenizer.", fix="Put the model's tokenizer.json (or vocab.txt) and tokenizer_config.json beside it."
         )
-    return kind
 
 
 def check_config(folder: Path, config: dict[str, Any]) -> str:
@@ -128,7 +133,8 @@ def model_kind(name: str, config: dict[str, Any]) -> str:
         "ConditionalGeneration" in found: "an encoder-decoder or multimodal model, which is not supported",
     }.get(True, "a model without a language-model head, so it cannot fill a blank")
     raise ModelError(
-        f"{name} is {shorten(found)}: {reason}.", fix="Choose a checkpoint whose architecture ends in ForMaskedLM or ForCausalLM."
+        f"The model {name} is {shorten(found)}: {reason}.",
+        fix="Choose a checkpoint whose architecture ends in ForMaskedLM or ForCausalLM.",
     )
 
 
@@ -159,11 +165,6 @@ def weight_files(folder: Path) -> list[Path]:
         raise ModelError(f"{index.name} in {folder.name} is not readable.", fix="Copy or download the model's files again.") from None
     # A shard name comes from the file: only its last part counts, so that it cannot point outside the folder.
     return sorted(folder / Path(str(name)).name for name in names)
-
-
-def weight_bytes(folder: Path) -> int:
-    """Size of all weights on disk in bytes."""
-    return sum(file.stat().st_size for file in weight_files(folder) if file.is_file())
 
 
 def fingerprint(folder: Path) -> str:

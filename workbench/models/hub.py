@@ -44,18 +44,18 @@ def fetch(name: str, revision: str | None, progress: Progress | None = None, *, 
 
     from workbench.models.patience import patiently
 
-    cached = _cached(name, revision)
+    here = cached(name, revision)
     if constants.HF_HUB_OFFLINE:
-        if cached is None:
+        if here is None:
             raise ModelError(f"'{name}' is not in the local cache, and HF_HUB_OFFLINE forbids to ask the hub.", fix=_ELSEWHERE)
-        return cached
+        return here
     if progress:
         progress("download", None)
     try:
         return patiently(lambda: _fetched(name, revision, progress, config_only, unsafe), TIMEOUT_SECONDS)
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RuntimeError) as error:
-        if cached is not None and _unreachable(error):
-            return cached
+        if here is not None and _unreachable(error):
+            return here
         raise _sentence(name, revision, error) from None
 
 
@@ -124,7 +124,8 @@ def _knock(endpoint: str, name: str, revision: str | None) -> None:
         raise OSError(f"The hub answered with {status}.")
 
 
-def _cached(name: str, revision: str | None) -> Path | None:
+def cached(name: str, revision: str | None) -> Path | None:
+    """The folder of a hub model in the local cache, or None; the hub is not asked. It may hold no more than config.json."""
     from huggingface_hub import snapshot_download
 
     try:

@@ -15,20 +15,22 @@ import torch
 from safetensors import SafetensorError
 
 from workbench.access import check_hub, check_model_path
-from workbench.errors import ModelError, nearest
+from workbench.errors import ModelError, OutOfMemory, nearest
 from workbench.models.families import Family, family_of
-from workbench.models.folder import check_folder, fingerprint, read_config, weight_bytes
+from workbench.models.folder import check_folder, fingerprint, read_config
 from workbench.models.foreign import foreign
-from workbench.models.gguf import is_gguf, load_gguf
+from workbench.models.gguf import gguf_config, is_gguf, load_gguf
 from workbench.models.hub import fetch, is_hub_id
 from workbench.models.imports import import_transformers
+from workbench.models.memory import free_bytes, weights_bytes
 from workbench.models.modelscope import MODELSCOPE, fetch_from_modelscope
-from workbench.models.quantization import keep_four_bit_exact, quantization_config, quiet_casts
-from workbench.models.sizes import refuse_swollen
+from workbench.models.quantization import QUANTIZATIONS, keep_four_bit_exact, quantization_config, quiet_casts
+from workbench.models.shortage import is_shortage
+from workbench.models.sizes import parameters_of, refuse_swollen
 from workbench.models.transfer import Progress
 from workbench.recipe import PRESETS, ModelPart
 
-BIG_BYTES = 2 * 1024**3
+BIG_MODEL = 2**30  # parameters; 4 GiB in float32
 
 
 @dataclass
@@ -100,7 +102,7 @@ def locate(path: str, revision: str | None = None, progress: Progress | None = N
     """
     place = find_model(path, revision)
     if isinstance(place, str) and place.startswith(MODELSCOPE):
-        return fetch_from_modelscope(place.removeprefix(MODELSCOPE), revision, progress)
+        return fetch_from_modelscope(place.removeprefix(MODELSCOPE), revision, progress, config_only=config_only)
     return place if isinstance(place, Path) else fetch(place, revision, progress, config_only=config_only)
 
 
@@ -121,16 +123,16 @@ def load_model(part: ModelPart, *, progress: Progress | None = None) -> LoadedMo
     device = find_device(part.device)
     if is_gguf(folder):
         report("weights", 0.3)
-        model, tokenizer = load_gguf(folder, part, weight_dtype(part.dtype, device, folder.stat().st_size), device)
+        model, tokenizer = load_gguf(folder, part, weight_dtype(part.dtype, device, parameters_of(gguf_config(folder), "causal")), device)
         report("ready", 1.0)
         return LoadedModel(model, tokenizer, family_of(model, "causal"), "causal", folder.name, fingerprint(folder), device)
     config = read_config(folder)
     kind = check_folder(folder, config)
     report("tokenizer", 0.2)
-    tokenizer = _load_tokenizer(folder, kind, config)
-    refuse_swollen(folder, kind)
+    tokenizer = load_tokenizer(folder, kind, config)
+    parameters = refuse_swollen(folder, kind)
     report("weights", 0.3)
-    model = _load_weights(folder, kind, part, device)
+    model = _load_weights(folder, kind, part, device, weight_dtype(part.dtype, device, parameters))
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise ModelError(
@@ -163,11 +165,11 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def weight_dtype(dtype: str, device: torch.device, stored_bytes: int) -> torch.dtype:
-    """The type of the weights in memory. `auto` is float32, except large models (over 2 GiB stored) on a GPU: bfloat16."""
+def weight_dtype(dtype: str, device: torch.device, parameters: int) -> torch.dtype:
+    """The type of the weights in memory. `auto` is float32, except models of over 2^30 parameters on a GPU: bfloat16."""
     if dtype != "auto":
         return getattr(torch, dtype)
-    if device.type == "cuda" and stored_bytes > BIG_BYTES:
+    if device.type == "cuda" and parameters > BIG_MODEL:
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     return torch.float32
 
@@ -176,11 +178,16 @@ def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
     """The type of matrix products in training. `auto` is bfloat16 on a GPU that has it, float32 elsewhere."""
     if precision != "auto":
         return getattr(torch, precision)
-    # On a CPU without bfloat16 instructions such products are 20 to 60 times slower than float32.
-    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    # On a CPU without bfloat16 instructions such products are 20 to 60 times slower than float32, and emulation is slow too.
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
 
 
-def _load_tokenizer(folder: Path, kind: str, config: dict[str, Any]) -> Any:
+def load_tokenizer(folder: Path, kind: str, config: dict[str, Any]) -> Any:
+    """The tokenizer of a model folder, with a token to pad with.
+
+    Raises:
+        ModelError: it cannot be read, is none of the tokenizers library, or lacks a token that its kind needs.
+    """
     from transformers import AutoTokenizer
 
     def refusal(error: Exception) -> ModelError:
@@ -189,6 +196,11 @@ def _load_tokenizer(folder: Path, kind: str, config: dict[str, Any]) -> Any:
 
     with foreign(refusal):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    if not hasattr(tokenizer, "backend_tokenizer"):
+        raise ModelError(
+            f"The tokenizer in {folder.name} ({type(tokenizer).__name__}) is written in Python alone and says too little about its tokens.",
+            fix="Choose a model whose folder holds a tokenizer.json, such as a multilingual one for the same language.",
+        )
     if kind == "masked" and tokenizer.mask_token_id is None:
         raise ModelError(
             f"The tokenizer in {folder.name} has no mask token, and this is a masked model.",
@@ -204,10 +216,9 @@ def _load_tokenizer(folder: Path, kind: str, config: dict[str, Any]) -> Any:
     return tokenizer
 
 
-def _load_weights(folder: Path, kind: str, part: ModelPart, device: torch.device) -> Any:
+def _load_weights(folder: Path, kind: str, part: ModelPart, device: torch.device, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
-    dtype = weight_dtype(part.dtype, device, weight_bytes(folder))
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
     if part.quantization != "none":
         quiet_casts()
@@ -217,11 +228,9 @@ def _load_weights(folder: Path, kind: str, part: ModelPart, device: torch.device
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model, info = loader.from_pretrained(folder, trust_remote_code=False, output_loading_info=True, **options)
-    except torch.OutOfMemoryError:
-        raise ModelError(
-            f"{folder.name} does not fit into the memory of {device}.", fix="Choose nf4 quantization or a smaller model."
-        ) from None
-    except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, MemoryError, SafetensorError) as error:
+        if is_shortage(error):
+            raise _too_large(folder, part, device) from None
         raise ModelError(
             f"The weights in {folder.name} cannot be loaded ({_first_line(error)}).", fix="Copy or download the model's files again."
         ) from None
@@ -232,9 +241,28 @@ def _load_weights(folder: Path, kind: str, part: ModelPart, device: torch.device
             fix="Choose a checkpoint saved with its language-model head.",
         )
     if part.quantization == "none":
-        return model.to(device).eval()
+        try:
+            return model.to(device).eval()
+        except torch.OutOfMemoryError:
+            raise _too_large(folder, part, device) from None
     keep_four_bit_exact(model)
     return model.eval()
+
+
+def _too_large(folder: Path, part: ModelPart, device: torch.device) -> OutOfMemory:
+    """That the weights do not fit, with the precisions in which they would, by their size and what the device has left."""
+    from workbench.models.card import card_of, configuration_in
+
+    card, free = card_of(*configuration_in(folder), folder.name), free_bytes(device)
+    dtype = str(weight_dtype(part.dtype, device, card.parameters)).removeprefix("torch.")
+    counts = (card.linear_parameters, card.linear_rows, card.parameters - card.linear_parameters)
+    sizes = {bits: weights_bytes(*counts, bits, dtype) for bits in QUANTIZATIONS}
+    fitting = {bits: size for bits, size in sizes.items() if size < sizes[part.quantization] and size <= free}
+    would = [f"model.quantization: {bits} ({size / 2**30:.1f} GiB)" for bits, size in fitting.items()]
+    return OutOfMemory(
+        f"{folder.name} does not fit into the memory of {device}, which has {free / 2**30:.1f} GiB left.",
+        fix=f"Choose {', '.join(would)}, or a smaller model." if would else "Choose a smaller model, or one with fewer bits a weight.",
+    )
 
 
 def _first_line(error: Exception) -> str:

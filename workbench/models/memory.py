@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 # A 4-bit weight takes half a byte, a scale byte per 64 weights and a float32 per 256 scales (QLoRA, Dettmers et al. 2023, section 3).
 FOUR_BIT = 0.5 + 1 / 64 + 4 / (64 * 256)
@@ -45,3 +47,12 @@ def weights_bytes(linear: int, linear_rows: int, rest: int, quantization: str, d
     if quantization == "int8":
         return linear + 4 * linear_rows + rest * each
     return round(linear * FOUR_BIT) + rest * each
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that a device has left: a card's own, or this computer's for everything else."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    import psutil
+
+    return int(psutil.virtual_memory().available)

@@ -40,15 +40,21 @@ class ModelPool:
             self._models.move_to_end(key)
             return self._models[key]
 
+    def loaded(self, part: ModelPart) -> LoadedModel | None:
+        """The shared model if it is in memory now; answers at once, also while another one is being loaded."""
+        return self._models.get(_key(part))
+
     def fresh(self, part: ModelPart, progress: Progress | None = None) -> LoadedModel:
         """A copy of one's own, for tuning that changes the weights themselves. The pool keeps no hold of it."""
         with self._lock:
             return load_model(part, progress=progress)
 
-    def clear(self) -> None:
-        """Lets go of every model."""
+    def clear(self) -> bool:
+        """Lets go of every model; whether there was one."""
         with self._lock:
+            held = bool(self._models)
             self._models.clear()
+        return held
 
 
 def _key(part: ModelPart) -> Key:

@@ -37,21 +37,31 @@ def empty_model(config: Any, kind: str) -> Any:
         raise ModelError("The sizes in config.json do not make a model.", fix="Copy or download the model's config.json again.") from None
 
 
-def refuse_swollen(folder: Path, kind: str) -> None:
-    """Raises ModelError when config.json asks for far more memory than the weights could ever fill, or makes no model."""
+def refuse_swollen(folder: Path, kind: str) -> int:
+    """Parameters of the model that config.json describes.
+
+    Raises:
+        ModelError: it asks for far more memory than the weights could ever fill, or makes no model.
+    """
     from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError):
         raise ModelError(f"config.json in {folder.name} describes no model.", fix="Copy or download the model's files again.") from None
-    wanted = sum(parameter.numel() for parameter in empty_model(config, kind).parameters())
+    wanted = parameters_of(config, kind)
     stored = stored_elements(folder)
     if wanted > MOST_PARAMETERS_PER_ELEMENT * stored + ALWAYS_ALLOWED:
         raise ModelError(
             f"config.json in {folder.name} describes {wanted:,} parameters, and its weights hold {stored:,}.",
             fix="Put the config.json of this very model into the folder.",
         )
+    return wanted
+
+
+def parameters_of(config: Any, kind: str) -> int:
+    """Parameters of the model that a configuration describes, tied ones once. Raises ModelError for sizes that make no model."""
+    return sum(parameter.numel() for parameter in empty_model(config, kind).parameters())
 
 
 def stored_elements(folder: Path) -> int:

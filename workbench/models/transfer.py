@@ -1,4 +1,5 @@
-"""A download as a person watches it: bytes, time left, and a way to stop that keeps what has arrived."""
+"""Work as a person watches it: which stage, how much of it, the time left, and a way to stop; of a download its bytes, and what has
+arrived is kept."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ SECONDS_BETWEEN_REPORTS = 0.2
 
 
 class Stage(str):
-    """The name of a stage of loading, with the figures of a download beside it.
+    """The name of a stage of loading or of other work, with its figures beside it.
 
     Attributes:
         done, total: bytes; 0 for stages that move none.
@@ -27,6 +28,34 @@ class Stage(str):
 
 
 Progress = Callable[[str, float | None], None]
+
+
+def untold(*told: Any) -> None:
+    """What work that nobody watches tells of its progress."""
+
+
+class TimedStage:
+    """A stage of which the share done is known. Tells its progress a few times a second, with the time left; owned by whoever does it.
+
+    Args:
+        stage: its name.
+        progress: what it raises ends the work.
+    """
+
+    def __init__(self, stage: str, progress: Progress) -> None:
+        self._stage, self._progress = stage, progress
+        self._started, self._told = time.monotonic(), 0.0
+
+    def __call__(self, share: float) -> None:
+        """So much of it is done, from 0 to 1."""
+        now = time.monotonic()
+        if now - self._told < SECONDS_BETWEEN_REPORTS and share < 1:
+            return
+        self._told = now
+        stage = Stage(self._stage)
+        if share > 0:
+            stage.seconds_left = (now - self._started) / share * (1 - share)
+        self._progress(stage, share)
 
 
 class CancelledError(ModelError):

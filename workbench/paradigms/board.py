@@ -105,7 +105,7 @@ def _groups(plan: Plan, outcomes: Sequence[dict[str, Any]]) -> list[list[dict[st
         cell = Cell(**outcome["cell"])
         key = (plan.shots.index(cell.shots), names.index(cell.paradigm), cell.method)
         groups.setdefault(key, []).append(outcome)
-    methods = {(names.index(name), method): place for name in plan.methods for place, method in enumerate(plan.methods[name])}
+    methods = {(names.index(name), method): place for name in plan.methods for place, method in enumerate(plan.lines(name))}
     return [groups[key] for key in sorted(groups, key=lambda key: (key[0], key[1], methods[key[1], key[2]]))]
 
 

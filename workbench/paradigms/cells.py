@@ -6,14 +6,15 @@ import math
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.data.dataset import InputExample
-from workbench.errors import ProcessLost, WorkbenchError
+from workbench.errors import DiskError, ProcessLost, WorkbenchError
+from workbench.models.transfer import untold
 from workbench.paradigms.paradigm import Answerer, OnEvent, Task, Work, find_paradigm, paradigm_names, train_recipe
 from workbench.paradigms.split import cell_data
 from workbench.recipe import Recipe
@@ -23,15 +24,38 @@ if TYPE_CHECKING:
     from workbench.models.pool import ModelPool
 
 ALL = "all"
+ON = "@"
 RAPL = Path("/sys/class/powercap")
 SECONDS_BETWEEN_MEMORY_LOOKS = 0.05
 SMALL_BATCH, ROWS_FOR_SMALL_BATCHES = 8, 100
 WARM_UP_ROWS = 4
 
 
+def slug(text: str) -> str:
+    """`text` as a name for a folder."""
+    return re.sub(r"[^a-z0-9_.-]", "-", text.lower())
+
+
+def model_names(places: Sequence[str], own: str) -> dict[str, str]:
+    """name -> place of the language models that a board compares with the recipe's `own`: the last part of each place, told apart by a
+    number where two are called the same."""
+    names: dict[str, str] = {}
+    for place in dict.fromkeys(places):
+        if place == own:
+            continue
+        last = re.split(r"[/\\:]", place.rstrip("/\\"))[-1].replace(ON, "-") or "model"
+        taken, number, name = {slug(known) for known in names}, 1, last
+        while slug(name) in taken:
+            number += 1
+            name = f"{last}-{number}"
+        names[name] = place
+    return names
+
+
 @dataclass(frozen=True)
 class Cell:
-    """One model of a board. `shots` are rows per class, 0 for none, None for all."""
+    """One model of a board. `shots` are rows per class, 0 for none, None for all; `method` is that of a further language model when it
+    ends in @ and the model's name."""
 
     paradigm: str
     method: str
@@ -42,7 +66,17 @@ class Cell:
     def name(self) -> str:
         """A name for a folder."""
         shots = ALL if self.shots is None else self.shots
-        return re.sub(r"[^a-z0-9_.-]", "-", f"{self.paradigm}-{self.method}-{shots}-{self.seed}".lower())
+        return slug(f"{self.paradigm}-{self.method}-{shots}-{self.seed}")
+
+    @property
+    def tuning(self) -> str:
+        """The paradigm's own method."""
+        return self.method.partition(ON)[0]
+
+    @property
+    def model(self) -> str:
+        """The name of its further language model; empty for the recipe's own."""
+        return self.method.partition(ON)[2]
 
 
 @dataclass(frozen=True)
@@ -56,6 +90,7 @@ class Plan:
         test, validation: rows held out, at most.
         rows_seen: training rows that a language model goes through in one cell, within `least_epochs` and `most_epochs`.
         evaluations: times that validation is looked at during such a training.
+        models: name -> place of the language models beside the recipe's own.
     """
 
     shots: tuple[int | None, ...]
@@ -67,6 +102,12 @@ class Plan:
     least_epochs: float
     most_epochs: float
     evaluations: int
+    models: dict[str, str] = field(default_factory=dict)
+
+    def lines(self, paradigm: str) -> list[str]:
+        """The methods of a paradigm, each with every language model where it starts from one."""
+        names = self.models if find_paradigm(paradigm).pretrained else ()
+        return [line for method in self.methods[paradigm] for line in (method, *(f"{method}{ON}{name}" for name in names))]
 
     def cells(self) -> list[Cell]:
         """Every cell, seed by seed, so that whole curves are there after the first; a method that nothing random enters runs once."""
@@ -74,20 +115,24 @@ class Plan:
         for number, seed in enumerate(self.seeds):
             for shots in self.shots:
                 for name in (name for name in paradigm_names() if name in self.methods):
-                    for method in self.methods[name]:
-                        repeats = number == 0 or find_paradigm(name).repeats(method)
-                        if repeats and shots in find_paradigm(name).shots(method, self.shots):
-                            found.append(Cell(name, method, shots, seed))
+                    for method in self.lines(name):
+                        cell, kind = Cell(name, method, shots, seed), find_paradigm(name)
+                        if (number == 0 or kind.repeats(cell.tuning)) and shots in kind.shots(cell.tuning, self.shots):
+                            found.append(cell)
         return found
 
 
-def task_of(cell: Cell, recipe: Recipe, plan: Plan, rows: Path, pool_rows: dict[str, Any], work: Work = train_recipe) -> Task:
+def task_of(
+    cell: Cell, recipe: Recipe, plan: Plan, rows: Path, pool_rows: dict[str, Any], work: Work = train_recipe,
+    between: Callable[[], None] = untold,
+) -> Task:
     """The task of a cell: the board's recipe over the cell's own rows, with as much training as the plan allows.
 
     Args:
         rows: folder with the pool and validation files of the cell's seed.
         pool_rows: what `write_rows` said about them.
         work: what trains a language model's recipe.
+        between: as of the task.
     """
     data = cell_data(recipe.data, rows, shots=cell.shots or None, seed=cell.seed, validation=pool_rows["validation"])
     given = sum(min(size, cell.shots or size) for size in pool_rows["per_class"].values())
@@ -102,7 +147,9 @@ def task_of(cell: Cell, recipe: Recipe, plan: Plan, rows: Path, pool_rows: dict[
         "job": None,
     }
     changes["training"]["evaluate_every"] = max(1, math.ceil(steps / plan.evaluations))
-    return Task(recipe.replace(changes), cell.method, zero_shot=cell.shots == 0, work=work)
+    if cell.model:
+        changes["model"] = recipe.model.model_copy(update={"path": plan.models[cell.model], "revision": None}).model_dump()
+    return Task(recipe.replace(changes), cell.tuning, zero_shot=cell.shots == 0, work=work, between=between)
 
 
 def run_cell(
@@ -122,7 +169,7 @@ def run_cell(
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
         used = None if energy is None else round((energy_joules() or 0.0) - energy, 3)
         answers = ask(kind.open(task, folder, pool), test)
-    except ProcessLost:
+    except (ProcessLost, DiskError):
         raise  # nothing is wrong with the cell
     except WorkbenchError as error:
         return {"cell": asdict(cell), "refused": {"message": error.message, "fix": error.fix}}

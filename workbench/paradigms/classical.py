@@ -18,6 +18,7 @@ import numpy as np
 from workbench.data.profile import mostly_ideographs
 from workbench.errors import RunError
 from workbench.paradigms.paradigm import Figures, OnEvent, Paradigm, Reason, Task, Why, register, text_of, texts_of
+from workbench.recipe import MEASURED
 from workbench.training.control import Control
 from workbench.training.folder import write_folder
 from workbench.training.metrics import classification_metrics
@@ -106,7 +107,7 @@ class LinearText:
         if self.method == "linear_svm":
             self.scale = _fitted_scale(self._scores(held), numbers)
         metrics = classification_metrics(self._log_probabilities(held), numbers, self.labels)
-        self.validation = {name: metrics[name] for name in ("accuracy", "macro_f1", "loss")}
+        self.validation = {name: metrics[name] for name in MEASURED["classification"]}
 
     @property
     def rank(self) -> tuple[float, float]:

@@ -27,6 +27,7 @@ class FineTuning(Paradigm):
     """The classic recipe of the BERT years."""
 
     name = "fine_tuning"
+    pretrained = True
     methods = ("full", FROZEN)
 
     def knows(self, method: str) -> bool:
@@ -39,7 +40,7 @@ class FineTuning(Paradigm):
         return fit_recipe(task, head_recipe(task.recipe, task.method), folder, control, pool, on_event)
 
     def open(self, task: Task, folder: Path, pool: ModelPool) -> TunedText:
-        return TunedText.open(head_recipe(task.recipe, task.method), task.splits.labels, folder, pool)
+        return TunedText.open(head_recipe(task.recipe, task.method), task.splits.labels, folder, pool, task.between)
 
 
 def head_recipe(recipe: Recipe, method: str) -> Recipe:

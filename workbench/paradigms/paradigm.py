@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from workbench.data.dataset import InputExample, Splits, load_splits
 from workbench.errors import MethodError, nearest
+from workbench.models.transfer import untold
 from workbench.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -42,12 +43,14 @@ class Task:
         method: one of the paradigm's methods.
         zero_shot: no training rows may be used; `recipe.data` still names them for the labels.
         work: what trains a language model's recipe in a folder: `train_run`, or what also does the jobs a recipe may ask for.
+        between: called between two batches that a language model only reads; what it raises ends the work.
     """
 
     recipe: Recipe
     method: str
     zero_shot: bool = False
     work: Work = train_recipe
+    between: Callable[[], None] = untold
 
     @cached_property
     def splits(self) -> Splits:
@@ -120,6 +123,8 @@ class Paradigm(ABC):
     """One way to solve a task. Without state: everything a cell leaves is in its folder."""
 
     name: ClassVar[str]
+    pretrained: ClassVar[bool] = False
+    """Whether it starts from a language model, so that a board can compare several."""
     methods: ClassVar[tuple[str, ...]]
     """What a board of this paradigm runs when nothing else is asked for."""
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.methods import method_names
+from workbench.methods.attached import parameter_count
 from workbench.paradigms.paradigm import Figures, OnEvent, Paradigm, Task, register
-from workbench.paradigms.tuned import TunedText, fit_recipe, method_options, validation_figures, weight_bytes
+from workbench.paradigms.tuned import TunedText, fit_recipe, method_options, validation_figures
 from workbench.recipe import PetPart, Recipe
 from workbench.training.control import Control
 
@@ -29,6 +30,7 @@ class Prompting(Paradigm):
     """The task is put into the words that the model was trained on."""
 
     name = "prompting"
+    pretrained = True
     methods = (ZERO_SHOT, HARD_PROMPT, "lora")
 
     def knows(self, method: str) -> bool:
@@ -53,14 +55,14 @@ class Prompting(Paradigm):
                 shutil.rmtree(folder / "cells", ignore_errors=True)
             return figures
         answerer = self.open(task, folder, pool)
-        parameters = list(answerer.predictor.loaded.model.parameters())
+        model = answerer.predictor.loaded.model
         validation = validation_figures(answerer, task.splits.validation.examples)
-        return Figures(0, sum(p.numel() for p in parameters), weight_bytes(parameters), validation)
+        return Figures(0, parameter_count(model), model.get_memory_footprint(), validation)
 
     def open(self, task: Task, folder: Path, pool: ModelPool) -> TunedText:
         if task.method != ZERO_SHOT:
-            return TunedText.open(prompt_recipe(task), task.splits.labels, folder, pool)
-        return TunedText.untouched(task.recipe, task.splits.labels, pool)
+            return TunedText.open(prompt_recipe(task), task.splits.labels, folder, pool, task.between)
+        return TunedText.untouched(task.recipe, task.splits.labels, pool, task.between)
 
 
 def prompt_recipe(task: Task) -> Recipe:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.data.dataset import Dataset, InputExample, dataset_from, without_gaps
+from workbench.data.dataset import Dataset, InputExample, dataset_from, read_unlabelled, without_gaps
 from workbench.data.readers import read_table
 from workbench.data.splits import split_indices
 from workbench.data.table import count, rows_where, shorten
@@ -52,7 +52,7 @@ def board_rows(data: DataPart, test: int) -> BoardRows:
     Raises:
         DataError: the file cannot be used, has fewer than two labels, or is too small to hold any rows out.
     """
-    table = rows_where(read_table(data.train), data.only)
+    table = rows_where(read_table(data.train, encoding=data.encoding), data.only)
     dataset, notes = without_gaps(dataset_from(table, data.columns), table.name)
     if len(dataset.labels) < 2:
         raise DataError(
@@ -104,10 +104,21 @@ def cell_data(data: DataPart, folder: Path, *, shots: int | None, seed: int, val
     return DataPart(
         train=str(folder / POOL),
         validation=str(folder / VALIDATION) if validation else None,
-        unlabeled=data.unlabeled,
+        unlabeled=_unlabelled(data, folder),
         columns={**{name: name for name in names}, LABEL: LABEL},
         split={"shots": shots, "validation": 0, "seed": seed},
     )
+
+
+def _unlabelled(data: DataPart, folder: Path) -> str | None:
+    """The unlabelled rows under the names of the fields, as the other files of the folder have them."""
+    if data.unlabeled is None:
+        return None
+    file = folder / "unlabeled.jsonl"
+    if not file.exists():
+        rows, _ = read_unlabelled(data)
+        replace_file(file, "".join(_line(example) for example in rows.examples) if rows else "")
+    return str(file)
 
 
 def fold(example: InputExample) -> tuple[str, ...]:

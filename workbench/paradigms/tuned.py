@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,31 +10,33 @@ import yaml
 
 from workbench.data.dataset import InputExample
 from workbench.errors import MethodError
+from workbench.models.transfer import untold
 from workbench.paradigms.paradigm import Figures, OnEvent, Task, Why
 from workbench.paradigms.why import occlusion
-from workbench.recipe import Recipe, recipe_from
+from workbench.recipe import MEASURED, Recipe, recipe_from
+from workbench.serving import SMALLEST_PROBABILITY
 from workbench.training.control import Control
 from workbench.training.metrics import classification_metrics
 
 if TYPE_CHECKING:
-    import torch
-
     from workbench.models.pool import ModelPool
     from workbench.serving.predictor import Predictor
 
 ANSWER = "answer.yaml"
-SMALLEST_PROBABILITY = 1e-30
 
 
 class TunedText:
-    """A predictor as an answerer. Owned by whoever opened it."""
+    """A predictor as an answerer. Owned by whoever opened it; `between` as of a task."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: Predictor, between: Callable[[], None] = untold) -> None:
         self.predictor = predictor
+        predictor.pace.between = between
         self.labels = predictor.labels
 
     @classmethod
-    def open(cls, recipe: Recipe, labels: tuple[str, ...], folder: Path, pool: ModelPool) -> TunedText:
+    def open(
+        cls, recipe: Recipe, labels: tuple[str, ...], folder: Path, pool: ModelPool, between: Callable[[], None] = untold
+    ) -> TunedText:
         """The model that `fit_recipe` left in a folder.
 
         Raises:
@@ -48,10 +50,10 @@ class TunedText:
             recipe = recipe_from(yaml.safe_load(answer.read_text(encoding="utf-8")), source=ANSWER)
         tuned = tune(pool.fresh(recipe.model), recipe, labels)
         tuned.restore(folder / "final")
-        return cls(Predictor(tuned.loaded, tuned, recipe, labels))
+        return cls(Predictor(tuned.loaded, tuned, recipe, labels), between)
 
     @classmethod
-    def untouched(cls, recipe: Recipe, labels: tuple[str, ...], pool: ModelPool) -> TunedText:
+    def untouched(cls, recipe: Recipe, labels: tuple[str, ...], pool: ModelPool, between: Callable[[], None] = untold) -> TunedText:
         """The model as it came, under the recipe's prompt.
 
         Raises:
@@ -63,12 +65,14 @@ class TunedText:
         tuned = tune(pool.get(recipe.model), recipe, labels, method=False)
         if tuned.needs_fit:
             raise MethodError("This verbalizer needs training rows, and zero-shot has none.", fix="Write label words by hand.")
-        return cls(Predictor(tuned.loaded, tuned, recipe, labels))
+        return cls(Predictor(tuned.loaded, tuned, recipe, labels), between)
 
     def probabilities(self, fields: Sequence[dict[str, str]], *, batch_size: int = 32) -> list[list[float]]:
+        """Class probabilities [N][C], in the order of `labels`."""
         return self.predictor.probabilities(fields, batch_size=batch_size)
 
     def why(self, fields: dict[str, str], label: str) -> Why:
+        """What changes for `label` when a word is hidden."""
         return occlusion(self, fields, label)
 
 
@@ -80,14 +84,14 @@ def fit_recipe(
     if result["status"] != "finished":
         return None
     metrics = result.get("metrics") or {}
-    kept = {name: metrics[name] for name in ("accuracy", "macro_f1", "loss")} if metrics.get("accuracy") is not None else None
+    kept = {name: metrics[name] for name in MEASURED["classification"]} if metrics.get("accuracy") is not None else None
     settings = {name: result[name] for name in ("steps", "best_step") if name in result} | {"method": recipe.method.get("name")}
-    if "total_parameters" in result:
-        trainable, total = result["trainable_parameters"], result["total_parameters"]
+    if "model_bytes" in result:
+        trainable, total, size = (result[name] for name in ("trainable_parameters", "total_parameters", "model_bytes"))
     else:
         tuned = TunedText.open(recipe, task.splits.labels, folder, pool).predictor.tuned
-        trainable, total = tuned.trainable_parameters, tuned.total_parameters
-    return Figures(trainable, total, _bits_per_parameter(recipe) * total // 8, kept, settings)
+        trainable, total, size = tuned.trainable_parameters, tuned.total_parameters, tuned.model_bytes
+    return Figures(trainable, total, size, kept, settings)
 
 
 def method_options(recipe: Recipe, method: str) -> dict[str, Any]:
@@ -104,16 +108,4 @@ def validation_figures(answerer: TunedText, examples: Sequence[InputExample]) ->
     rows = np.array(answerer.probabilities([example.fields for example in examples]))
     numbers = [answerer.labels.index(str(example.label)) for example in examples]
     metrics = classification_metrics(np.log(np.maximum(rows, SMALLEST_PROBABILITY)), numbers, answerer.labels)
-    return {name: metrics[name] for name in ("accuracy", "macro_f1", "loss")}
-
-
-def weight_bytes(parameters: Iterable[torch.nn.Parameter]) -> int:
-    """What parameters take in memory."""
-    return sum(parameter.numel() * parameter.element_size() for parameter in parameters)
-
-
-def _bits_per_parameter(recipe: Recipe) -> int:
-    """Bits of a weight in memory under the recipe's quantization or number format."""
-    bits = {"int8": 8, "nf4": 4, "fp4": 4}
-    formats = {"float16": 16, "bfloat16": 16}
-    return bits.get(recipe.model.quantization) or formats.get(recipe.model.dtype, 32)
+    return {name: metrics[name] for name in MEASURED["classification"]}

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from workbench.data.profile import mostly_ideographs
 from workbench.paradigms.paradigm import Reason, Why, text_of
+from workbench.serving import SMALLEST_PROBABILITY
 
 if TYPE_CHECKING:
     from workbench.paradigms.paradigm import Answerer
 
 MOST_PIECES = 48
-SMALLEST_PROBABILITY = 1e-30
 
 
 def pieces(text: str) -> list[tuple[int, int]]:

@@ -130,10 +130,7 @@ class PromptEncoder:
         Raises:
             TemplateError: when what may not be cut is longer than max_length.
         """
-        laid_out = [self._lay_out(self.template.fill(row)) for row in rows]
-        self._tokenize_static(laid_out)
-        texts = list(dict.fromkeys(text for row in laid_out for piece, text in row if piece.field is not None))
-        tokens = dict(zip(texts, self._plain.encode_batch(texts), strict=True))
+        laid_out, tokens = self._tokenized(rows)
         given = labels if labels is not None else [None] * len(rows)
         reserved = max(masks - 1, len(continuation)) if self.causal else 0
         encodings = []
@@ -145,6 +142,25 @@ class PromptEncoder:
             if keep_removed and removed:
                 encodings[-1].removed = self._removed(parts, whole)
         return encodings
+
+    def lengths(self, rows: Sequence[dict[str, str]]) -> list[tuple[int, int]]:
+        """Tokens of each row's prompt where all that may be cut is gone, and where nothing is; special tokens included, and one mask.
+
+        Raises:
+            TemplateError: a row lacks a field that the template asks for.
+        """
+        laid_out, tokens = self._tokenized(rows)
+        found = []
+        for row in laid_out:
+            parts = [self._part(piece, text, tokens, 1) for piece, text in row]
+            least = self._around + sum(len(part.ids) for part in parts if part.cut == "fixed")
+            found.append((least, self._around + sum(len(part.ids) for part in parts)))
+        return found
+
+    @property
+    def _around(self) -> int:
+        """Special tokens that the tokenizer puts around a prompt."""
+        return len(self._plain.prefix) + (0 if self.causal else len(self._plain.suffix))
 
     def _lay_out(self, pieces: list[Piece]) -> list[tuple[Piece, str]]:
         """Pieces with the text to tokenize: a blank goes with the word behind it, none stands at the start or around other tokens."""
@@ -171,10 +187,14 @@ class PromptEncoder:
                 opening = False
         return laid_out
 
-    def _tokenize_static(self, laid_out: list[list[tuple[Piece, str]]]) -> None:
+    def _tokenized(self, rows: Sequence[dict[str, str]]) -> tuple[list[list[tuple[Piece, str]]], dict[str, list[int]]]:
+        """The rows laid out, and the tokens of every text that a field brings; those of the template are kept."""
+        laid_out = [self._lay_out(self.template.fill(row)) for row in rows]
         wanted = {text for row in laid_out for piece, text in row if piece.kind == "text" and piece.field is None}
         missing = sorted(wanted - self._static.keys())
         self._static.update(zip(missing, self._plain.encode_batch(missing), strict=True))
+        texts = list(dict.fromkeys(text for row in laid_out for piece, text in row if piece.field is not None))
+        return laid_out, dict(zip(texts, self._plain.encode_batch(texts), strict=True))
 
     def _part(self, piece: Piece, text: str, tokens: dict[str, list[int]], masks: int) -> _Part:
         if piece.kind == "mask":
@@ -198,9 +218,8 @@ class PromptEncoder:
 
     def _cut(self, parts: list[_Part], reserved: int) -> int:
         """Shortens the parts in place until everything fits; the number of tokens removed."""
-        around = len(self._plain.prefix) + (0 if self.causal else len(self._plain.suffix))
         shortenable = [part for part in parts if part.cut != "fixed"]
-        fixed = around + reserved + sum(len(part.ids) for part in parts if part.cut == "fixed")
+        fixed = self._around + reserved + sum(len(part.ids) for part in parts if part.cut == "fixed")
         if fixed > self.max_length:
             long_field = max((p for p in parts if p.role == "text" and p.cut == "fixed"), key=lambda p: len(p.ids), default=None)
             which = f"The template with its fixed field {{{long_field.field}}}" if long_field and long_field.ids else "The template alone"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.access import acting
-from workbench.errors import RunError
-from workbench.recipe import Recipe
+from workbench.errors import RecipeError, RunError, WorkbenchError
+from workbench.recipe import MEASURED, Recipe
+from workbench.runs.ready import Ready
 from workbench.runs.store import RunStore
 from workbench.runs.view import EventReader
 
@@ -30,8 +30,8 @@ class Answers:
         self._store = store
         self._events = events
         self._pool: ModelPool | None = None
-        self._kept: OrderedDict[tuple[str, bool], Predictor | Generator] = OrderedDict()
-        self._guard = threading.RLock()
+        self._kept: Ready[Predictor | Generator] = Ready(PREDICTORS_KEPT)
+        self._guard = threading.Lock()
 
     @property
     def pool(self) -> ModelPool:
@@ -48,9 +48,9 @@ class Answers:
         plan = self._events.read(self._store.folder(run_id) / "events.jsonl").last("plan")
         if plan.get("labels"):
             return tuple(plan["labels"])
-        from workbench.data.dataset import load_splits
+        from workbench.data.streams import splits_of
 
-        return tuple(load_splits(self._store.recipe(run_id).data).labels)
+        return tuple(splits_of(self._store.recipe(run_id).data).labels)
 
     def tuned_folder(self, run_id: str) -> Path:
         """The folder with the run's tuned weights: the final ones, or the best so far of a run that has not ended.
@@ -98,38 +98,44 @@ class Answers:
 
     def _answering(self, run_id: str, base: bool) -> Predictor | Generator:
         self._store.record(run_id)
-        with self._guard:
-            if (run_id, base) not in self._kept:
-                self._kept[run_id, base] = self._make(run_id, base)
-                while len(self._kept) > PREDICTORS_KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end((run_id, base))
-            return self._kept[run_id, base]
+        return self._kept.get((run_id, base), lambda: self._make(run_id, base))
 
     def forget(self, run_id: str) -> None:
-        """Drops the predictors of a run whose weights have changed or gone."""
-        with self._guard:
-            for base in (True, False):
-                self._kept.pop((run_id, base), None)
+        """Drops the predictors of a run whose weights have changed or gone; never waits for one that is being loaded."""
+        self._kept.forget(lambda name: name[0] == run_id)
+
+    def let_go(self) -> bool:
+        """Drops all predictors and the models of the pool; whether there were any."""
+        pool = self._pool
+        return any([self._kept.clear(), pool is not None and pool.clear()])
 
     def _make(self, run_id: str, base: bool) -> Predictor | Generator:
-        recipe = self._store.recipe(run_id) if base else self._store.answer_recipe(run_id)
-        if recipe.task == "generation":
-            return self._generator(run_id, recipe, base)
-        from workbench.data.dataset import load_splits
-
-        labels = self.labels(run_id)
         if base:
-            return base_predictor(self.pool, recipe, labels, lambda: load_splits(recipe.data).train.examples)
-        return tuned_predictor(self.pool, recipe, labels, self.tuned_folder(run_id))
-
-    def _generator(self, run_id: str, recipe: Recipe, base: bool) -> Generator:
-        from workbench.serving.generator import Generator, tuned_generator
-
-        if base:
-            return Generator(self.pool.get(recipe.model), None, recipe)
+            return self._base(run_id)
         folder = self.tuned_folder(run_id)
-        return tuned_generator(self.pool.fresh(recipe.model), recipe, folder)
+        try:
+            return self._tuned(run_id, folder)
+        except (OSError, WorkbenchError):
+            if folder.exists():
+                raise
+            return self._tuned(run_id, self.tuned_folder(run_id))  # the run has ended while its model was loaded, and left others
+
+    def _base(self, run_id: str) -> Predictor | Generator:
+        from workbench.data.streams import splits_of
+        from workbench.serving.generator import Generator
+
+        recipe = self._store.recipe(run_id)
+        if recipe.task == "generation":
+            return Generator(self.pool.get(recipe.model), None, recipe)
+        return base_predictor(self.pool, recipe, self.labels(run_id), lambda: splits_of(recipe.data).train.examples)
+
+    def _tuned(self, run_id: str, folder: Path) -> Predictor | Generator:
+        from workbench.serving.generator import tuned_generator
+
+        recipe = self._store.answer_recipe(run_id)
+        if recipe.task == "generation":
+            return tuned_generator(self.pool.fresh(recipe.model), recipe, folder)
+        return tuned_predictor(self.pool, recipe, self.labels(run_id), folder)
 
 
 def base_predictor(pool: ModelPool, recipe: Recipe, labels: tuple[str, ...], rows: Callable[[], list[InputExample]]) -> Predictor:
@@ -172,6 +178,7 @@ def check_trainable(recipe: Recipe) -> None:
     """
     from workbench.data.conversations import load_conversations
     from workbench.data.dataset import load_splits
+    from workbench.data.streams import check_rows
     from workbench.methods import check_method
     from workbench.models.loading import find_model
     from workbench.prompts.template import parse_template
@@ -186,7 +193,20 @@ def check_trainable(recipe: Recipe) -> None:
     for template in recipe.prompt.templates:
         parse_template(template, needs_mask=options.needs_mask)
     check_job(recipe)
+    _check_stopping(recipe)
     if recipe.task == "generation":
         load_conversations(recipe.data)
-    else:
+    elif recipe.kind == "train":
+        check_rows(recipe.data)
+    else:  # jobs take rows apart, and need them all
         load_splits(recipe.data)
+
+
+def _check_stopping(recipe: Recipe) -> None:
+    """Classes have no figures of text. The other way round the default would be refused, and the training says what it looks at."""
+    stopping, measured = recipe.training.early_stopping, MEASURED["classification"]
+    if recipe.task == "classification" and stopping is not None and stopping.metric not in measured:
+        raise RecipeError(
+            f"Early stopping looks at {stopping.metric}, which is only measured where text is written.",
+            fix=f"Set training.early_stopping.metric to one of {', '.join(measured)}.",
+        )

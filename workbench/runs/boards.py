@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections import OrderedDict
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import RunError, nearest
-from workbench.runs.jobs import check_job
+from workbench.errors import RunError, WorkbenchError, nearest
+from workbench.runs.jobs import job_options
 from workbench.runs.jobs.board import ROWS, plan_of, seed_folder, test_set
+from workbench.runs.ready import Ready
 
 if TYPE_CHECKING:
     from workbench.models.pool import ModelPool
     from workbench.paradigms import Answerer
     from workbench.recipe import Recipe
     from workbench.runs.service import RunService
+    from workbench.runs.view import RunSummary
 
 MODELS_KEPT = 8
 
@@ -28,7 +30,7 @@ def read_board(recipe: Recipe, folder: Path) -> dict[str, Any] | None:
     rows = _content(folder, ROWS)
     if rows is None:
         return None
-    plan = plan_of(recipe, check_job(recipe))
+    plan = plan_of(recipe, job_options(recipe))
     outcomes = [outcome for cell in plan.cells() if (outcome := _content(folder, cell.name)) is not None]
     return board_report(plan, test_set(rows), outcomes)
 
@@ -45,6 +47,17 @@ def board_of(service: RunService, run_id: str) -> dict[str, Any] | None:
     return read_board(run.recipe, service.store.folder(run_id))
 
 
+def readable_boards(service: RunService, most: int) -> Iterator[tuple[RunSummary, dict[str, Any]]]:
+    """The newest `most` boards of which there is a report, with it; a damaged one hides no other."""
+    for run, recipe in islice(service.readable(lambda run: run.kind == "board"), most):
+        try:
+            report = read_board(recipe, service.store.folder(run.id))
+        except WorkbenchError:  # its job is of another version
+            continue
+        if report is not None:
+            yield run, report
+
+
 def open_model(service: RunService, models: BoardModels, run_id: str, name: str) -> Answerer:
     """The model behind a cell of a run, kept open for the next question.
 
@@ -56,22 +69,22 @@ def open_model(service: RunService, models: BoardModels, run_id: str, name: str)
 
 
 class BoardModels:
-    """Opened cells of boards, the newest few kept. Owned by whoever shows boards; safe to use from several threads."""
+    """Opened cells of boards, the newest few kept. Owned by a `RunService`; safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[Path, str], Answerer] = OrderedDict()
-        self._guard = threading.RLock()
+        self._kept: Ready[Answerer] = Ready(MODELS_KEPT)
 
     def open(self, recipe: Recipe, folder: Path, name: str, pool: ModelPool) -> Answerer:
         """As `open_cell`, or the one that was opened before."""
-        with self._guard:
-            key = (folder, name)
-            if key not in self._kept:
-                self._kept[key] = open_cell(recipe, folder, name, pool)
-                while len(self._kept) > MODELS_KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+        return self._kept.get((folder, name), lambda: open_cell(recipe, folder, name, pool))
+
+    def forget(self, folder: Path) -> None:
+        """Drops those of the board in `folder`, which has gone; never waits for one that is being opened."""
+        self._kept.forget(lambda name: name[0] == folder)
+
+    def let_go(self) -> bool:
+        """Drops all of them; whether there were any."""
+        return self._kept.clear()
 
 
 def open_cell(recipe: Recipe, folder: Path, name: str, pool: ModelPool) -> Answerer:
@@ -83,7 +96,7 @@ def open_cell(recipe: Recipe, folder: Path, name: str, pool: ModelPool) -> Answe
     from workbench.paradigms import find_paradigm
     from workbench.paradigms.cells import task_of
 
-    plan = plan_of(recipe, check_job(recipe))
+    plan = plan_of(recipe, job_options(recipe))
     cells = {cell.name: cell for cell in plan.cells()}
     rows, outcome = _content(folder, ROWS), _content(folder, name) if name in cells else None
     if name not in cells:

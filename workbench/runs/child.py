@@ -1,8 +1,8 @@
 """The process in which an isolated run works: `python -m workbench.runs.child FOLDER`.
 
 It reads pause, resume and stop as lines from its input and ends at once when that closes, for then its server is gone and another one
-may go on with the run. It writes one JSON object a line: {"event": ...}, and last {"result": ...}, {"refused": ...}, {"lost": ...} or
-{"bug": ...}.
+may go on with the run. It writes one JSON object a line: {"event": ...}, and last {"result": ...}, {"refused": ...}, {"lost": ...},
+{"short": ...} (of memory) or {"bug": ...}.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from typing import IO, Any
 
 import yaml
 
-from workbench.errors import ProcessLost, WorkbenchError
+from workbench.errors import OutOfMemory, ProcessLost, WorkbenchError
 from workbench.recipe import recipe_from
 from workbench.runs.faults import ended_as_sentence
+
+ENDINGS: dict[str, type[WorkbenchError]] = {"lost": ProcessLost, "short": OutOfMemory}
+"""Mistakes that the server has to tell from others, by the name of their line."""
 
 
 def main() -> None:
@@ -65,7 +68,8 @@ def _work(folder: Path, say: Callable[[str, Any], None]) -> tuple[str, Any]:
     last: list[tuple[str, Any]] = []
 
     def mistake(error: WorkbenchError) -> None:
-        last.append(("lost" if isinstance(error, ProcessLost) else "refused", {"message": error.message, "fix": error.fix}))
+        kind = next((name for name, one in ENDINGS.items() if isinstance(error, one)), "refused")
+        last.append((kind, {"message": error.message, "fix": error.fix}))
 
     def bug(error_id: str) -> None:
         last.append(("bug", error_id))

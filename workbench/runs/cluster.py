@@ -41,15 +41,16 @@ def refuse_without_ray() -> None:
         raise SettingsError("Ray is not installed here.", fix="Run 'pip install ray', or leave job.engine out.")
 
 
-def train_side_by_side(job: Job, trainings: Sequence[Training]) -> list[dict[str, Any]]:
-    """The results of all trainings, in order; those of an earlier life of the job are not trained again.
+def train_side_by_side(job: Job, trainings: Sequence[Training]) -> list[dict[str, Any] | WorkbenchError]:
+    """The results of all trainings, or why one could not be had, in order; those of an earlier life of the job are not trained again.
 
     While the job is paused nothing is kept or begun, but what the cluster has begun goes on.
 
     Raises:
-        RunError, or what a training refuses; JobStopped. Finished trainings stay.
+        RunError: the cluster is gone; JobStopped. Finished trainings stay.
     """
-    results = {t.name: job.receive(t.name, {}, text=t.text) for t in trainings if job.has(t.name)}
+    results: dict[str, dict[str, Any] | WorkbenchError] = {}
+    results |= {training.name: job.receive(training.name, {}, text=training.text) for training in trainings if job.has(training.name)}
     waiting = [training for training in trainings if training.name not in results]
     if waiting:
         with _cluster() as ray:
@@ -57,32 +58,36 @@ def train_side_by_side(job: Job, trainings: Sequence[Training]) -> list[dict[str
     return [results[training.name] for training in trainings]
 
 
-def _train(ray: Any, job: Job, trainings: Sequence[Training]) -> dict[str, dict[str, Any]]:
+def _train(ray: Any, job: Job, trainings: Sequence[Training]) -> dict[str, dict[str, Any] | WorkbenchError]:
     gpus = 1 if ray.cluster_resources().get("GPU") else 0
     # Nothing is tried again: a training that broke a worker would do so again.
     remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(train_alone)
     begun = {remote.remote(training.recipe.model_dump(mode="json")): training for training in trainings}
-    results: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any] | WorkbenchError] = {}
     since = time.perf_counter()
     while begun:
         job.halt()
+        job.alive()
         done, _ = ray.wait(list(begun), timeout=SECONDS_BETWEEN_LOOKS)
         for reference in done:
             training, now = begun.pop(reference), time.perf_counter()
             content = _answer(ray, reference)
+            if isinstance(content, WorkbenchError):
+                results[training.name] = content
+                continue
             results[training.name] = job.receive(training.name, content, seconds=now - since, text=training.text)
             since = now
     return results
 
 
-def _answer(ray: Any, reference: Any) -> dict[str, Any]:
+def _answer(ray: Any, reference: Any) -> dict[str, Any] | WorkbenchError:
     try:
         answer = ray.get(reference)
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[0][:160].rstrip(".")
         raise RunError(f"A training on the Ray cluster broke off ({reason}).", fix="Resume the run: finished trainings stay.") from error
     if "refused" in answer:
-        raise WorkbenchError(answer["refused"]["message"], fix=answer["refused"]["fix"])
+        return WorkbenchError(answer["refused"]["message"], fix=answer["refused"]["fix"])
     return answer
 
 

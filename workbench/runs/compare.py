@@ -10,7 +10,9 @@ from workbench.recipe import Recipe
 from workbench.runs.view import RunSummary, RunView
 
 LONGEST_TAGS, LONGEST_NOTE = 200, 4000
-CURVES = ("train_loss", "loss", "accuracy", "macro_f1", "perplexity", "learning_rate", "gradient_norm")
+CURVES = ("train_loss", "loss", "accuracy", "macro_f1", "perplexity", "bleu", "rouge_l", "learning_rate", "gradient_norm")
+TELLING = ("accuracy", "perplexity", "loss", "train_loss")
+"""Curves that say most about a run, the first that it has before the others."""
 
 
 def annotations(*, tags: str | None, note: str | None, archived: bool | None) -> dict[str, Any]:
@@ -58,6 +60,11 @@ def curve_of(run: RunView, figure: str) -> tuple[list[int], list[float]]:
     name = "loss" if figure == "train_loss" else figure
     points = [(event["step"], event[name]) for event in events if isinstance(event.get(name), (int, float))]
     return [step for step, _ in points], [float(value) for _, value in points]
+
+
+def telling_curve(runs: Sequence[RunView], figure: str) -> str:
+    """`figure` where one of the runs has a curve of it, else the first of `TELLING` that one has."""
+    return next((name for name in (figure, *TELLING) if any(curve_of(run, name)[0] for run in runs)), figure)
 
 
 def with_new_seed(recipe: Recipe, taken: Sequence[Recipe]) -> Recipe:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from workbench.access import Role, acting
+from workbench.access import VISITOR_NAMES, Role, acting
 from workbench.errors import AccessError
 from workbench.recipe import Recipe
-from workbench.runs.record import RunRecord
+from workbench.runs.record import UNFINISHED
 
-UNFINISHED = ("queued", "running", "paused", "stopping")
+if TYPE_CHECKING:
+    from workbench.runs.store import RunStore
+
+MOST_OF_VISITORS = 100
+"""A class of visitors with a run each has room."""
+MOST_BYTES_OF_VISITORS = 5 * 10**9
+"""Seventy finished runs that tune every weight of an embedded model, or some thousands that tune few."""
 MOST = {
     "training.epochs": 20,
     "training.batch_size": 64,
@@ -37,14 +43,32 @@ def check_demo(recipe: Recipe) -> None:
             raise AccessError(f"'{place}' is {asked}; visitors of this server can have {most}.", fix=f"Lower it to {most} or less.")
 
 
-def refuse_second_run(own: Iterable[RunRecord]) -> None:
-    """Raises AccessError when a visitor has a run that waits or trains.
-
-    Args:
-        own: the visitor's runs.
-    """
+def refuse_second_run(store: RunStore) -> None:
+    """Raises AccessError when a visitor has a run that waits or trains, or when the visitors together have as many as a demo takes:
+    whoever keeps no cookie is a new visitor with every request."""
     if acting().role != Role.VISITOR:
         return
-    busy = next((record for record in own if record.status in UNFINISHED), None)
+    busy = next((record for record in store.records() if record.status in UNFINISHED), None)
     if busy is not None:
         raise AccessError(f"Your run '{busy.name}' has not ended yet.", fix="Wait for it, or stop it on the Train tab.")
+    waiting = store.count_unfinished(VISITOR_NAMES)
+    if waiting >= MOST_OF_VISITORS:
+        raise AccessError(f"{waiting} runs of visitors have not ended yet.", fix="Try again in a few minutes.")
+
+
+def without_room(store: RunStore, newest: str) -> list[str]:
+    """Ids of the visitors' ended runs that have to go, since visitors cannot delete and the disk is the owner's: the oldest, until the
+    rest fit in MOST_BYTES_OF_VISITORS.
+
+    Args:
+        newest: the run that has just ended; never among them, and when it is no visitor's there are none.
+    """
+    ended = [record for record in store.records() if record.owner.startswith(VISITOR_NAMES) and record.status not in UNFINISHED]
+    if all(record.id != newest for record in ended):
+        return []
+    room, needless = MOST_BYTES_OF_VISITORS, []
+    for record in sorted(ended, key=lambda record: record.id != newest):  # else as they came, newest first
+        room -= sum(file.stat().st_size for file in store.folder(record.id).rglob("*") if file.is_file())
+        if room < 0 and record.id != newest:
+            needless.append(record.id)
+    return needless

@@ -21,15 +21,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 import psutil
 
-from workbench.errors import ProcessLost, TrainingError, WorkbenchError
+from workbench.errors import MEMORY_FIX, OutOfMemory, ProcessLost, TrainingError, WorkbenchError
 from workbench.recipe import PROJECT
+from workbench.runs.child import ENDINGS
 from workbench.runs.faults import LOG_FILE, LoggedBug
 
 if TYPE_CHECKING:
     from workbench.training.control import Control
 
 SECONDS_BETWEEN_LOOKS = 0.2
-LOWER = "Lower training.batch_size or prompt.max_length, set training.gradient_checkpointing, or quantize the model; then resume."
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,9 @@ class _Child:
                 return line["result"]
             elif "refused" in line:
                 raise WorkbenchError(line["refused"]["message"], fix=line["refused"]["fix"])
-            elif "lost" in line:
-                raise ProcessLost(line["lost"]["message"], fix=line["lost"]["fix"])
+            elif known := ENDINGS.keys() & line.keys():
+                (kind,) = known
+                raise ENDINGS[kind](line[kind]["message"], fix=line[kind]["fix"])
             else:
                 raise LoggedBug(line["bug"])
 
@@ -168,7 +169,7 @@ class _Child:
         if self.isolation.launched:
             return ProcessLost(f"The run's processes ended with code {code} and no answer.", fix=f"{LOG_FILE} may say why. {resumed}")
         if code == -signal.SIGKILL and out_of_memory_kills() > self.kills_before:
-            return TrainingError("The run was killed: out of memory.", fix=LOWER)
+            return OutOfMemory("The run was killed: out of memory.", fix=MEMORY_FIX)
         if code < 0:
             return TrainingError(f"The run's process was killed by {signal.Signals(-code).name}.", fix=resumed)
         return TrainingError(f"The run's process ended with code {code} and no answer.", fix=f"{LOG_FILE} may say why. {resumed}")

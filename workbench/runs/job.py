@@ -15,9 +15,10 @@ from workbench.errors import RunError, WorkbenchError
 from workbench.recipe import Recipe
 from workbench.runs.jobs import RESULT, OnEvent, Work
 from workbench.training.control import Control
-from workbench.training.events import EventLog
+from workbench.training.events import ALIVE, EventLog
 from workbench.training.faults import plain_disk_errors, plain_memory_errors
 from workbench.training.folder import replace_file
+from workbench.training.run_files import SECONDS_BETWEEN_SIGNS
 
 if TYPE_CHECKING:
     from workbench.models.pool import ModelPool
@@ -53,7 +54,7 @@ class Job:
         self._log = EventLog(folder / "events.jsonl")
         self._on_event = on_event
         self._fresh: list[float] = []
-        self._reported = 0.0
+        self._reported, self._sign = 0.0, time.monotonic()
 
     def work(self, function: Work) -> dict[str, Any]:
         """The job's result, kept in result.json; without its figures when it was stopped.
@@ -62,9 +63,9 @@ class Job:
             WorkbenchError: it cannot start or go on; an "error" event says the same. Finished cells stay.
         """
         try:
-            with plain_memory_errors():
+            with plain_memory_errors(), plain_disk_errors():
                 result = self._result_of(function)
-            self.emit("status", status=result["status"])
+                self.emit("status", status=result["status"])
             return result
         except WorkbenchError as error:
             with contextlib.suppress(OSError):  # a full disk must not hide the reason
@@ -112,6 +113,13 @@ class Job:
         self._report(text or name)
         return known["content"]
 
+    def forget(self, name: str, when: Callable[[dict[str, Any]], bool]) -> None:
+        """Lets a cell of an earlier life of the job be made anew where `when` says so of its content."""
+        file = self.folder / "cells" / name / CELL
+        known = _read(file)
+        if known is not None and when(known["content"]):
+            file.unlink()
+
     def has(self, name: str) -> bool:
         """Whether this cell is done."""
         return _read(self.folder / "cells" / name / CELL) is not None
@@ -139,7 +147,7 @@ class Job:
         from workbench.runs.jobs import run_job
 
         def make(folder: Path) -> dict[str, Any]:
-            result = run_job(recipe, folder, self.control, self.pool, on_event=lambda event: self._heard(event, text or name))
+            result = run_job(recipe, folder, self.control, self.pool, on_event=lambda event: self.heard(event, text or name))
             if result["status"] != "finished":
                 raise JobStopped
             return then(folder, result) if then else result
@@ -172,6 +180,30 @@ class Job:
         """A sentence for the person, kept in the log."""
         self.emit("note", text=text)
 
+    def alive(self) -> None:
+        """Tells whoever listens, every few seconds at most, that work goes on; the log does not keep it."""
+        now = time.monotonic()
+        if self._on_event is not None and now - self._sign >= SECONDS_BETWEEN_SIGNS:
+            self._sign = now
+            self._on_event({"kind": ALIVE})
+
+    def between(self) -> None:
+        """Between two batches that are only read: tells that work goes on; raises JobStopped when stop was asked for."""
+        self.alive()
+        if self.control.stop_requested:
+            raise JobStopped
+
+    def heard(self, event: dict[str, Any], text: str) -> None:
+        """Passes on what a cell tells of its own training or job; `text` says which cell."""
+        if event.get("kind") == "train":
+            self.say(f"{text}: step {event['step']}, loss {event['loss']:.4f}")
+        elif event.get("kind") == "progress":
+            self.say(f"{text}: {event['done']}/{event['total']} {event['text']}")
+        elif event.get("kind") == "status" and event.get("status") in ("paused", "running"):
+            self.emit("status", status=event["status"])
+        elif event.get("kind") == ALIVE:
+            self.alive()
+
     def emit(self, kind: str, **content: Any) -> None:
         """Writes an event and hands it on."""
         event = self._log.append(kind, **content)
@@ -179,38 +211,26 @@ class Job:
             self._on_event(event)
 
     def _result_of(self, function: Work) -> dict[str, Any]:
-        with plain_disk_errors():
-            if not (self.folder / "recipe.yaml").exists():
-                replace_file(self.folder / "recipe.yaml", self.recipe.to_yaml())
-            self.emit("status", status="running")
+        if not (self.folder / "recipe.yaml").exists():
+            replace_file(self.folder / "recipe.yaml", self.recipe.to_yaml())
+        self.emit("status", status="running")
         try:
             answer = function(self)
         except JobStopped:
             return {"status": "stopped", "kind": self.recipe.kind, "seconds": round(self.seconds, 3)}
         result = {"status": "finished", "kind": self.recipe.kind, **answer, "seconds": round(self.seconds, 3)}
-        with plain_disk_errors():
-            self._log.flush()
-            replace_file(self.folder / RESULT, json.dumps(result, ensure_ascii=False, indent=1, allow_nan=False))
+        self._log.flush()
+        replace_file(self.folder / RESULT, json.dumps(result, ensure_ascii=False, indent=1, allow_nan=False))
         return result
 
     def _make(self, folder: Path, make: Callable[[Path], dict[str, Any]], seconds: float) -> dict[str, Any]:
         started = time.perf_counter()
-        with plain_disk_errors():
-            folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         content = make(folder)
         known = {"content": content, "seconds": round(seconds + time.perf_counter() - started, 3)}
-        with plain_disk_errors():
-            replace_file(folder / CELL, json.dumps(known, ensure_ascii=False, allow_nan=False))
+        replace_file(folder / CELL, json.dumps(known, ensure_ascii=False, allow_nan=False))
         # Through JSON, so that a fresh cell and a remembered one are the same to the job.
         return json.loads(json.dumps(known))
-
-    def _heard(self, event: dict[str, Any], text: str) -> None:
-        if event.get("kind") == "train":
-            self.say(f"{text}: step {event['step']}, loss {event['loss']:.4f}")
-        elif event.get("kind") == "progress":
-            self.say(f"{text}: {event['done']}/{event['total']} {event['text']}")
-        elif event.get("kind") == "status" and event.get("status") in ("paused", "running"):
-            self.emit("status", status=event["status"])
 
     def _report(self, text: str) -> None:
         self._reported = time.monotonic()

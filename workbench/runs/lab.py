@@ -22,6 +22,7 @@ from workbench.access import acting, check_data_file
 from workbench.prompts.cards import Card, card_from, merged, ranked
 from workbench.recipe import Recipe
 from workbench.runs.demo import check_demo
+from workbench.runs.ready import Ready
 
 if TYPE_CHECKING:
     from workbench.models.pool import ModelPool
@@ -44,7 +45,7 @@ class Lab:
         self._folder = root / "lab"
         self._pool = pool
         self._guard = threading.RLock()
-        self._scorers: OrderedDict[str, CardScorer] = OrderedDict()
+        self._scorers: Ready[CardScorer] = Ready(SCORERS_KEPT)
         self._newest: OrderedDict[str, tuple[int, str]] = OrderedDict()
 
     # -- cards
@@ -93,20 +94,19 @@ class Lab:
         for file in (recipe.data.train, recipe.data.validation, recipe.data.unlabeled):
             if file:
                 check_data_file(file)  # before what is kept, which does not know who asks
-        key = _measured_key(recipe)
-        with self._guard:
-            if key not in self._scorers:
-                splits = load_splits(recipe.data)
-                rows = splits.validation.examples or splits.train.examples
-                self._scorers[key] = CardScorer(
-                    self._pool().get(recipe.model), recipe.prompt, splits.labels, rows, training=splits.train.examples
-                )
-                while len(self._scorers) > SCORERS_KEPT:
-                    self._scorers.popitem(last=False)
-            self._scorers.move_to_end(key)
-            scorer = self._scorers[key]
+
+        def make() -> CardScorer:
+            splits = load_splits(recipe.data)
+            rows = splits.validation.examples or splits.train.examples
+            return CardScorer(self._pool().get(recipe.model), recipe.prompt, splits.labels, rows, training=splits.train.examples)
+
+        scorer = self._scorers.get(_measured_key(recipe), make)
         # The words of cards that bring none are the recipe's, which may have changed while rows and model stayed.
         return scorer if scorer.prompt == recipe.prompt else scorer.with_prompt(recipe.prompt)
+
+    def let_go(self) -> bool:
+        """Drops all scorers; whether there were any."""
+        return self._scorers.clear()
 
     def newest(self, session: str, asked: str = "") -> Callable[[], bool]:
         """Makes this request, for `asked`, the newest of a page; the answer says later whether a still newer one has come."""

@@ -2,7 +2,8 @@
 
     ROOT/labels/ID/book.json     whose they are, the classes, when they were begun
     ROOT/labels/ID/rows.csv      text: the rows, in the order in which they are asked about where no model says otherwise
-    ROOT/labels/ID/labels.csv    text, label, row, model_said, probability: one line per mark, written anew with each
+    ROOT/labels/ID/labels.csv    text, label, row, model_said, probability: one line per mark, written anew with each; what a person saves,
+                                 so that nothing in it is a formula to a spreadsheet, and read here as it was
     ROOT/uploads/labels-ID-HASH/ what a run trains on: a copy of the labels, and the rows without one, as they were at that moment
 
 A run reads its copy, so labelling on never changes what a run trained on, or resumes with.
@@ -18,22 +19,24 @@ import re
 import secrets
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from workbench.access import Role, acting, may_see
 from workbench.data.dataset import InputExample
-from workbench.data.labelling import LabelBook, Mark, Shares, class_names, pool
+from workbench.data.formulas import inert, restored
+from workbench.data.labelling import COLUMNS, LabelBook, Mark, Shares, class_names, pool
 from workbench.errors import AccessError, DataError, WorkbenchError
 from workbench.prompts.cards import verbalizer_for
 from workbench.prompts.template import parse_template
 from workbench.recipe import Recipe
 from workbench.runs.answers import base_predictor
 from workbench.runs.demo import MOST, check_demo
+from workbench.runs.ready import Ready
 from workbench.training.folder import replace_file
 
 if TYPE_CHECKING:
@@ -75,7 +78,7 @@ class Labelling:
         self._root = root
         self._folder = root / "labels"
         self._guard = threading.RLock()
-        self._opinions: OrderedDict[tuple[str, ...], Shares] = OrderedDict()
+        self._opinions: Ready[Shares] = Ready(OPINIONS_KEPT)
 
     # -- books
 
@@ -101,7 +104,11 @@ class Labelling:
 
     def books(self) -> list[LabelBook]:
         """Every book that the one who asks may see, newest first; one that is not whole is left out."""
-        return sorted((self._read(name) for name in self._own()), key=lambda book: -book.created)
+        whole = []
+        for name in self._own():
+            with suppress(DataError):
+                whole.append(self._read(name))
+        return sorted(whole, key=lambda book: -book.created)
 
     def book(self, book_id: str) -> LabelBook:
         """One book.
@@ -109,7 +116,7 @@ class Labelling:
         Raises:
             DataError: there is none, or none that the one who asks may see.
         """
-        if not ID.fullmatch(book_id) or book_id not in self._own():
+        if not ID.fullmatch(book_id) or not self._is_seen(book_id):
             raise DataError("These labels are no longer there.", fix="Reload the page.")
         return self._read(book_id)
 
@@ -174,8 +181,8 @@ class Labelling:
 
     def _trained(self, service: RunService, book: LabelBook) -> RunSummary | None:
         """The newest run that trained on a copy of this book's labels and can answer."""
-        for run in service.runs()[:RUNS_LOOKED_AT]:
-            if f"labels-{book.id}-" not in service.store.recipe(run.id).data.train:
+        for run, recipe in islice(service.readable(), RUNS_LOOKED_AT):
+            if f"labels-{book.id}-" not in recipe.data.train:
                 continue
             try:
                 service.tuned_folder(run.id)
@@ -198,31 +205,27 @@ class Labelling:
     def _asked(self, book: LabelBook, model: tuple[str, ...], make: Callable[[], Predictor]) -> Shares:
         rows = book.asked_about
         key = (book.id, str(len(rows)), *model)
-        with self._guard:
-            if key not in self._opinions:
-                answering = make()
-                name = answering.recipe.fields[0]
-                found = answering.probabilities([{name: book.rows[row]} for row in rows])
-                shares = [dict(zip(answering.labels, probabilities, strict=True)) for probabilities in found]
-                self._opinions[key] = dict(zip(rows, shares, strict=True))
-                while len(self._opinions) > OPINIONS_KEPT:
-                    self._opinions.popitem(last=False)
-            self._opinions.move_to_end(key)
-            return self._opinions[key]
+
+        def ask() -> Shares:
+            answering = make()
+            name = answering.recipe.fields[0]
+            found = answering.probabilities([{name: book.rows[row]} for row in rows])
+            return dict(zip(rows, (dict(zip(answering.labels, probabilities, strict=True)) for probabilities in found), strict=True))
+
+        return self._opinions.get(key, ask)
 
     # -- files
 
     def _own(self) -> list[str]:
         """Ids of the books that the one who asks may see."""
-        found = []
-        for file in self._folder.glob("*/book.json"):
-            try:
-                about = json.loads(file.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue
-            if isinstance(about, dict) and may_see(str(about.get("owner"))):
-                found.append(file.parent.name)
-        return found
+        return [file.parent.name for file in self._folder.glob("*/book.json") if self._is_seen(file.parent.name)]
+
+    def _is_seen(self, book_id: str) -> bool:
+        try:
+            about = json.loads((self._folder / book_id / "book.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(about, dict) and may_see(str(about.get("owner")))
 
     def _read(self, book_id: str) -> LabelBook:
         folder = self._folder / book_id
@@ -235,9 +238,9 @@ class Labelling:
             raise DataError("These labels are damaged.", fix=f"Look into the folder labels/{book_id} of the data root.") from None
 
     def _write_marks(self, book: LabelBook) -> LabelBook:
-        lines = [[book.rows[m.row], m.label or "", m.row, m.said, f"{m.share:.4f}"] for m in book.marks]
+        lines = [[inert(book.rows[m.row]), inert(m.label or ""), m.row, inert(m.said), f"{m.share:.4f}"] for m in book.marks]
         with disk_errors_told():
-            replace_file(self._folder / book.id / "labels.csv", written(["text", "label", "row", "model_said", "probability"], lines))
+            replace_file(self._folder / book.id / "labels.csv", written(COLUMNS, lines))
         return book
 
 
@@ -251,7 +254,8 @@ def over_labels(recipe: Recipe, book: LabelBook, train: str, unlabeled: str | No
     few = len(book.labelled) < FEW_ROWS
     return recipe.replace({
         "task": "classification",
-        "data.train": train, "data.validation": None, "data.unlabeled": unlabeled, "data.soft_labels": None,
+        "data.train": train, "data.validation": None, "data.unlabeled": unlabeled, "data.soft_labels": None, "data.encoding": "auto",
+        "data.only": {},
         "data.columns": {name: "text", "label": "label"},
         "data.split.shots": min(most, MOST["data.split.shots"]) if acting().role == Role.VISITOR else None, "data.split.validation": 0,
         "prompt.templates": recipe.prompt.templates if fits else [PLAIN_TEMPLATE],
@@ -281,7 +285,7 @@ def disk_errors_told() -> Iterator[None]:
 def written(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Rows as csv (RFC 4180)."""
     out = io.StringIO(newline="")
-    csv.writer(out, lineterminator="\n").writerows([header, *rows])
+    csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([header, *rows])  # else a lone carriage return ends a row
     return out.getvalue()
 
 
@@ -292,4 +296,4 @@ def read(file: Path) -> list[dict[str, str]]:
 
 
 def _mark(line: dict[str, str]) -> Mark:
-    return Mark(int(line["row"]), line["label"] or None, line["model_said"], float(line["probability"]))
+    return Mark(int(line["row"]), restored(line["label"]) or None, restored(line["model_said"]), float(line["probability"]))

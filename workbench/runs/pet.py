@@ -24,7 +24,6 @@ from torch import Tensor
 
 from workbench.data.dataset import InputExample, load_splits
 from workbench.data.soft_labels import PREFIX, columns_of, write_labelled, write_soft_labels
-from workbench.errors import DataError
 from workbench.prompts.ensemble import (
     choose_teachers,
     draw_pseudo_labelled,
@@ -35,15 +34,17 @@ from workbench.prompts.ensemble import (
     soft_labels,
 )
 from workbench.prompts.verbalizers.verbalizer import CONTENT_FREE
-from workbench.recipe import Recipe
+from workbench.recipe import MEASURED, Recipe
 from workbench.runs.answers import base_predictor, tuned_predictor
 from workbench.runs.job import Job
+from workbench.runs.jobs.pet import pool_of
 from workbench.runs.store import ANSWER, write_whole
+from workbench.serving import SMALLEST_PROBABILITY
 from workbench.serving.calibration import mean_log
 from workbench.serving.predictor import Predictor
-from workbench.training.classification import SMALLEST_PROBABILITY
 from workbench.training.folder import copy_files, write_folder
 from workbench.training.metrics import classification_metrics
+from workbench.training.rows_to_ask import keep_rows, kept_rows
 
 COLUMNS = ["what", "template", "accuracy", "accuracy_std", "macro_f1", "loss", "models"]
 
@@ -76,11 +77,7 @@ class Pet:
         self.labels = self.splits.labels
         self.train = self.splits.train.examples
         self.validation = self.splits.validation.examples
-        self.pool = self.splits.pool(self.options.unlabeled, self.recipe.data.split.seed)
-        if not self.pool:
-            raise DataError(
-                "There are no unlabelled rows for the ensemble to label.", fix="Set data.unlabeled, or take fewer shots."
-            )
+        self.pool = pool_of(self.splits, self.recipe, self.options)
         self.rows = job.folder / "rows"
 
     def run(self) -> dict[str, Any]:
@@ -121,7 +118,7 @@ class Pet:
                 untrained = base_predictor(self.job.pool, alone, self.labels, lambda: self.train)
                 empty = [InputExample(text, dict.fromkeys(self.recipe.data.columns, text), None) for text in CONTENT_FREE]
                 parts = {"train": self.train, "pool": self.pool, "validation": self.validation, "content_free": empty}
-                found.append({name: _scores(untrained, examples) for name, examples in parts.items()})
+                found.append({name: _scores(self.job, untrained, examples) for name, examples in parts.items()})
             return {"templates": found}
 
         found = self.job.cell("zero-shot", make, text="templates, untrained")["templates"]
@@ -143,7 +140,7 @@ class Pet:
 
         def look(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
             tuned = self._tuned(recipe, folder / "final")
-            scores = {"pool": _scores(tuned, self.pool), "validation": _scores(tuned, self.validation)}
+            scores = {"pool": _scores(self.job, tuned, self.pool), "validation": _scores(self.job, tuned, self.validation)}
             return scores | {"rows": len(examples), "steps": result["steps"]}
 
         about = f"template {pattern + 1}, seed {seed}" + (f", generation {generation}" if generation else "")
@@ -196,7 +193,7 @@ class Pet:
         )
 
         def look(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
-            return {"validation": _scores(self._tuned(recipe, folder / "final"), self.validation), "steps": result["steps"]}
+            return {"validation": _scores(self.job, self._tuned(recipe, folder / "final"), self.validation), "steps": result["steps"]}
 
         found = self.job.train(name, recipe, look, text=name, keep=True)
         return self._figures(name, self._validation(found["validation"]), models=1)
@@ -214,12 +211,16 @@ class Pet:
         data = {
             "data.train": str(file),
             "data.validation": None,
+            "data.unlabeled": None,
             "data.columns": columns_of(self.recipe.fields),
+            "data.only": {},
+            "data.encoding": "auto",
+            "data.soft_labels": None,
             "data.split.shots": None,
             "data.split.validation": 0,
             "training.early_stopping": None,
         }
-        if self.recipe.training.lm_loss and self.recipe.data.unlabeled is None:
+        if self.recipe.training.lm_loss:
             data["data.unlabeled"] = str(self._written("unlabeled", self.pool))
         return self.recipe.replace(data | changes)
 
@@ -237,6 +238,7 @@ class Pet:
         source = self.job.cell_folder(name) / "final"
         write_folder(self.job.folder / "final", lambda staging: copy_files(source, staging))
         recipe = Recipe.model_validate(yaml.safe_load((self.job.cell_folder(name) / "recipe.yaml").read_text(encoding="utf-8")))
+        keep_rows(self.job.folder, kept_rows(self.job.cell_folder(name)))
         answering = self.recipe.replace({"prompt": recipe.prompt.model_dump(), "method": recipe.method})
         write_whole(self.job.folder / ANSWER, answering.to_yaml())
 
@@ -250,13 +252,13 @@ class Pet:
 
     def _metrics(self, scores: Tensor) -> dict[str, float | None]:
         if not self.validation:
-            return {"accuracy": None, "macro_f1": None, "loss": None}
+            return dict.fromkeys(MEASURED["classification"])
         truth = [self.labels.index(str(example.label)) for example in self.validation]
         found = classification_metrics(torch.log_softmax(scores.double(), dim=-1), truth)
-        return {name: found[name] for name in ("accuracy", "macro_f1", "loss")}
+        return {name: found[name] for name in MEASURED["classification"]}
 
-    def _figures(self, what: str, scores: Tensor, *, models: int, template: str | None = None) -> dict[str, Any]:
-        return {"what": what, "template": template, **self._metrics(scores), "accuracy_std": None, "models": models}
+    def _figures(self, what: str, scores: Tensor, *, models: int) -> dict[str, Any]:
+        return {"what": what, "template": None, **self._metrics(scores), "accuracy_std": None, "models": models}
 
     def _line(self, what: str, members: list[Member], weights: list[float]) -> dict[str, Any]:
         scores = ensemble_scores([m.validation for m in members], [weights[m.pattern] for m in members])
@@ -265,7 +267,7 @@ class Pet:
     def _mean_line(self, what: str, members: list[Member], template: str | None = None) -> dict[str, Any]:
         """Mean and spread of single models' figures."""
         found = [self._metrics(member.validation) for member in members]
-        means = {name: mean(row[name] for row in found) if self.validation else None for name in ("accuracy", "macro_f1", "loss")}
+        means = {name: mean(row[name] for row in found) if self.validation else None for name in MEASURED["classification"]}
         spread = stdev(row["accuracy"] for row in found) if self.validation and len(found) > 1 else None
         return {"what": what, "template": template, **means, "accuracy_std": spread, "models": len(members)}
 
@@ -279,7 +281,7 @@ class Pet:
     def _answer(self, report: list[dict[str, Any]], weights: list[float], final: str) -> dict[str, Any]:
         last = report[-1]
         return {
-            "metrics": {name: last[name] for name in ("accuracy", "macro_f1", "loss")},
+            "metrics": {name: last[name] for name in MEASURED["classification"]},
             "table": {"columns": COLUMNS, "rows": [[line[name] for name in COLUMNS] for line in report]},
             "weights": dict(zip(self.templates, weights, strict=True)),
             "rows": {"labelled": len(self.train), "unlabelled": len(self.pool), "validation": len(self.validation)},
@@ -287,7 +289,8 @@ class Pet:
         }
 
 
-def _scores(predictor: Predictor, examples: list[InputExample]) -> list[list[float]]:
+def _scores(job: Job, predictor: Predictor, examples: list[InputExample]) -> list[list[float]]:
     """Log-probabilities [N][C]; six decimals, so that a remembered cell is the same as a fresh one and not larger than it need be."""
+    predictor.pace.between = job.between
     rows = predictor.probabilities([example.fields for example in examples])
     return [[round(math.log(max(p, SMALLEST_PROBABILITY)), 6) for p in row] for row in rows]

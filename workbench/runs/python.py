@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunError
 from workbench.recipe import Recipe, anchor, load_recipe, recipe_from
+from workbench.runs.record import UNFINISHED
 from workbench.runs.trackers import NONE
 from workbench.settings import default_data_root
 
@@ -64,6 +65,20 @@ class TrainedRun:
             rows = [text if isinstance(text, dict) else {generator.fields[0]: text} for text in texts]
             return generator.answers(rows, Sampling(max_new_tokens=max_new_tokens or generator.recipe.prompt.max_new_tokens))
 
+    def evaluate(self, data: str | Path) -> dict[str, Any]:
+        """As the command `evaluate`: the figures of a file with labels, or with answers where the run writes text."""
+        from workbench.runs.files import answering, evaluate_file
+
+        with closing(_service(self.root, writable=False)) as service:
+            return evaluate_file(answering(service, self.id), data)
+
+    def predict_file(self, data: str | Path, out: str | Path) -> dict[str, Any]:
+        """As the command `predict`: the file with predictions, or with answers, in columns beside what it holds."""
+        from workbench.runs.files import answering, predict_file
+
+        with closing(_service(self.root, writable=False)) as service:
+            return predict_file(answering(service, self.id), data, out)
+
     def export(self, to: str | Path, *, form: Form = "folder") -> dict[str, Any]:
         """As the command `export`: a folder that answers by itself, compared before it is there."""
         from workbench.runs.export import export_run
@@ -98,7 +113,7 @@ def train(
         since, status = 0, "queued"
         with ExitStack() as undo:
             undo.callback(_stop, service, run_id)
-            while status in ("queued", "running", "paused", "stopping"):
+            while status in UNFINISHED:
                 status = service.wait(run_id, SECONDS_BETWEEN_LOOKS).status
                 view = service.read(run_id, since)
                 since = view.next

@@ -9,14 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from workbench.access import OWNER
+from workbench.errors import ProcessLost, WorkbenchError
+from workbench.recipe import MEASURED
 
+ACTIVE = ("running", "paused", "stopping")
+UNFINISHED = ("queued", *ACTIVE)
 # Single figures of an evaluation, in the order in which people read them; which of them a run has depends on its task.
-FIGURES = ("accuracy", "macro_f1", "loss", "perplexity", "bleu", "rouge_l")
+FIGURES = tuple(dict.fromkeys(name for names in MEASURED.values() for name in names))
 
 
 def figures(metrics: dict[str, Any]) -> dict[str, Any]:
     """The single figures among `metrics`, in order."""
     return {name: metrics[name] for name in FIGURES if name in metrics}
+
+
+def figures_line(metrics: dict[str, Any]) -> str:
+    """The same on one line, those that are measured."""
+    return ", ".join(f"{name} {metrics[name]:.4f}" for name in FIGURES if isinstance(metrics.get(name), float))
 
 
 @dataclass(frozen=True)
@@ -105,6 +114,18 @@ def open_index(path: str | Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def ended_by_mistake(error: WorkbenchError) -> dict[str, Any]:
+    """The fields of a run that a person's mistake, or the machine, has ended; one whose processes were lost may simply go on."""
+    status = "interrupted" if isinstance(error, ProcessLost) else "failed"
+    return {"status": status, "error": {"message": error.message, "fix": error.fix, "error_id": None}}
+
+
+def ended_by_bug(error_id: str) -> dict[str, Any]:
+    """The fields of a run that a bug has ended, which the log has under `error_id`."""
+    message = f"Something broke in the workbench during this run (error {error_id})."
+    return {"status": "failed", "error": {"message": message, "fix": "The log in the data folder has the details.", "error_id": error_id}}
 
 
 def record_from_row(row: tuple[Any, ...]) -> RunRecord:

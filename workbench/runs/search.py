@@ -78,7 +78,7 @@ class Search:
         source = "search" if self.options.way != "generate" else "generation"
         candidates = ways[self.options.way]()[: self.options.count]
         self.job.plan(self.job.done + len(candidates) + 1)
-        scorer = CardScorer(self.loaded, self.recipe.prompt, self.labels, self.validation)
+        scorer = CardScorer(self.loaded, self.recipe.prompt, self.labels, self.validation, between=lambda share: self.job.between())
         own = Card(self.recipe.prompt.templates[0], None, source="recipe")
         cards = [self._ranked(scorer, f"card-{n}", card) for n, card in enumerate([own, *candidates])]
         order = ranked(card for card in cards if not card.problem)
@@ -202,6 +202,7 @@ class Search:
         rows = []
         with torch.no_grad():
             for start in range(0, len(prompts), BATCH):
+                self.job.between()
                 places = zip(prompts[start : start + BATCH], positions[start : start + BATCH], strict=True)
                 batch = self.classifier.tensors([Encoding(ids, [place]) for ids, place in places])
                 logits, _ = cloze_logits(self.loaded, *batch, None)
@@ -303,4 +304,5 @@ def _place_of(tokens: Sequence[int], encoding: Encoding) -> int:
 
 def _words_text(card: Card, prompt: PromptPart) -> str:
     words = (card.verbalizer or prompt.verbalizer).get("words", {})
-    return "; ".join(f"{label}: {', '.join(listed if isinstance(listed, list | dict) else [listed])}" for label, listed in words.items())
+    lists = {label: listed if isinstance(listed, list | dict) else [listed] for label, listed in words.items()}
+    return "; ".join(f"{label}: {', '.join(map(str, listed))}" for label, listed in lists.items())

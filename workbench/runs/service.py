@@ -13,28 +13,32 @@ Nothing here imports torch until a run is trained or asked for an answer.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.access import Principal, Role, acting_as, refuse_visitors
-from workbench.errors import ProcessLost, RunError, WorkbenchError
+from workbench.errors import RunError, WorkbenchError
 from workbench.prompts.cards import card_from
 from workbench.recipe import Recipe
+from workbench.runs.abreast import Abreast
 from workbench.runs.answers import Answers, check_trainable
+from workbench.runs.boards import BoardModels
 from workbench.runs.compare import annotations
-from workbench.runs.demo import check_demo, refuse_second_run
-from workbench.runs.faults import ended_as_sentence
+from workbench.runs.demo import check_demo, refuse_second_run, without_room
+from workbench.runs.faults import ended_as_sentence, log_bug
 from workbench.runs.isolation import Isolation, run_isolated
 from workbench.runs.lab import Lab
 from workbench.runs.labelling import Labelling
-from workbench.runs.record import figures
-from workbench.runs.store import ACTIVE, RunStore, read_json
+from workbench.runs.queue import Queue
+from workbench.runs.record import ACTIVE, UNFINISHED, ended_by_bug, ended_by_mistake, figures
+from workbench.runs.room import Room
+from workbench.runs.store import RunStore, read_json
 from workbench.runs.trackers import NONE, check_tracker
 from workbench.runs.tracking import tracked
-from workbench.runs.view import EventReader, RunSummary, RunView, summary_of
+from workbench.runs.view import EventReader, RunSummary, RunView, last_events, steps_of, summary_of
 
 if TYPE_CHECKING:
     from workbench.models.pool import ModelPool
@@ -42,7 +46,6 @@ if TYPE_CHECKING:
     from workbench.serving.predictor import Predictor
     from workbench.training.control import Control
 
-SECONDS_BETWEEN_INDEX_WRITES = 1.0
 SECONDS_BETWEEN_TRIES = 0.5
 
 
@@ -59,12 +62,11 @@ class RunService:
         RunError: another process writes here.
     """
 
-    def __init__(
-        self, root: str | Path, *, writable: bool = True, adopt_queue: bool = True, isolation: Isolation | None = None
-    ) -> None:
+    def __init__(self, root: str | Path, *, writable: bool = True, adopt_queue: bool = True, isolation: Isolation | None = None) -> None:
         self.store = RunStore(root, writable=writable)
         self.root = self.store.root
         self._changed = threading.Condition()
+        self.queue = Queue(self.store, self._changed, self._is_active)
         self._mine: set[str] | None = None if adopt_queue else set()
         self._active: tuple[str, Control] | None = None
         self._closing = False
@@ -72,10 +74,11 @@ class RunService:
         self._worker: threading.Thread | None = None
         self._events = EventReader()
         self._outcomes: dict[str, dict[str, Any]] = {}
-        self._last_index_write = 0.0
         self._answers = Answers(self.store, self._events)
         self.lab = Lab(self.root, lambda: self.pool)
         self.labelling = Labelling(self.root)
+        self.boards = BoardModels()
+        self.room = Room(self._answers.let_go, self.lab.let_go, self.boards.let_go)
         if writable and adopt_queue and self.store.next_queued():
             self._start_worker()
 
@@ -112,6 +115,10 @@ class RunService:
         """Every run, newest first."""
         return [summary_of(record) for record in self.store.records()]
 
+    def readable(self, where: Callable[[RunSummary], bool] = lambda run: True) -> Iterator[tuple[RunSummary, Recipe]]:
+        """The runs `where` this holds whose recipe can be read, newest first, with it: a damaged run hides no other."""
+        return self.store.readable(filter(where, self.runs()))
+
     def read(self, run_id: str, since: int = 0) -> RunView:
         """A run as it stands, with its events numbered `since` and up.
 
@@ -120,16 +127,16 @@ class RunService:
         """
         record = self.store.record(run_id)
         log = self._events.read(self.store.folder(run_id) / "events.jsonl")
-        plan, step, progress, events = log.last("plan"), log.last("train"), log.last("progress"), log.since(since)
+        events, (step, total) = log.since(since), steps_of(log, record)
         return RunView(
             id=run_id,
             name=record.name,
             status=record.status,
             recipe=self.store.recipe(run_id),
             created=record.created,
-            step=int(progress.get("done", step.get("step", record.step))),
-            total_steps=int(progress.get("total", plan.get("total_steps", record.total_steps))),
-            seconds_left=(progress or step).get("seconds_left") if record.status in ACTIVE else None,
+            step=step,
+            total_steps=total,
+            seconds_left=(log.last("progress") or log.last("train")).get("seconds_left") if record.status in ACTIVE else None,
             metrics=record.metrics,
             error=record.error,
             kind=record.kind,
@@ -151,7 +158,7 @@ class RunService:
         while True:
             record = self.store.record(run_id)
             left = None if deadline is None else deadline - time.monotonic()
-            if record.status not in ("queued", *ACTIVE) or (left is not None and left <= 0):
+            if record.status not in UNFINISHED or (left is not None and left <= 0):
                 return summary_of(record)
             with self._changed:
                 # Woken by every change of status; half a second covers a change between the look and the wait.
@@ -170,7 +177,7 @@ class RunService:
         Raises:
             WorkbenchError: the recipe cannot be trained, is being trained, or not by the one who asks; no run is made.
         """
-        self._refuse_when_reading()
+        self.store.refuse_when_reading()
         known = self.store.with_key(key) if key else None
         if known:
             return known
@@ -181,9 +188,9 @@ class RunService:
             known = self.store.with_key(key) if key else None
             if known:
                 return known
-            refuse_second_run(self.store.records())
+            refuse_second_run(self.store)
             if alone:
-                self._refuse_twin(recipe)
+                self.queue.refuse_twin(recipe)
             run_id = self.store.add(recipe, key, tracker)
             self._claim(run_id)
         return run_id
@@ -197,13 +204,14 @@ class RunService:
 
     def resume(self, run_id: str) -> None:
         """Lets a paused run go on, and puts a stopped, interrupted or failed one back in the queue. A finished run stays finished."""
-        self._refuse_when_reading()
+        self.store.refuse_when_reading()
         with self._changed:
             status = self.store.record(run_id).status
             if status == "paused" and self._is_active(run_id):
                 self._active[1].request_resume()
                 self._set(run_id, status="running")
             elif status in ("stopped", "interrupted", "failed"):
+                refuse_second_run(self.store)
                 self.store.enqueue(run_id)
                 self._claim(run_id)
             elif status == "queued":
@@ -211,7 +219,7 @@ class RunService:
 
     def stop(self, run_id: str) -> None:
         """Ends the run at the end of its step, with a checkpoint; a waiting run leaves the queue. Asking again does nothing."""
-        self._refuse_when_reading()
+        self.store.refuse_when_reading()
         with self._changed:
             status = self.store.record(run_id).status
             if self._is_active(run_id):
@@ -228,15 +236,18 @@ class RunService:
             RunError: it is running, or there is no such run.
             AccessError: a visitor asks.
         """
-        self._refuse_when_reading()
+        self.store.refuse_when_reading()
         refuse_visitors("delete runs")
         with self._changed:
             if self.store.record(run_id).status in ACTIVE or self._is_active(run_id):
                 raise RunError(f"Run {run_id} is running.", fix="Stop it first.")
             self.store.remove(run_id)
             self._changed.notify_all()
-        self._events.forget(self.store.folder(run_id) / "events.jsonl")
+            self._outcomes.pop(run_id, None)
+        folder = self.store.folder(run_id)
+        self._events.forget(folder / "events.jsonl")
         self._answers.forget(run_id)
+        self.boards.forget(folder)
 
     def annotate(self, run_id: str, *, tags: str | None = None, note: str | None = None, archived: bool | None = None) -> None:
         """Writes what a person says about a run; what is None stays as it was.
@@ -244,7 +255,7 @@ class RunService:
         Raises:
             RunError: there is no such run, or the text is longer than a note.
         """
-        self._refuse_when_reading()
+        self.store.refuse_when_reading()
         changes = annotations(tags=tags, note=note, archived=archived)
         with self._changed:
             self.store.record(run_id)
@@ -265,29 +276,55 @@ class RunService:
     # -- the worker
 
     def _work(self) -> None:
+        """Takes runs one after another until the service closes; what breaks between two of them is logged and tried again."""
+        said = ""
+
+        def log(error: WorkbenchError) -> None:
+            nonlocal said
+            if str(error) != said:  # once, however often it is tried
+                said = str(error)
+                log_bug(self.root, error, "looking for the next run")
+
+        while not self._closing:
+            with ended_as_sentence(self.root, "working on the queue", log, lambda error_id: None):
+                self._take_next()
+                said = ""
+                continue
+            with self._changed:
+                self._active = None
+                self._changed.wait(SECONDS_BETWEEN_TRIES)
+
+    def _take_next(self) -> None:
+        """Waits for a run and takes it to its end; returns without one when the service closes."""
         from workbench.training.control import Control
 
-        while True:
-            with self._changed:
-                while not self._closing and self._next() is None:
-                    self._changed.wait()
-                if self._closing:
-                    return
-                run_id = self._next()
-                self._active = (run_id, Control())
-            outcome = self._do(run_id, self._active[1])
-            self._settle(run_id, outcome)
-            self._answers.forget(run_id)
+        with self._changed:
+            while not self._closing and (run_id := self._next()) is None:
+                self._changed.wait()
+            if self._closing:
+                return
+            control = Control()
+            self._active = (run_id, control)
+        outcome = self._do(run_id, control)
+        self._settle(run_id, outcome)
+        self._answers.forget(run_id)
+        with self._changed:
+            for needless in without_room(self.store, run_id):
+                self.delete(needless)
 
     def _settle(self, run_id: str, outcome: dict[str, Any]) -> None:
-        """Writes down how a run ended, again and again while the disk does not take it: the queue must not end with one run."""
+        """Writes down how a run ended, or that it is gone with its folder, until the disk takes it: the queue must not end with one run."""
         with self._changed:
             while True:
                 if self._closing and outcome["status"] == "stopped":
                     outcome["status"] = "interrupted"
                 self._active = None
                 try:
-                    self._set(run_id, **outcome)
+                    if self.store.folder(run_id).exists():
+                        self._set(run_id, **outcome)
+                    else:
+                        self.store.remove(run_id)
+                        self._outcomes.pop(run_id, None)
                     return
                 except RunError:
                     if self._closing:  # the next process finds it interrupted
@@ -298,32 +335,19 @@ class RunService:
         """Takes one run to its end, whatever its kind, and says how it ended: the fields to set."""
         ended: dict[str, Any] = {}
 
-        def mistake(error: WorkbenchError) -> None:
-            status = "interrupted" if isinstance(error, ProcessLost) else "failed"
-            ended.update(status=status, error={"message": error.message, "fix": error.fix, "error_id": None})
-
-        def bug(error_id: str) -> None:
-            message = f"Something broke in the workbench during this run (error {error_id})."
-            ended.update(
-                status="failed",
-                error={"message": message, "fix": "The log in the data folder has the details.", "error_id": error_id},
-            )
-
-        result: dict[str, Any] = {}
-        with ended_as_sentence(self.root, f"run {run_id}", mistake, bug):
-            result = self._carry_out(run_id, control)
-        if ended:
-            return ended
-        self._outcomes[run_id] = result
-        if result.get("cards"):
-            self._keep_cards(run_id, result["cards"])
-        view = self.read(run_id)
-        return {
-            "status": result.get("status", "finished"),
-            "metrics": figures(result.get("metrics") or {}),
-            "step": view.step,
-            "total_steps": view.total_steps,
-        }
+        told = (lambda error: ended.update(ended_by_mistake(error)), lambda error_id: ended.update(ended_by_bug(error_id)))
+        with ended_as_sentence(self.root, f"run {run_id}", *told):
+            result = self._outcomes[run_id] = self._carry_out(run_id, control)
+            if result.get("cards"):
+                self._keep_cards(run_id, result["cards"])
+            step, total = steps_of(last_events(self.store.folder(run_id) / "events.jsonl"), self.store.record(run_id))
+            return {
+                "status": result.get("status", "finished"),
+                "metrics": figures(result.get("metrics") or {}),
+                "step": step,
+                "total_steps": total,
+            }
+        return ended
 
     def _carry_out(self, run_id: str, control: Control) -> dict[str, Any]:
         """What the run's job answers, done here or in a process of its own."""
@@ -333,37 +357,24 @@ class RunService:
         with self._changed:
             self._set(run_id, status="running", error=None, warning="")
         recipe, folder = self.store.recipe(run_id), self.store.folder(run_id)
+        abreast = Abreast(self.store, run_id)
         with tracked(self.store, run_id, recipe) as tracking:
 
             def note(event: dict[str, Any]) -> None:
-                self._note(run_id, event)
+                abreast.note(event)
                 tracking.event(event)
 
-            if self._isolation is not None:
-                return tracking.outcome(run_isolated(folder, control, self._isolation, on_event=note))
-            return tracking.outcome(run_job(recipe, folder, control, ModelPool(), on_event=note))
+            def work() -> dict[str, Any]:
+                if self._isolation is not None:
+                    return run_isolated(folder, control, self._isolation, on_event=note)
+                return run_job(recipe, folder, control, ModelPool(), on_event=note)
+
+            return tracking.outcome(self.room.given(work, lambda said: self.store.update(run_id, warning=said)))
 
     def _keep_cards(self, run_id: str, cards: list[dict[str, Any]]) -> None:
         """A search's candidates become cards of the prompt lab, for whoever started it."""
         with acting_as(Principal(self.store.record(run_id).owner, Role.OWNER)):
             self.lab.keep(self.store.recipe(run_id), [card_from(card) for card in cards])
-
-    def _note(self, run_id: str, event: dict[str, Any]) -> None:
-        """Keeps the index roughly abreast of the event log, which is the truth, at most once a second."""
-        with contextlib.suppress(RunError):  # a disk that is full for a moment must not end a run over a figure in a list
-            self._note_in_index(run_id, event)
-
-    def _note_in_index(self, run_id: str, event: dict[str, Any]) -> None:
-        kind = event.get("kind")
-        if kind == "plan":
-            self.store.update(run_id, durable=False, total_steps=int(event.get("total_steps", 0)))
-        elif kind == "evaluation":
-            self.store.update(run_id, durable=False, metrics=figures(event))
-        elif kind == "train" and time.monotonic() - self._last_index_write > SECONDS_BETWEEN_INDEX_WRITES:
-            self._last_index_write = time.monotonic()
-            self.store.update(run_id, durable=False, step=int(event.get("step", 0)))
-        elif kind == "progress":
-            self.store.update(run_id, durable=False, step=int(event.get("done", 0)), total_steps=int(event.get("total", 0)))
 
     # -- inside
 
@@ -374,18 +385,12 @@ class RunService:
         self._changed.notify_all()
 
     def _start_worker(self) -> None:
-        if self._worker is None:
+        if self._worker is None or not self._worker.is_alive():
             self._worker = threading.Thread(target=self._work, name="runs", daemon=True)
             self._worker.start()
 
     def _next(self) -> str | None:
         return next((run_id for run_id in self.store.next_queued() if self._mine is None or run_id in self._mine), None)
-
-    def _refuse_twin(self, recipe: Recipe) -> None:
-        for record in self.store.records():
-            if record.status in ("queued", *ACTIVE) and self.store.recipe(record.id) == recipe:
-                fix = "Watch that run, stop it, or change the recipe."
-                raise RunError(f"This recipe is being trained already, as run {record.id}.", fix=fix)
 
     def _is_active(self, run_id: str) -> bool:
         return self._active is not None and self._active[0] == run_id
@@ -393,7 +398,3 @@ class RunService:
     def _set(self, run_id: str, **changes: Any) -> None:
         self.store.update(run_id, **changes)
         self._changed.notify_all()
-
-    def _refuse_when_reading(self) -> None:
-        if not self.store.writable:
-            raise RunError("These runs are open for reading only.", fix="Open the data folder for writing.")

@@ -22,11 +22,11 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import yaml
 
@@ -34,13 +34,23 @@ from workbench.access import Role, acting, may_see
 from workbench.errors import RunError, WorkbenchError, nearest
 from workbench.recipe import Recipe, recipe_from
 from workbench.runs.lock import RootLock, is_held
-from workbench.runs.record import COLUMNS, RunRecord, open_index, record_from_row, stored
+from workbench.runs.record import ACTIVE, COLUMNS, UNFINISHED, RunRecord, open_index, record_from_row, stored
 from workbench.training.folder import sync_folder
 
-ACTIVE = ("running", "paused", "stopping")
-STATUSES = ("queued", *ACTIVE, "stopped", "interrupted", "finished", "failed")
 ANSWER = "answer.yaml"
 RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+
+
+class HasId(Protocol):
+    """A run's record or summary."""
+
+    @property
+    def id(self) -> str:
+        """The run's full id."""
+        ...
+
+
+R = TypeVar("R", bound=HasId)
 
 
 class RunStore:
@@ -92,6 +102,10 @@ class RunStore:
             raise RunError(f"There is no run '{run_id}'.", fix="`python -m workbench runs` lists them.")
         return self._as_seen(record_from_row(rows[0]))
 
+    def count_unfinished(self, owners: str) -> int:
+        """How many runs wait or are worked on of everybody whose name begins with `owners`, seen by the one who asks or not."""
+        return sum(record.owner.startswith(owners) for record in self.unfinished())
+
     def resolve(self, prefix: str) -> str:
         """The id that is, or alone begins with, `prefix`.
 
@@ -118,6 +132,12 @@ class RunStore:
         """Ids of the queued runs, first come first."""
         return [row[0] for row in self._query("SELECT id FROM runs WHERE status = 'queued' ORDER BY position, id")]
 
+    def unfinished(self) -> list[RunRecord]:
+        """Everybody's runs that wait or are at work, first come first; whom they are shown to is the caller's matter."""
+        marks = ", ".join("?" * len(UNFINISHED))
+        query = f"SELECT {', '.join(COLUMNS)} FROM runs WHERE status IN ({marks}) ORDER BY position, id"
+        return [record_from_row(row) for row in self._query(query, *UNFINISHED)]
+
     def folder(self, run_id: str) -> Path:
         """The run's folder, always inside the data root.
 
@@ -136,6 +156,15 @@ class RunStore:
         """
         return self._read_recipe(run_id, "recipe.yaml")
 
+    def readable(self, runs: Iterable[R]) -> Iterator[tuple[R, Recipe]]:
+        """Those of `runs` whose recipe can be read, with it; others are damaged, or of a version with other fields."""
+        for run in runs:
+            try:
+                recipe = self.recipe(run.id)
+            except WorkbenchError:
+                continue
+            yield run, recipe
+
     def answer_recipe(self, run_id: str) -> Recipe:
         """The recipe under which the run's tuned weights answer: its own, unless its job left another in answer.yaml.
 
@@ -146,6 +175,11 @@ class RunStore:
         return self._read_recipe(run_id, named)
 
     # -- what changes
+
+    def refuse_when_reading(self) -> None:
+        """Raises RunError where these runs can be looked at only."""
+        if not self.writable:
+            raise RunError("These runs are open for reading only.", fix="Open the data folder for writing.")
 
     def add(self, recipe: Recipe, key: str | None = None, tracker: str = "none") -> str:
         """A new queued run; returns its id. The recipe is on disk before the run can be seen.
@@ -205,6 +239,8 @@ class RunStore:
             if folder.exists():
                 folder.rename(grave)
             self._execute("DELETE FROM runs WHERE id = ?", run_id)
+            for file in ("recipe.yaml", ANSWER):
+                self._recipes.pop(folder / file, None)
         shutil.rmtree(grave, ignore_errors=True)
 
     def close(self) -> None:
@@ -309,11 +345,11 @@ class RunStore:
         return int(self._query("SELECT COALESCE(MAX(position), 0) + 1 FROM runs")[0][0])
 
     def _query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._guard:
+        with self._guard, plain_disk_errors():
             return self._database.execute(statement, values).fetchall()
 
     def _execute(self, statement: str, *values: Any) -> None:
-        with self._guard:
+        with self._guard, plain_disk_errors():
             self._database.execute(statement, values)
 
 
@@ -324,10 +360,12 @@ def _own_key(key: str) -> str:
 
 @contextmanager
 def plain_disk_errors() -> Iterator[None]:
-    """Raises RunError where the data root cannot be read or written: the disk is full, or it is not ours."""
+    """Raises RunError where the data root cannot be read or written: the disk is full, it is not ours, or the index is damaged."""
     try:
         yield
-    except (OSError, sqlite3.OperationalError) as error:
+    except (OSError, sqlite3.DatabaseError) as error:
+        if isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError):  # mistakes of ours
+            raise
         reason = getattr(error, "strerror", None) or str(error)
         fix = "Free disk space, or give a folder of yours with --runs."
         raise RunError(f"The folder for runs cannot be written: {reason}.", fix=fix) from error

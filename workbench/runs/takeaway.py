@@ -2,7 +2,7 @@
 
     folder, merged   what `export` makes, proven against the run before it is there
     onnx             a graph for onnxruntime, proven in the same way
-    adapter          the tuned weights as they lie in the run, with recipe and fingerprint of the data
+    adapter          the tuned weights as they lie in the run, with recipe, card and fingerprint of the data
     recipe           recipe.yaml
     script           a plain Python script that trains the recipe and answers
     command          one line for the command line
@@ -19,7 +19,10 @@ from pprint import pformat
 from typing import TYPE_CHECKING, Any, Literal
 
 from workbench.access import refuse_visitors
+from workbench.errors import RunError
+from workbench.models.transfer import Progress, untold
 from workbench.recipe import PROJECT, Recipe
+from workbench.settings import DISK_FLOOR_BYTES
 
 if TYPE_CHECKING:
     from workbench.runs.service import RunService
@@ -39,11 +42,14 @@ class Parcel:
     rows: int = 0
 
 
-def take_away(service: RunService, run_id: str, kind: Kind, to: Path) -> Parcel:
+def take_away(service: RunService, run_id: str, kind: Kind, to: Path, progress: Progress = untold) -> Parcel:
     """Makes one file in the folder `to`: an archive, or a text.
 
+    Args:
+        progress: as `export_run`, and told the stage pack.
+
     Raises:
-        RunError: nothing is tuned yet, or the export does not answer as the run does.
+        RunError: nothing is tuned yet, the disk has no room for it, or the export does not answer as the run does.
         AccessError: a visitor asks for a model.
     """
     recipe = shareable(service.read(run_id, 1 << 60).recipe)
@@ -56,15 +62,26 @@ def take_away(service: RunService, run_id: str, kind: Kind, to: Path) -> Parcel:
         file.write_text(text(), encoding="utf-8")
         return Parcel(file)
     refuse_visitors("take models away")
+    from workbench.runs.export import export_run
+
+    _refuse_full_disk(to, 2 * export_bytes(service, run_id, kind))  # the folder, and beside it its archive
+
     with tempfile.TemporaryDirectory(dir=to) as staging:
         folder = Path(staging) / name
-        if kind == "adapter":
-            _adapter(service, run_id, recipe, folder)
-            return Parcel(_packed(folder, to))
-        from workbench.runs.export import export_run
-
-        answer = export_run(service, run_id, folder, kind)
+        answer = export_run(service, run_id, folder, kind, progress)
+        progress("pack", None)
         return Parcel(_packed(folder, to), answer["largest_difference"], answer["rows_compared"])
+
+
+def export_bytes(service: RunService, run_id: str, kind: Kind) -> int:
+    """About how much an export takes before it is packed: the tuned weights, and those of the base model where they go along."""
+    from workbench.models.loading import find_model
+    from workbench.runs.export import LARGEST_COPIED_BASE_BYTES
+
+    model = service.store.answer_recipe(run_id).model
+    tuned, base = _bytes_in(service.tuned_folder(run_id)), _bytes_in(Path(find_model(model.path, model.revision)))
+    goes_along = kind in ("merged", "onnx") or (kind == "folder" and base <= LARGEST_COPIED_BASE_BYTES)
+    return tuned + (base if goes_along else 0)
 
 
 def script(recipe: Recipe) -> str:
@@ -105,9 +122,17 @@ def fingerprint(path: str) -> dict[str, Any]:
         return {"name": file.name}
 
 
-def _adapter(service: RunService, run_id: str, recipe: Recipe, folder: Path) -> None:
-    shutil.copytree(service.tuned_folder(run_id), folder)
-    (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+def _bytes_in(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else 0
+
+
+def _refuse_full_disk(folder: Path, needed_bytes: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes + DISK_FLOOR_BYTES:
+        raise RunError(
+            f"This takes {needed_bytes / 1e6:,.0f} MB on the server's disk, which has {free / 1e6:,.0f} MB free.",
+            fix="Free disk space, or take the tuned weights alone.",
+        )
 
 
 def _packed(folder: Path, to: Path) -> Path:

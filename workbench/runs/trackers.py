@@ -121,7 +121,9 @@ class TensorBoard:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(self._place), purge_step=step)
+            # A run that was stopped in an evaluation begins with that one, and the step before it stays drawn.
+            repeats = any(name.startswith("train/") for name in figures)
+            self._writer = SummaryWriter(str(self._place), purge_step=step if repeats else step + 1)
             text = "\n".join(f"    {field}: {value}" for field, value in self._about.config.items())
             self._writer.add_text("recipe", text, step)
         for name, value in figures.items():

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from array import array
 from bisect import bisect_left
+from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from workbench.recipe import Recipe
 from workbench.runs.record import RunRecord
+
+LOGS_KEPT = 32
+END_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -97,11 +103,17 @@ class RunView:
     log: Events = field(default_factory=Events, repr=False, compare=False)
 
 
+def best_evaluation(log: Events) -> dict[str, Any]:
+    """The evaluation whose weights are kept so far; empty before there is one."""
+    return next((event for event in reversed(log.of("evaluation")) if event.get("best")), {})
+
+
 class EventReader:
-    """Event logs, read from where the last read ended. Owned by a service; safe to use from several threads."""
+    """Event logs, read from where the last read ended; the newest few that were asked for stay in memory. Owned by a service; safe to use
+    from several threads."""
 
     def __init__(self) -> None:
-        self._logs: dict[Path, Events] = {}
+        self._logs: OrderedDict[Path, Events] = OrderedDict()
         self._guard = threading.Lock()
 
     def read(self, path: Path) -> Events:
@@ -116,6 +128,9 @@ class EventReader:
             if status.st_ino != log.file or status.st_size < log.size:  # cut back to a checkpoint
                 log = Events(file=status.st_ino)
             self._logs[path] = log
+            self._logs.move_to_end(path)
+            while len(self._logs) > LOGS_KEPT:
+                self._logs.popitem(last=False)
             if status.st_size > log.size:
                 with open(path, "rb") as handle:
                     handle.seek(log.size)
@@ -129,6 +144,22 @@ class EventReader:
         """Drops what is remembered of a log."""
         with self._guard:
             self._logs.pop(path, None)
+
+
+def last_events(path: Path) -> Events:
+    """The newest whole events of a log, as many as stand in its last megabyte, and nothing remembered; none when there is no log."""
+    log = Events()
+    with suppress(OSError), open(path, "rb") as handle:
+        handle.seek(max(0, handle.seek(0, os.SEEK_END) - END_BYTES))
+        log.extend(_parse(handle.read()))
+    return log
+
+
+def steps_of(log: Events, record: RunRecord) -> tuple[int, int]:
+    """The step that a run has come to and the number of all its steps: as its log says, else as the index."""
+    plan, step, progress = log.last("plan"), log.last("train"), log.last("progress")
+    at, total = progress.get("done", step.get("step", record.step)), progress.get("total", plan.get("total_steps", record.total_steps))
+    return int(at), int(total)
 
 
 def _parse(lines: bytes) -> list[dict[str, Any]]:

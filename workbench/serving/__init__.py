@@ -6,3 +6,6 @@
     predictor.py    how a trained run answers
     preview.py      what the page shows of a prompt
 """
+
+SMALLEST_PROBABILITY = 1e-30
+"""What a probability counts as at least where its logarithm is taken."""

@@ -8,6 +8,7 @@ logits at the masks, or hidden states there.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -16,13 +17,15 @@ import torch
 from torch import Tensor
 
 from workbench.errors import DataError, nearest
-from workbench.models.cloze import cloze_logits
 from workbench.models.mode import evaluating
+from workbench.models.positions import position_count
+from workbench.models.transfer import untold
 from workbench.prompts.encoding import Encoding, PromptEncoder
 from workbench.prompts.template import parse_template
 from workbench.prompts.verbalizers import Verbalizer, build_verbalizer, check_verbalizer
 from workbench.prompts.verbalizers.verbalizer import Context, Diagnosis
 from workbench.prompts.verbalizers.words import WordVerbalizer
+from workbench.serving.batches import Pace
 from workbench.serving.calibration import Calibration, contentless, mean_log, skew
 from workbench.serving.reading import EncodedExample, SharedStates, StateSource, TemplateReading
 
@@ -33,7 +36,10 @@ if TYPE_CHECKING:
     from workbench.recipe import PromptPart
 
 
-FULL_TOKENS = 1024
+Between = Callable[[float], None]
+ROWS = 32
+"""In a batch, where nobody says otherwise."""
+ENCODED_AT_ONCE = 4096
 """Tokens, padding included, up to which a batch may grow beyond its number of rows. 800 prompts of a 4x256 BERT on one core: 2.42 CPU
 seconds in batches of 32, 2.31 in batches of 1,024 tokens, 2.32 in batches of 4,096."""
 
@@ -55,6 +61,8 @@ class PromptClassifier:
     def __init__(self, loaded: LoadedModel, prompt: PromptPart, labels: tuple[str, ...], attached: Attached | None = None) -> None:
         self.loaded = loaded
         self.labels = labels
+        self.pace = Pace()
+        """How rows are read outside of training steps; whoever trains may put another one here."""
         self.kept: StateSource | None = None
         """States of rows under a body that does not train; whoever trains may put some here."""
         causal = loaded.kind == "causal"
@@ -110,17 +118,16 @@ class PromptClassifier:
                 place = f"line {example.line}" if example.line else f"example {example.guid}"
                 raise DataError(f"'{example.label}' ({place}) is not one of the labels.", fix=nearest(example.label, self.labels))
             labels.append(None if example.label is None else index[example.label])
-        rows = [example.fields for example in examples]
-        columns = [_encode(self.encoders[i], rows, context, labels) for i, context in self.plan]
-        return [
-            EncodedExample(
-                [column[row] for column in columns],
-                label,
-                max(len(column[row].input_ids) for column in columns),
-                self._target(examples[row]),
-            )
-            for row, label in enumerate(labels)
-        ]
+        found: list[EncodedExample] = []
+        for start in range(0, len(examples), ENCODED_AT_ONCE):
+            self.pace.between()
+            some = examples[start : start + ENCODED_AT_ONCE]
+            rows, given = [example.fields for example in some], labels[start : start + ENCODED_AT_ONCE]
+            columns = [_encode(self.encoders[i], rows, context, given) for i, context in self.plan]
+            for example, label, *variants in zip(some, given, *columns, strict=True):
+                longest = max(len(variant.input_ids) for variant in variants)
+                found.append(EncodedExample(list(variants), label, longest, self._target(example)))
+        return found
 
     def _target(self, example: InputExample) -> tuple[float, ...] | None:
         if example.probabilities is None:
@@ -187,7 +194,12 @@ class PromptClassifier:
         skewed = skew(self.prior())
         return [*found, *([skewed] if skewed else [])]
 
-    def fit(self, examples: Sequence[InputExample], *, batch_size: int = 32) -> None:
+    def before_reading(self) -> tuple[list[Diagnosis], dict[str, float] | None]:
+        """What can be known before a row is read: `diagnose`, and `prior`, or None of a verbalizer that knows nothing yet."""
+        found = self.diagnose()
+        return found, None if any(diagnosis.code == "untrained" for diagnosis in found) else self.prior()
+
+    def fit(self, examples: Sequence[InputExample], *, batch_size: int = ROWS) -> None:
         """Lets each verbalizer take what it needs from labelled examples, if it needs any; the model is read as it stands.
 
         Raises:
@@ -203,73 +215,75 @@ class PromptClassifier:
         self, verbalizer: Verbalizer, examples: Sequence[InputExample], batch_size: int
     ) -> Iterator[tuple[TemplateReading, Tensor]]:
         """Every batch under every template of one verbalizer, with the classes of its rows [B]."""
-        for _, batch in _batches(self.encode(examples), batch_size):
+        encoded = self.encode(examples)
+        for numbers in self.pace.batches([example.length for example in encoded], batch_size):
+            batch = [encoded[number] for number in numbers]
             labels = torch.tensor([example.label for example in batch], device=self.loaded.device)
             for template, other in enumerate(self.verbalizers):
                 if other is verbalizer:
                     yield TemplateReading(self, batch, template), labels
 
-    def predict(self, examples: Sequence[InputExample], *, batch_size: int = 32) -> Tensor:
+    def predict(self, examples: Sequence[InputExample], *, batch_size: int = ROWS, between: Between = untold) -> Tensor:
         """Class probabilities [N, C] on the CPU, in the order given, calibrated if the verbalizer says so; evaluated without gradients in
-        batches of similar length."""
-        return self.predict_encoded(self.encode(examples), batch_size=batch_size)
+        batches of similar length.
 
-    def predict_encoded(self, encoded: Sequence[EncodedExample], *, batch_size: int = 32) -> Tensor:
+        Args:
+            between: called before each batch with the share of all tokens that was read; what it raises ends the work.
+        """
+        return self.predict_encoded(self.encode(examples), batch_size=batch_size, between=between)
+
+    def predict_encoded(self, encoded: Sequence[EncodedExample], *, batch_size: int = ROWS, between: Between = untold) -> Tensor:
         """As `predict`, of rows that `encode` gave."""
         result = torch.zeros(len(encoded), len(self.labels), dtype=torch.float32)
-        for indices, by_template in self._answers(encoded, batch_size):
+        for indices, by_template in self._answers(encoded, batch_size, between):
             result[indices] = _mean(by_template).exp().float().cpu()
         return result
 
     def predict_each(
-        self, examples: Sequence[InputExample], *, batch_size: int = 32, between: Callable[[], None] = lambda: None
+        self, examples: Sequence[InputExample], *, batch_size: int = ROWS, between: Between = untold
     ) -> Tensor:
-        """Class probabilities of every template by itself, [K, N, C]; otherwise as `predict`.
-
-        Args:
-            between: called before each batch; what it raises ends the work.
-        """
+        """Class probabilities of every template by itself, [K, N, C]; otherwise as `predict`."""
         result = torch.zeros(len(self.verbalizers), len(examples), len(self.labels), dtype=torch.float32)
         for indices, by_template in self._answers(self.encode(examples), batch_size, between):
             result[:, indices] = torch.stack(by_template).exp().float().cpu()
         return result
 
     def _answers(
-        self, encoded: Sequence[EncodedExample], batch_size: int, between: Callable[[], None] = lambda: None
+        self, encoded: Sequence[EncodedExample], batch_size: int, between: Between
     ) -> Iterator[tuple[list[int], list[Tensor]]]:
         """Batch after batch: row numbers, and calibrated class log-probabilities [B, C] of every template."""
+        read, tokens = 0, sum(example.length for example in encoded)
         with self.evaluating():
             offsets = self.offsets() if encoded else None
-            for indices, batch in _batches(encoded, batch_size):
-                between()
-                scores = self.template_log_probabilities(batch)
+
+            def answer(numbers: list[int]) -> list[Tensor]:
+                between(read / tokens)
+                return self.template_log_probabilities([encoded[number] for number in numbers])
+
+            for indices, scores in self.pace.answers([example.length for example in encoded], batch_size, answer):
+                read += sum(encoded[index].length for index in indices)
                 pairs = zip(scores, offsets or [], strict=bool(offsets))
                 yield indices, [torch.log_softmax(one - offset, dim=-1) for one, offset in pairs] if offsets else scores
 
-    def label_word_probabilities(self, examples: Sequence[InputExample], *, batch_size: int = 32) -> list[dict[str, float]]:
-        """For each example, each label word's probability over the whole vocabulary; the mean over templates. Empty without words."""
-        totals = torch.zeros(len(examples), len(self.verbalizer.words), dtype=torch.float32)
+    def label_word_probabilities(self, examples: Sequence[InputExample]) -> list[dict[str, float]]:
+        """For each example, each label word's probability over the whole vocabulary; the mean over the templates whose verbalizer has
+        the word. Empty without words."""
+        words = [v.words if isinstance(v, WordVerbalizer) else [] for v in self.verbalizers]
+        asked = Counter(text for found in words for text in dict.fromkeys(word.text for word in found))
+        column = {text: place for place, text in enumerate(asked)}
+        totals = torch.zeros(len(examples), len(asked), dtype=torch.float32)
+        encoded = self.encode(examples)
         with self.evaluating():
-            for indices, batch in _batches(self.encode(examples), batch_size):
+            for indices in self.pace.batches([example.length for example in encoded], ROWS):
+                batch = [encoded[number] for number in indices]
                 for template, verbalizer in enumerate(self.verbalizers):
                     if isinstance(verbalizer, WordVerbalizer):
-                        totals[indices] += verbalizer.word_probabilities(TemplateReading(self, batch, template)).float().cpu()
-        texts = [word.text for word in self.verbalizer.words]
-        return [dict(zip(texts, row, strict=True)) for row in (totals / len(self.verbalizers)).tolist()]
-
-    def top_predictions(self, fields: dict[str, str], k: int = 10) -> list[list[tuple[str, float]]]:
-        """The k most probable tokens with their probabilities, per mask of the first template's shortest prompt; none without masks."""
-        encoding = self.encoders[0].encode(fields, masks=1 if self.loaded.kind == "causal" else self.verbalizer.mask_counts[0])
-        if not encoding.mask_positions:
-            return []
-        with self.evaluating():
-            logits, _ = cloze_logits(self.loaded, *self.tensors([encoding]), None)
-        probabilities, ids = torch.softmax(logits[0].float(), dim=-1).topk(min(k, logits.shape[-1]), dim=-1)
-        decode = self.loaded.tokenizer.decode
-        return [
-            [(decode([token]), probability) for token, probability in zip(row, values, strict=True)]
-            for row, values in zip(ids.tolist(), probabilities.tolist(), strict=True)
-        ]
+                        found = verbalizer.word_probabilities(TemplateReading(self, batch, template)).float().cpu()
+                        own = {word.text: place for place, word in enumerate(verbalizer.words)}
+                        places = [column[text] for text in own]
+                        totals[torch.tensor(indices)[:, None], places] += found[:, list(own.values())]
+        shares = totals / torch.tensor(list(asked.values()))
+        return [dict(zip(asked, row, strict=True)) for row in shares.tolist()]
 
     def tensors(self, encodings: Sequence[Encoding]) -> tuple[Tensor, Tensor, Tensor]:
         """input_ids and attention_mask [B, T], padded on the right, and mask_positions [B, M], on the model's device."""
@@ -291,32 +305,9 @@ class PromptClassifier:
             yield
 
 
-def _batches(encoded: Sequence[EncodedExample], batch_size: int) -> Iterator[tuple[list[int], list[EncodedExample]]]:
-    for indices in full_batches([example.length for example in encoded], batch_size):
-        yield indices, [encoded[i] for i in indices]
-
-
-def full_batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Row numbers in batches of similar length: `batch_size` rows, and more of them where they are so short that they leave a processor
-    with little to do."""
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    start = 0
-    while start < len(order):
-        end = start + 1
-        while end < len(order) and (end - start < batch_size or (end - start + 1) * lengths[order[end]] <= FULL_TOKENS):
-            end += 1
-        yield order[start:end]
-        start = end
-
-
 def model_max_length(loaded: LoadedModel) -> int:
     """Tokens that the model has positions for."""
-    config = loaded.model.config
-    positions = getattr(config, "max_position_embeddings", None) or 2**31
-    # RoBERTa counts positions from padding_idx + 1, so as many of its embeddings are never used.
-    if any(name in config.model_type for name in ("roberta", "camembert", "xlm")):
-        positions -= (config.pad_token_id or 0) + 1
-    return int(min(positions, loaded.tokenizer.model_max_length))
+    return int(min(position_count(loaded.model.config), loaded.tokenizer.model_max_length))
 
 
 def _mean(by_template: list[Tensor]) -> Tensor:

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from workbench.data.conversations import Turn
+from workbench.data.conversations import MESSAGE, Turn
 from workbench.errors import ModelError
+from workbench.models.loading import compute_dtype
 from workbench.models.mode import evaluating
-from workbench.prompts.chat import ChatEncoder
+from workbench.models.next_token import next_token_loss
+from workbench.prompts.chat import IGNORED, ChatEncoder, Dialogue
 from workbench.prompts.soft import without_soft
+from workbench.recipe import ModelPart, PromptPart, Recipe
+from workbench.serving.batches import Pace
 from workbench.serving.classifier import model_max_length
+from workbench.serving.own_numbers import own_numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from workbench.methods import Attached
     from workbench.models.loading import LoadedModel
-    from workbench.recipe import Recipe
+
+
+BATCH = 16
+LONGEST_CHAT = 8192
+# Of a checkpoint's settings for generate(): what may stay, and what has to be a number.
+KEPT_SETTINGS = ("bos_token_id", "eos_token_id", "pad_token_id", "max_length", "use_cache", "transformers_version", "_from_model_config")
+COUNTS = ("num_beams", "num_return_sequences")
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,8 @@ class Generator:
         if attached is None:
             prompt = prompt.model_copy(update={"templates": [without_soft(source) for source in prompt.templates]})
         self.encoder = ChatEncoder(loaded.tokenizer, prompt, max_length=length, soft=soft)
+        self.pace = Pace()
+        """How rows are answered; whoever trains may put another one here."""
         self._guard = threading.Lock()
 
     @property
@@ -66,19 +80,50 @@ class Generator:
         """The fields that make the first question."""
         return self.encoder.fields
 
-    def answers(self, fields: Sequence[dict[str, str]], sampling: Sampling, *, batch_size: int = 16) -> list[str]:
-        """One answer per row of fields, in the order given."""
-        prompts = [self.encoder.question(row) for row in fields]
-        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-        found = [""] * len(prompts)
-        with self._guard, evaluating(self.loaded.model), torch.no_grad():
-            for start in range(0, len(order), batch_size):
-                indices = order[start : start + batch_size]
-                ids, mask = self._left_padded([prompts[i] for i in indices])
-                made = self._generate(ids, mask, sampling)
-                for index, row in zip(indices, made[:, ids.shape[1] :], strict=True):
-                    found[index] = self._text(row.tolist())
+    def answers(
+        self, fields: Sequence[dict[str, str]], sampling: Sampling, *, batch_size: int = BATCH, systems: Sequence[str] = ()
+    ) -> list[str]:
+        """One answer per row of fields, in the order given.
+
+        Args:
+            systems: a system message per row, such as its conversation has; the prompt's own where it is empty.
+        """
+        prompts = [self.encoder.question(row, system=said) for row, said in zip(fields, systems or [""] * len(fields), strict=True)]
+        return self.continuations(prompts, sampling, batch_size=batch_size)
+
+    def continuations(
+        self, prompts: Sequence[list[int]], sampling: Sampling, *, batch_size: int = BATCH, tell: Callable[[int], None] = lambda done: None
+    ) -> list[str]:
+        """What follows each of the prompts that the encoder's `question` gave, in the order given.
+
+        Args:
+            tell: called after every batch with the number of prompts that are done; what it raises ends the work.
+        """
+        found, done = [""] * len(prompts), 0
+
+        def write(indices: list[int]) -> list[str]:
+            ids, mask = self._left_padded([prompts[i] for i in indices])
+            # Held for a batch, not for all: a chat with the same model takes its turn between two.
+            with self._guard, evaluating(self.loaded.model), torch.no_grad():
+                return [self._text(row.tolist()) for row in self._generate(ids, mask, sampling)[:, ids.shape[1] :]]
+
+        lengths = [len(prompt) + sampling.max_new_tokens for prompt in prompts]
+        for indices, texts in self.pace.answers(lengths, batch_size, write):
+            for index, text in zip(indices, texts, strict=True):
+                found[index] = text
+            done += len(indices)
+            tell(done)
         return found
+
+    def summed_loss(self, dialogues: Sequence[Dialogue], *, batch_size: int = BATCH) -> float:
+        """Negative log-likelihood (nats) of all answer tokens, without gradients, in batches of similar length."""
+
+        def loss(numbers: list[int]) -> float:
+            with self._guard, evaluating(self.loaded.model), torch.no_grad():
+                return float(answer_loss(self.loaded, [dialogues[number] for number in numbers]))
+
+        lengths = [len(dialogue.input_ids) for dialogue in dialogues]
+        return sum((found for _, found in self.pace.answers(lengths, batch_size, loss)), 0.0)
 
     def stream(
         self, fields: dict[str, str], turns: Sequence[Turn], sampling: Sampling, *, system: str = "", stop: threading.Event | None = None
@@ -91,12 +136,11 @@ class Generator:
         ids = torch.tensor([self.encoder.question(fields, turns, system=system)], device=self.loaded.device)
         stops, made, cache = set(self.encoder.stop_ids), [], None
         generator = torch.Generator(device=self.loaded.device)
-        if sampling.seed is not None:
-            generator.manual_seed(sampling.seed)
-        room = model_max_length(self.loaded) - (self.attached.positions if self.attached else 0) - ids.shape[1]
+        # A generator as it is made begins with the same number every time.
+        generator.seed() if sampling.seed is None else generator.manual_seed(sampling.seed)
         with self._guard, evaluating(self.loaded.model):
             step = ids
-            for _ in range(min(sampling.max_new_tokens, room)):
+            for _ in range(min(sampling.max_new_tokens, self._room(ids))):
                 if stop is not None and stop.is_set():
                     return
                 mask = torch.ones(1, ids.shape[1] + len(made), dtype=torch.long, device=ids.device)
@@ -120,15 +164,31 @@ class Generator:
         return ids, mask
 
     def _generate(self, ids: torch.Tensor, mask: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-        options: dict[str, Any] = {"do_sample": sampling.temperature > 0}
+        options: dict[str, Any] = {**self._switched_off(), "do_sample": sampling.temperature > 0}
         if sampling.temperature > 0:
             options |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-        if sampling.seed is not None:
-            torch.manual_seed(sampling.seed)
-        return self.loaded.model.generate(
-            input_ids=ids, attention_mask=mask, max_new_tokens=sampling.max_new_tokens, pad_token_id=self.loaded.tokenizer.pad_token_id,
-            eos_token_id=self.encoder.stop_ids, **options,
-        )  # fmt: skip
+        # The mode costs something at every call of torch, so it is there only where something is drawn.
+        with own_numbers(sampling.seed) if sampling.temperature > 0 else contextlib.nullcontext():
+            return self.loaded.model.generate(
+                input_ids=ids, attention_mask=mask, pad_token_id=self.loaded.tokenizer.pad_token_id, eos_token_id=self.encoder.stop_ids,
+                max_new_tokens=max(1, min(sampling.max_new_tokens, self._room(ids))), stopping_criteria=[self._at_each_token], **options,
+            )  # fmt: skip
+
+    def _switched_off(self) -> dict[str, Any]:
+        """What a checkpoint asks for of its own, such as a repetition penalty, without effect: `stream` draws without it too."""
+        from transformers import GenerationConfig
+
+        known, own = vars(GenerationConfig()), self.loaded.model.generation_config.to_diff_dict()
+        return {name: 1 if name in COUNTS else None for name in own if name in known and name not in KEPT_SETTINGS}
+
+    def _at_each_token(self, ids: torch.Tensor, scores: torch.Tensor, **ignored: Any) -> torch.Tensor:
+        """Never a reason to stop writing, but a moment at which whoever waits may."""
+        self.pace.between()
+        return torch.zeros(ids.shape[0], dtype=torch.bool, device=ids.device)
+
+    def _room(self, ids: torch.Tensor) -> int:
+        """How many tokens may follow before the model has no position left for them."""
+        return model_max_length(self.loaded) - (self.attached.positions if self.attached else 0) - ids.shape[1]
 
     def _text(self, ids: list[int]) -> str:
         stops = set(self.encoder.stop_ids)
@@ -136,6 +196,28 @@ class Generator:
         return str(self.loaded.tokenizer.decode(ids[:end], skip_special_tokens=True)).strip()
 
 
+def plain_generator(loaded: LoadedModel, part: ModelPart) -> Generator:
+    """What writes with a model that no run has tuned: messages in its own chat layout, or as plain text where it has none. A long
+    conversation leaves a quarter of the model's positions to the answer.
+
+    Raises:
+        ModelError: a masked model.
+    """
+    length = max(8, min(model_max_length(loaded), LONGEST_CHAT) * 3 // 4)
+    prompt = PromptPart(templates=[f"{{{MESSAGE}}} [MASK]"], max_length=length)
+    return Generator(loaded, None, Recipe(task="generation", model=part, prompt=prompt))
+
+
+def answer_loss(loaded: LoadedModel, dialogues: Sequence[Dialogue]) -> torch.Tensor:
+    """Summed negative log-likelihood (nats) of the answers' tokens given everything before them, a scalar that gradients go through."""
+    longest, pad = max(len(d.input_ids) for d in dialogues), loaded.tokenizer.pad_token_id
+    ids = torch.tensor([d.input_ids + [pad] * (longest - len(d.input_ids)) for d in dialogues])
+    mask = torch.tensor([[1] * len(d.input_ids) + [0] * (longest - len(d.input_ids)) for d in dialogues])
+    labels = torch.tensor([d.labels + [IGNORED] * (longest - len(d.labels)) for d in dialogues])
+    return next_token_loss(loaded, ids, mask, labels)
+
+
+@own_numbers()
 def tuned_generator(loaded: LoadedModel, recipe: Recipe, folder: Path) -> Generator:
     """What writes with the weights that training left in `folder`.
 
@@ -145,6 +227,7 @@ def tuned_generator(loaded: LoadedModel, recipe: Recipe, folder: Path) -> Genera
     from workbench.methods import attach, check_method
 
     attached = attach(loaded, check_method(recipe.method), keep_original=False, prompt=recipe.prompt)
+    attached.answer_as_trained(compute_dtype(recipe.training.precision, loaded.device))
     attached.restore(folder)
     return Generator(loaded, attached, recipe)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.prompts.verbalizers.automatic import AutomaticVerbalizer
 from workbench.serving.classifier import PromptClassifier
+from workbench.serving.own_numbers import own_numbers
 from workbench.serving.predictor import untuned
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 Ranking = dict[str, list[tuple[str, float]]]
 
 
+@own_numbers()
 def search_label_words(
     loaded: LoadedModel, prompt: PromptPart, labels: tuple[str, ...], examples: Sequence[InputExample], **options: Any
 ) -> Ranking:

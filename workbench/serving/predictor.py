@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from workbench.data.dataset import InputExample
+from workbench.models.transfer import untold
 from workbench.prompts.soft import without_soft
 from workbench.recipe import PromptPart, Recipe
-from workbench.serving.classifier import PromptClassifier
+from workbench.serving.batches import Pace
+from workbench.serving.classifier import Between, PromptClassifier
 
 if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
@@ -50,21 +52,31 @@ class Predictor:
         self._classifier = tuned.classifier if tuned is not None else PromptClassifier(loaded, untuned(recipe.prompt), self.labels)
         self._guard = threading.Lock()
 
-    def probabilities(self, fields: Sequence[dict[str, str]], *, batch_size: int = 32) -> list[list[float]]:
-        """Class probabilities [N][C], C in the order of `labels`."""
+    @property
+    def pace(self) -> Pace:
+        """How rows are read; whoever asks for many may change it."""
+        return self._classifier.pace
+
+    def probabilities(
+        self, fields: Sequence[dict[str, str]], *, batch_size: int = 32, between: Between = untold
+    ) -> list[list[float]]:
+        """Class probabilities [N][C], C in the order of `labels`; `between` as in `PromptClassifier.predict`."""
         if not fields:
             return []
         with self._guard:
-            return self._classifier.predict(_examples(fields), batch_size=batch_size).double().tolist()
+            return self._classifier.predict(_examples(fields), batch_size=batch_size, between=between).double().tolist()
 
-    def predict(self, fields: Sequence[dict[str, str]], *, label_words: bool = True, batch_size: int = 32) -> list[Prediction]:
+    def predict(
+        self, fields: Sequence[dict[str, str]], *, label_words: bool = True, batch_size: int = 32, between: Between = untold
+    ) -> list[Prediction]:
         """One prediction per example, in the order given.
 
         Args:
             fields: template field -> text, one per example.
             label_words: also the probability of each label word, at the price of a second pass.
+            between: as in `PromptClassifier.predict`, for the first pass.
         """
-        rows = self.probabilities(fields, batch_size=batch_size)
+        rows = self.probabilities(fields, batch_size=batch_size, between=between)
         words: list[dict[str, float]] = [{} for _ in rows]
         if label_words and rows:
             with self._guard:

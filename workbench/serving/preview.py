@@ -18,6 +18,7 @@ from workbench.prompts.template import parse_template
 from workbench.prompts.verbalizers.verbalizer import Context
 from workbench.prompts.verbalizers.words import WordVerbalizer
 from workbench.serving.classifier import PromptClassifier
+from workbench.serving.own_numbers import own_numbers
 from workbench.serving.predictor import untuned
 from workbench.serving.reading import EncodedExample, TemplateReading
 
@@ -70,6 +71,7 @@ class PreviewRow:
         return sum(probability for words in self.label_words.values() for probability in words.values())
 
 
+@own_numbers()
 def preview(
     loaded: LoadedModel,
     prompt: PromptPart,

@@ -102,11 +102,12 @@ class TemplateReading:
             loaded, states = self._classifier.loaded, self._kept(1, position)
             if states is not None:
                 hidden = states.flatten(0, 1)
-                return (loaded.family.transform_hidden(loaded.model, hidden) if transformed else hidden).float()
-            encodings = self._encodings(1)
-            input_ids, attention_mask, _ = self._classifier.tensors(encodings)
-            positions = torch.tensor([[token_at(encoding, position)] for encoding in encodings], device=input_ids.device)
-            hidden = hidden_at(loaded, input_ids, attention_mask, positions, transformed=transformed)
+                hidden = loaded.family.transform_hidden(loaded.model, hidden) if transformed else hidden
+            else:
+                encodings = self._encodings(1)
+                input_ids, attention_mask, _ = self._classifier.tensors(encodings)
+                positions = torch.tensor([[token_at(encoding, position)] for encoding in encodings], device=input_ids.device)
+                hidden = hidden_at(loaded, input_ids, attention_mask, positions, transformed=transformed)
             self._hidden[position, transformed] = hidden.float()
         return self._hidden[position, transformed]
 

@@ -20,9 +20,12 @@ import torch
 from torch import Tensor
 
 from workbench.errors import DataError, WorkbenchError
+from workbench.models.transfer import untold
 from workbench.prompts.cards import Card, ranked
 from workbench.recipe import PromptPart
-from workbench.serving.classifier import PromptClassifier
+from workbench.serving import SMALLEST_PROBABILITY
+from workbench.serving.classifier import Between, PromptClassifier
+from workbench.serving.own_numbers import own_numbers
 from workbench.serving.predictor import untuned
 
 if TYPE_CHECKING:
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
 
 CARDS_KEPT, CLASSIFIERS_KEPT, CARDS_TOGETHER = 128, 16, 8
 FEWEST_ROWS, FINALISTS = 25, 12
-SMALLEST_PROBABILITY = 1e-30
 Stop = Callable[[], bool]
 
 
@@ -65,6 +67,7 @@ class CardScorer:
         labels: the classes in the order of the scores.
         examples: labelled rows, in the order in which more of them are taken.
         training: labelled rows that verbalizers may take something from; the model itself learns nothing.
+        between: as `PromptClassifier.predict`, for each card or for those that are read together.
     """
 
     def __init__(
@@ -76,13 +79,14 @@ class CardScorer:
         *,
         training: Sequence[InputExample] = (),
         batch_size: int = 32,
+        between: Between = untold,
     ) -> None:
         if not examples:
             raise DataError("There are no labelled rows to score on.", fix="Set data.split.validation, or give a validation file.")
         self.loaded, self.prompt, self.labels, self.batch_size = loaded, prompt, labels, batch_size
         self.examples = list(examples)
         self.truth = torch.tensor([labels.index(str(example.label)) for example in self.examples])
-        self.training = list(training)
+        self.training, self._between = list(training), between
         self._kept: OrderedDict[str, Tensor] = OrderedDict()
         self._classifiers: OrderedDict[str, PromptClassifier] = OrderedDict()
         self._guard = threading.Lock()
@@ -202,12 +206,14 @@ class CardScorer:
     def _more(self, cards: Sequence[Card], start: int, end: int, stop: Stop | None) -> Tensor:
         """Class probabilities of rows `start` to `end` under each card, [cards, rows, C]."""
 
-        def drop() -> None:
+        def drop(share: float) -> None:
             if stop is not None and stop():
                 raise Dropped
+            self._between(share)
 
         return self._classifier(cards).predict_each(self.examples[start:end], batch_size=self.batch_size, between=drop)
 
+    @own_numbers()
     def _classifier(self, cards: Sequence[Card]) -> PromptClassifier:
         """A classifier with the templates of cards that share their label words; the last few are kept, with what their verbalizers took
         from the training rows."""

@@ -23,11 +23,14 @@ from torch import Tensor, nn
 
 from workbench.errors import VerbalizerError
 from workbench.methods import Attached, TunedRow, attach, check_method
-from workbench.methods.manifest import hidden_size
+from workbench.methods.attached import parameter_count
+from workbench.methods.manifest import rate_for
+from workbench.models.loading import compute_dtype
 from workbench.models.sharding import is_sharded, whole
 from workbench.prompts.verbalizers import check_verbalizer, verbalizer_class
 from workbench.prompts.verbalizers.verbalizer import Verbalizer
 from workbench.serving.classifier import PromptClassifier
+from workbench.serving.own_numbers import own_numbers
 from workbench.serving.predictor import untuned
 
 if TYPE_CHECKING:
@@ -41,25 +44,32 @@ OWN = "verbalizer."
 Named = list[tuple[str, nn.Parameter]]
 
 
+@own_numbers()
 def tune(
     loaded: LoadedModel, recipe: Recipe, labels: tuple[str, ...], *, method: bool = True, keep_original: bool = False
 ) -> Tuned:
     """Attaches a recipe's method to a model and puts its prompt and verbalizer in front of it.
 
     Args:
-        labels: the classes, in the order of every score.
+        labels: the classes, in the order of every score; of no account for text generation, where nothing but the method trains.
         method: False leaves the model as it is: the base model, or one that the tuning was merged into.
         keep_original: see `Attached`.
 
     Raises:
         MethodError, TemplateError, VerbalizerError: the recipe's options are wrong or do not apply to the model.
     """
+    products = compute_dtype(recipe.training.precision, loaded.device)
+    if recipe.task == "generation" and method:
+        attached = attach(loaded, check_method(recipe.method), keep_original=keep_original, prompt=recipe.prompt)
+        attached.answer_as_trained(products)
+        return Tuned(attached, None)
     if not method:
         return Tuned(None, PromptClassifier(loaded, untuned(recipe.prompt), labels))
     reads = verbalizer_class(check_verbalizer(recipe.prompt.verbalizer).kind).reads
     attached = attach(loaded, check_method(recipe.method), keep_original=keep_original, prompt=recipe.prompt, reads=reads)
     with contextlib.ExitStack() as undo:
         undo.callback(attached.detach)
+        attached.answer_as_trained(products)
         tuned = Tuned(attached, PromptClassifier(loaded, recipe.prompt, labels, attached))
         undo.pop_all()
     return tuned
@@ -126,8 +136,14 @@ class Tuned:
     @property
     def total_parameters(self) -> int:
         """Parameters of the model itself and of the verbalizer."""
-        model = self.attached.total_parameters if self.attached else sum(p.numel() for p in self.loaded.model.parameters())
+        model = self.attached.total_parameters if self.attached else parameter_count(self.loaded.model)
         return model + sum(parameter.numel() for _, parameter in self._own_parameters())
+
+    @property
+    def model_bytes(self) -> int:
+        """What those take in memory, as the model was loaded: quantized, in half precision or plain."""
+        model = self.attached.model_bytes if self.attached else self.loaded.model.get_memory_footprint()
+        return model + sum(parameter.nbytes for _, parameter in self._own_parameters())
 
     @property
     def notes(self) -> list[str]:
@@ -217,9 +233,7 @@ class Tuned:
 
     def _own_rate(self, rate: float | None) -> float:
         verbalizer = self.classifier.verbalizer
-        small, base, large = verbalizer.rates
-        hidden = hidden_size(self.loaded.model)
-        tried = small if hidden <= 512 else base if hidden <= 1024 else large
+        tried = rate_for(self.loaded.model, verbalizer.rates)
         return getattr(verbalizer.options, "learning_rate", None) or rate or tried
 
     def _verbalizer_state(self) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@
     optim.py       AdamW groups, learning-rate curves, optimizer state as named tensors
     precision.py   autocast, gradient scaling and memory figures of a device
     metrics.py     accuracy, macro-F1, loss, per class, confusion
+    telling_rows.py   the rows it is surest of, rightly and wrongly, and those that cost most
     events.py      the event log of a run folder
     checkpoint.py  checkpoints that are whole or not there
     folder.py      staging, fsync, rename, SHA-256 manifest

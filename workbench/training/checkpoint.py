@@ -28,7 +28,8 @@ KEPT = 2
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was verified byte by byte. `next_event` is the number of the first event after it, `processes` how many trained."""
+    """A checkpoint that was verified byte by byte. `next_event` is the number of the first event after it, `processes` how many trained,
+    `data_digest` says which rows they trained on; it is empty in those of before it was kept."""
 
     folder: Path
     progress: Progress
@@ -36,6 +37,7 @@ class Checkpoint:
     recipe_key: str
     fingerprint: str
     processes: int
+    data_digest: str = ""
 
     def restore(self, tuned: Tuned) -> dict[str, Tensor]:
         """Loads the weights into model and verbalizer and returns the optimizer's state."""
@@ -53,7 +55,7 @@ class CheckpointFolder:
         """Writes `step-N` and removes all but the newest two.
 
         Args:
-            content: progress, next_event, recipe_key, fingerprint and processes.
+            content: progress, next_event, recipe_key, fingerprint, processes and data.
             best: the folder with the best weights so far, if there was an evaluation.
 
         Raises:
@@ -126,7 +128,10 @@ def _read(folder: Path, step: int) -> Checkpoint | None:
         if progress.step != step:
             return None
         processes = int(content.get("processes", 1))
-        return Checkpoint(folder, progress, int(content["next_event"]), content["recipe_key"], content["fingerprint"], processes)
+        return Checkpoint(
+            folder, progress, int(content["next_event"]), content["recipe_key"], content["fingerprint"], processes,
+            str(content.get("data", "")),
+        )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 

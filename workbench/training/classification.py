@@ -5,30 +5,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from workbench.data.dataset import load_splits
-from workbench.data.streams import StreamSplits, is_large, split_stream
+from workbench.data.streams import StreamSplits, splits_of
 from workbench.errors import TrainingError
 from workbench.prompts.verbalizers import check_verbalizer, verbalizer_class
+from workbench.recipe import MEASURED
+from workbench.serving import SMALLEST_PROBABILITY
 from workbench.serving.classifier import PromptClassifier
 from workbench.serving.reading import EncodedExample
 from workbench.training.faults import plain_disk_errors
-from workbench.training.kept_states import KeptStates, body_is_frozen
+from workbench.training.kept_states import kept_states
 from workbench.training.masked_words import MaskedWords
 from workbench.training.metrics import classification_metrics
-from workbench.training.objective import Objective
+from workbench.training.objective import Objective, digest_of
 from workbench.training.stored_rows import StoredRows, store_rows
+from workbench.training.telling_rows import telling_rows
 
 if TYPE_CHECKING:
+    from workbench.data.dataset import InputExample
     from workbench.methods import Attached
     from workbench.models.loading import LoadedModel
     from workbench.recipe import Recipe
 
-SMALLEST_PROBABILITY = 1e-30
 MOST_LM_ROWS = 1000
 KEPT_NOTE = (
     "Nothing below the part that trains changes, so every row is read once, without dropout, and its states are kept "
@@ -39,13 +42,13 @@ KEPT_NOTE = (
 class ClassificationObjective(Objective):
     """One class per row, read at the template's mask."""
 
-    metrics = ("accuracy", "macro_f1", "loss")
+    metrics = MEASURED["classification"]
     classifier: PromptClassifier
 
     def __init__(self, recipe: Recipe) -> None:
         self.prompt, self.training = recipe.prompt, recipe.training
         self.reads = verbalizer_class(check_verbalizer(recipe.prompt.verbalizer).kind).reads
-        self.splits = split_stream(recipe.data) if is_large(recipe.data) else load_splits(recipe.data)
+        self.splits = splits_of(recipe.data)
         self._source: dict[str, Any] = {"data": recipe.data.model_dump(mode="json"), "prompt": recipe.prompt.model_dump(mode="json")}
         self.labels, self.notes = self.splits.labels, list(self.splits.notes)
         streamed = isinstance(self.splits, StreamSplits)
@@ -56,6 +59,7 @@ class ClassificationObjective(Objective):
 
     def bind(self, loaded: LoadedModel, attached: Attached) -> None:
         self.classifier = PromptClassifier(loaded, self.prompt, self.labels, attached)
+        self.classifier.pace = self.pace
         self.classifier.fit(self.splits.train.examples)
         self._validation = self.classifier.encode(self.splits.validation.examples)
         self._words = self._auxiliary(loaded) if self.training.lm_loss else None
@@ -64,8 +68,9 @@ class ClassificationObjective(Objective):
             return
         self._encoded = self.classifier.encode(self.splits.train.examples)
         self.lengths = [example.length for example in self._encoded]
-        if self.training.cache_features == "auto" and body_is_frozen(self.classifier, self._encoded[0]):
-            self.classifier.kept = KeptStates(self.classifier, [*self._encoded, *self._validation], self.folder, self.group)
+        if self.training.cache_features == "auto":
+            self.classifier.kept = kept_states(self.classifier, [*self._encoded, *self._validation], self.folder, self.group)
+        if self.classifier.kept is not None:
             self.notes.append(KEPT_NOTE)
 
     def _stored(self, splits: StreamSplits) -> StoredRows:
@@ -103,6 +108,14 @@ class ClassificationObjective(Objective):
             )
         return MaskedWords(self.classifier, self.classifier.encode(rows))
 
+    def digest(self) -> str:
+        stored = isinstance(self._encoded, StoredRows)
+        train = [self._encoded.content_hash()] if stored else map(_plain, self.splits.train.examples)
+        return digest_of(chain(train, ["validation"], map(_plain, self.splits.validation.examples)))
+
+    def rows_to_ask(self, most: int) -> list[dict[str, str]]:
+        return [dict(row.fields) for row in (self.splits.validation.examples or self.splits.train.examples)[:most]]
+
     def weight(self, rows: list[int]) -> int:
         return len(rows)
 
@@ -111,7 +124,15 @@ class ClassificationObjective(Objective):
         predict = partial(self.classifier.predict_encoded, batch_size=batch_size)
         probabilities = self.group.rows(self._validation, predict)
         labels = [self.labels.index(str(example.label)) for example in self.splits.validation.examples]
-        return classification_metrics(probabilities.clamp_min(SMALLEST_PROBABILITY).log(), labels, self.labels)
+        self._log_probabilities = probabilities.clamp_min(SMALLEST_PROBABILITY).log()
+        return classification_metrics(self._log_probabilities, labels, self.labels)
+
+    def telling_rows(self) -> list[dict[str, Any]]:
+        return telling_rows(self._log_probabilities, self.splits.validation.examples, self.labels)
+
+
+def _plain(row: InputExample) -> list[Any]:
+    return [row.fields, row.label, row.probabilities]
 
 
 def class_loss(log_probabilities: torch.Tensor, examples: Sequence[EncodedExample], temperature: float = 1.0) -> torch.Tensor:

@@ -27,6 +27,7 @@ class Control:
 
     @property
     def stop_requested(self) -> bool:
+        """Whether somebody asked for a stop, which no request takes back."""
         return self._stop
 
     @property

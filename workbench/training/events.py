@@ -6,6 +6,7 @@ the highest number ever given, so a page that asks for "everything since n" miss
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -15,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.training.folder import replace_file
+
+ALIVE = "alive"
+"""The kind of an event that is only told and never written: work goes on between two others."""
 
 
 class EventLog:
@@ -64,13 +68,15 @@ class EventLog:
                 os.fsync(self._stream.fileno())
 
     def close(self) -> None:
+        """Closes the file; a later event opens it again."""
         with self._lock:
             self._close()
 
     def _close(self) -> None:
         if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+            stream, self._stream = self._stream, None
+            with contextlib.suppress(OSError):  # a full disk, which whoever wrote the line has heard of
+                stream.close()
 
     def _open(self) -> Any:
         stream = open(self.path, "ab+")  # noqa: SIM115 - lives as long as the log

@@ -8,35 +8,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import safetensors
-import torch
 
-from workbench.errors import TrainingError
-
-MEMORY_FIX = "Lower training.batch_size or prompt.max_length, set training.gradient_checkpointing, or quantize the model; then resume."
+from workbench.errors import MEMORY_FIX, DiskError, OutOfMemory, TrainingError
+from workbench.models.shortage import is_shortage
 
 
 @contextmanager
 def plain_memory_errors() -> Iterator[None]:
-    """Raises TrainingError, saying what to lower, where memory ran out."""
+    """Raises OutOfMemory, saying what to lower, where memory ran out."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise TrainingError("There is not enough memory for this run.", fix=MEMORY_FIX) from error
-    except RuntimeError as error:
-        # On a CPU torch reports this as a plain RuntimeError.
-        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
-            raise TrainingError("There is not enough memory for this run.", fix=MEMORY_FIX) from error
+    except (RuntimeError, MemoryError) as error:
+        if is_shortage(error):
+            raise OutOfMemory("There is not enough memory for this run.", fix=MEMORY_FIX) from error
         raise
 
 
 @contextmanager
 def plain_disk_errors() -> Iterator[None]:
-    """Raises TrainingError where the run folder could not be written or read."""
+    """Raises DiskError where the run folder could not be written or read."""
     try:
         yield
     except (OSError, safetensors.SafetensorError) as error:
         reason = getattr(error, "strerror", None) or "the disk did not take the weights"
-        raise TrainingError(
+        raise DiskError(
             f"The run's files could not be written: {reason}.",
             fix="Free disk space, then resume; the run goes on from its last checkpoint.",
         ) from error

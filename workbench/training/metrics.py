@@ -45,5 +45,18 @@ def classification_metrics(log_probs: Any, labels: Sequence[int], names: Sequenc
     }
 
 
+def only_class(confusion: Sequence[Sequence[int]]) -> int | None:
+    """The class that every row is called though the rows are of several; None where more than one is predicted.
+
+    Args:
+        confusion: counts [true][predicted]; may be empty.
+    """
+    if not len(confusion):
+        return None
+    guesses, truth = np.sum(confusion, axis=0), np.sum(confusion, axis=1)
+    alike = np.count_nonzero(guesses) == 1 and np.count_nonzero(truth) > 1
+    return int(guesses.argmax()) if alike else None
+
+
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.divide(numerator, denominator, out=np.zeros(len(numerator)), where=denominator > 0)

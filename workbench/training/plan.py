@@ -33,6 +33,6 @@ def make_schedule(training: TrainingPart, steps_per_epoch: int) -> Schedule:
     """Evaluates once an epoch, or about 20 times over a longer run, unless the recipe says how often."""
     total = max(1, math.ceil(training.epochs * steps_per_epoch - 1e-9))
     auto = max(min(steps_per_epoch, total), math.ceil(total / MOST_EVALUATIONS))
-    evaluate = auto if training.evaluate_every == "auto" else max(1, training.evaluate_every)
-    checkpoint = None if training.checkpoint_every == "auto" else max(1, training.checkpoint_every)
+    evaluate = auto if training.evaluate_every == "auto" else training.evaluate_every
+    checkpoint = None if training.checkpoint_every == "auto" else training.checkpoint_every
     return Schedule(total, evaluate, checkpoint)

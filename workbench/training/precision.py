@@ -9,21 +9,18 @@ from pathlib import Path
 import torch
 
 from workbench.errors import TrainingError
-
-_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+from workbench.models import loading
 
 
 def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """The format of a recipe's `precision`; auto is float32, or bfloat16 on a CUDA device that supports it.
+    """`workbench.models.loading.compute_dtype` of a recipe's `precision`, for training.
 
     Raises:
         TrainingError: float16 without CUDA, where gradients cannot be scaled.
     """
-    if precision == "auto":
-        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     if precision == "float16" and device.type != "cuda":
         raise TrainingError("Training in float16 needs a CUDA device.", fix="Set training.precision to auto or float32.")
-    return _DTYPES[precision]
+    return loading.compute_dtype(precision, device)
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[object]:

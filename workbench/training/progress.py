@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from workbench.recipe import Recipe
+from workbench.recipe import LESS_IS_BETTER, Recipe
 
 
 @dataclass
@@ -20,6 +20,9 @@ class Progress:
     without_improvement: int = 0
     stopped_early: bool = False
     peak_memory_bytes: int = 0
+    told_one_class: bool = False
+    evaluation_due: bool = False
+    """The current step was to be evaluated when the run was stopped."""
 
     @property
     def examples_per_second(self) -> float:
@@ -27,21 +30,22 @@ class Progress:
         return round(self.examples / max(self.seconds, 1e-9), 3)
 
     def to_json(self) -> dict[str, Any]:
+        """The counters as plain values, which `from_json` reads."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Progress:
         """Raises KeyError when a counter is missing."""
+        content = {"told_one_class": False, "evaluation_due": False} | content  # checkpoints of before it was kept
         return cls(**{field.name: content[field.name] for field in fields(cls)})
 
     def record(self, figures: dict[str, float], recipe: Recipe) -> bool:
         """Notes an evaluation at the current step and says whether it is the best so far; equal figures are told apart by loss.
 
         Args:
-            figures: the objective's single figures, `loss` among them; the first decides unless early stopping names another.
+            figures: the objective's single figures, those that the recipe's task measures; see `Recipe.deciding`.
         """
-        stopping = recipe.training.early_stopping
-        metric = stopping.metric if stopping and stopping.metric in figures else next(iter(figures))
+        stopping, metric = recipe.training.early_stopping, recipe.deciding
         better = self.best_metrics is None or _rank(figures, metric) > _rank(self.best_metrics, metric)
         if better:
             self.best_step, self.best_metrics, self.without_improvement = self.step, figures, 0
@@ -52,4 +56,4 @@ class Progress:
 
 
 def _rank(figures: dict[str, float], metric: str) -> tuple[float, float]:
-    return (-figures["loss"] if metric == "loss" else figures[metric], -figures["loss"])
+    return (-figures[metric] if metric in LESS_IS_BETTER else figures[metric], -figures["loss"])

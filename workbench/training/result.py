@@ -26,6 +26,7 @@ def make_result(status: str, progress: Progress, tuned: Tuned) -> dict[str, Any]
         "peak_memory_bytes": progress.peak_memory_bytes,
         "trainable_parameters": tuned.trainable_parameters,
         "total_parameters": tuned.total_parameters,
+        "model_bytes": tuned.model_bytes,
     }
 
 

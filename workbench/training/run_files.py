@@ -7,6 +7,7 @@ has written, and take part in gathering what is cut up among them.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,13 @@ from torch import Tensor
 from workbench.errors import TrainingError
 from workbench.recipe import Recipe
 from workbench.training.checkpoint import Checkpoint, CheckpointFolder, checkpoint_bytes
-from workbench.training.events import EventLog
+from workbench.training.events import ALIVE, EventLog
 from workbench.training.faults import plain_disk_errors, refuse_full_disk
 from workbench.training.folder import copy_files, recover_folder, replace_file, write_folder
 from workbench.training.kept_states import FOLDER as STATES
 from workbench.training.processes import Alone
 from workbench.training.result import RESULT, write_result
+from workbench.training.rows_to_ask import keep_rows
 from workbench.training.stored_rows import FOLDER as STORED_ROWS
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 OnEvent = Callable[[dict[str, Any]], None]
 RECIPE = "recipe.yaml"
+SECONDS_BETWEEN_SIGNS = 2.0
 
 
 class RunFiles:
@@ -42,6 +45,7 @@ class RunFiles:
         self.log = EventLog(folder / "events.jsonl")
         self.checkpoints = CheckpointFolder(folder)
         self._on_event = on_event
+        self._sign = time.monotonic()
 
     def newest(self, recipe: Recipe, tuned: Tuned) -> tuple[Checkpoint | None, list[str]]:
         """The newest whole checkpoint and a sentence about each damaged one; with the recipe written, and room on the disk, before."""
@@ -77,17 +81,21 @@ class RunFiles:
         self.checkpoints.write(tuned, optimizer, content | {"next_event": self.log.next}, self.best if with_best else None)
 
     def restore_best(self, tuned: Tuned) -> None:
-        """Puts the best weights back in place; waits until the leader has written them."""
+        """Puts the best weights back in place; waits until the leader has written them, and until everybody has read them: the end of the
+        run removes them."""
         self.group.wait()
         tuned.restore(self.best)
+        self.group.wait()
 
-    def keep_result(self, result: dict[str, Any]) -> None:
-        """Last act of a finished run, which needs its checkpoints no longer."""
+    def keep_result(self, result: dict[str, Any], rows: list[dict[str, str]]) -> None:
+        """Last act of a finished run, which needs its checkpoints no longer, nor the best weights beside the same in final/; `rows` are a
+        few that it can be asked about."""
         self.log.flush()
+        keep_rows(self.folder, rows)
         write_result(self.folder, result)
         self.checkpoints.clear()
-        for kept in (STATES, STORED_ROWS):
-            shutil.rmtree(self.folder / kept, ignore_errors=True)
+        for needless in (self.best, self.folder / STATES, self.folder / STORED_ROWS):
+            shutil.rmtree(needless, ignore_errors=True)
 
     def emit(self, kind: str, **content: Any) -> None:
         """Appends an event to the log and tells whoever listens."""
@@ -95,7 +103,15 @@ class RunFiles:
         if self._on_event is not None:
             self._on_event(event)
 
+    def alive(self) -> None:
+        """Tells whoever listens, every few seconds at most, that there is nothing new but work goes on; the log does not keep it."""
+        now = time.monotonic()
+        if self._on_event is not None and now - self._sign >= SECONDS_BETWEEN_SIGNS:
+            self._sign = now
+            self._on_event({"kind": ALIVE})
+
     def close(self) -> None:
+        """Closes the event log."""
         self.log.close()
 
 
@@ -121,7 +137,7 @@ class SeenFiles(RunFiles):
     def keep_checkpoint(self, tuned: Tuned, optimizer: dict[str, Tensor], content: dict[str, Any], *, with_best: bool) -> None:
         tuned.gather()
 
-    def keep_result(self, result: dict[str, Any]) -> None:
+    def keep_result(self, result: dict[str, Any], rows: list[dict[str, str]]) -> None:
         pass
 
     def emit(self, kind: str, **content: Any) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from workbench.prompts.encoding import Encoding
 from workbench.serving.reading import EncodedExample
-from workbench.training.folder import FACTS, holds, recover_folder, write_folder
+from workbench.training.folder import FACTS, file_hash, holds, recover_folder, write_folder
 
 if TYPE_CHECKING:
     from workbench.data.dataset import InputExample
@@ -37,11 +37,15 @@ class StoredRows(Sequence[EncodedExample]):
 
     def __init__(self, folder: Path, masks: list[int]) -> None:
         width = _width(masks)
-        self._masks = masks
+        self._folder, self._masks = folder, masks
         self._tokens = np.memmap(folder / TOKENS, dtype=np.int32, mode="r")
         self._rows = np.memmap(folder / ROWS, dtype=np.int64, mode="r").reshape(-1, width)
         columns = [2 + sum(1 + count for count in masks[:place]) for place in range(len(masks))]
         self.lengths = np.max(self._rows[:, columns], axis=1).astype(np.int32)
+
+    def content_hash(self) -> str:
+        """SHA-256 of every row's tokens, label and places."""
+        return "-".join(file_hash(self._folder / name) for name in (TOKENS, ROWS))
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -1,13 +1,21 @@
-"""BLEU and ROUGE-L of answers against the expected ones, through sacrebleu and rouge-score, for text with and without blanks."""
+"""Perplexity of expected answers; BLEU and ROUGE-L of written ones, through sacrebleu and rouge-score, for text with and without blanks."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
 # CJK ideographs, kana and hangul: text that is compared character by character.
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]|\w+")
+
+
+def loss_metrics(total: float, tokens: int) -> dict[str, float]:
+    """loss (nats a token), perplexity and tokens, of the summed loss of answers of so many tokens."""
+    loss = total / tokens
+    # Above e^700 a float overflows; such a model is lost anyway.
+    return {"loss": loss, "perplexity": math.exp(min(loss, 700)), "tokens": tokens}
 
 
 def text_metrics(answers: Sequence[str], expected: Sequence[str]) -> dict[str, float]:

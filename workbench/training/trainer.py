@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,17 +22,20 @@ from workbench.errors import TrainingError, WorkbenchError
 from workbench.methods import attach, check_method
 from workbench.models.mode import checkpoint_gradients
 from workbench.recipe import Recipe, recipe_from
+from workbench.serving.batches import Pace
 from workbench.serving.tuned import Tuned
 from workbench.training.checkpoint import Checkpoint, recipe_key
 from workbench.training.control import Control
 from workbench.training.faults import plain_disk_errors, plain_memory_errors
+from workbench.training.metrics import only_class
 from workbench.training.objective import make_objective
 from workbench.training.optim import load_optimizer_state, optimizer_state
 from workbench.training.plan import make_schedule
-from workbench.training.precision import autocast, memory_bytes, peak_memory_bytes
+from workbench.training.precision import autocast, compute_dtype, memory_bytes, peak_memory_bytes
 from workbench.training.processes import group
 from workbench.training.progress import Progress
 from workbench.training.result import make_result, read_result
+from workbench.training.rows_to_ask import ROWS_KEPT
 from workbench.training.run_files import RunFiles, SeenFiles
 from workbench.training.stepper import Stepper, refuse_non_finite, seed_everything
 
@@ -42,7 +46,10 @@ __all__ = ["Control", "train_along", "train_run"]
 
 OnEvent = Callable[[dict[str, Any]], None]
 LARGEST_CHECKPOINT_SHARE = 0.1
+READ_ROWS, READ_TOKENS = 32, 4096
+"""An evaluation's batches: as many rows and tokens as this, or as a training step's batch has."""
 ROWS_LOOKED_AT = 16
+RECENT_STEPS = 20
 
 
 def train_run(recipe: Recipe, folder: Path, control: Control, pool: ModelPool, *, on_event: OnEvent | None = None) -> dict[str, Any]:
@@ -96,6 +103,10 @@ def _train(recipe: Recipe, folder: Path, control: Control, pool: ModelPool, on_e
         trainer.close()
 
 
+class StopAsked(Exception):
+    """Stop was asked for while rows were read; what was being worked on is done anew when the run goes on."""
+
+
 class Trainer:
     """One run from setup to close; used once, by one thread."""
 
@@ -104,6 +115,8 @@ class Trainer:
         self.files = (RunFiles if self.group.leads else SeenFiles)(folder, on_event, self.group)
         self.emit = self.files.emit
         self.progress = Progress()
+        self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT_STEPS)
+        self._may_stop = False
         self._written_step = -1
         self._written_at, self._write_seconds = 0.0, 0.0
 
@@ -116,10 +129,16 @@ class Trainer:
         self.device = self.loaded.device
         seed_everything(recipe.training.seed, 0)
         attached = attach(self.loaded, options, keep_original=False, prompt=recipe.prompt, reads=self.objective.reads)
+        products = compute_dtype(recipe.training.precision, self.device)
+        attached.train_in_float32(products)
         if recipe.training.gradient_checkpointing:
             checkpoint_gradients(self.loaded.model)
         self.objective.folder, self.objective.group = self.files.folder, self.group
-        self.objective.bind(self.loaded, attached)
+        step_tokens = recipe.training.batch_tokens or recipe.training.batch_size * recipe.prompt.max_length
+        self.objective.pace = Pace(max(READ_TOKENS, step_tokens), halves=self.group.size == 1, between=self._between)
+        with autocast(self.device, products):
+            self.objective.bind(self.loaded, attached)
+        self.data_digest = self.objective.digest()
         self.tuned = Tuned(attached, self.objective.classifier)
         self.stepper = Stepper(recipe.training, self.objective, self.tuned, self.group)
         self.schedule = make_schedule(recipe.training, self.stepper.batches.steps_per_epoch)
@@ -148,6 +167,11 @@ class Trainer:
             raise TrainingError("The run's checkpoints were made with another recipe.", fix="Start a new run with this recipe.")
         if checkpoint.fingerprint != self.loaded.fingerprint:
             raise TrainingError("The model is not the one this run was started with.", fix="Put the former model back, or start a new run.")
+        if checkpoint.data_digest not in ("", self.data_digest):
+            raise TrainingError(
+                "The rows to train on are not those that this run was started with.",
+                fix="Put the former data file back, then resume; or start a new run with this recipe.",
+            )
         state = checkpoint.restore(self.tuned)
         load_optimizer_state(self.stepper.optimizer, self.tuned.parameters(), state)
         self.progress = checkpoint.progress
@@ -174,17 +198,27 @@ class Trainer:
 
     def train(self) -> dict[str, Any]:
         """Steps until the end, an early stop or a request; returns the run's result."""
+        self._may_stop = True
+        try:
+            status = self._take_steps()
+        except StopAsked:
+            status = "stopped"
+        self._may_stop = False
+        self.save_checkpoint()
+        return self.finish(status)
+
+    def _take_steps(self) -> str:
+        """Steps, evaluations and checkpoints until the last one; how it ended: finished or stopped."""
         progress, schedule = self.progress, self.schedule
         self._written_at = time.perf_counter()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        if progress.step == 0 and progress.best_step is None:
+        if progress.evaluation_due or (progress.step == 0 and progress.best_step is None):
             self.evaluate()
         self.tuned.train()
         while progress.step < schedule.total_steps and not progress.stopped_early:
             if self._halted():
-                self.save_checkpoint()
-                return self.finish("stopped")
+                return "stopped"
             self._step()
             if schedule.evaluates(progress.step):
                 self.evaluate()
@@ -192,8 +226,17 @@ class Trainer:
                 self.save_checkpoint()
         if progress.stopped_early:
             self.emit("note", text=f"Stopped early at step {progress.step}: no better evaluation since step {progress.best_step}.")
-        self.save_checkpoint()
-        return self.finish("finished")
+        return "finished"
+
+    def _between(self) -> None:
+        """Between two batches that are only read: says now and then that the run is alive, and lets a stop through at once.
+
+        Raises:
+            StopAsked: the step or evaluation that was begun has changed nothing yet; not where other processes are in the midst of it too.
+        """
+        self.files.alive()
+        if self._may_stop and self.group.size == 1 and self.control.stop_requested:
+            raise StopAsked
 
     def _halted(self) -> bool:
         """Waits while a pause is on; says whether to stop."""
@@ -221,7 +264,9 @@ class Trainer:
         figures = self.stepper.step(progress.step, self.schedule.total_steps)
         progress.step += 1
         progress.examples += figures.rows
-        progress.seconds += time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        progress.seconds += seconds
+        self._recent.append((figures.rows, seconds))
         self.emit(
             "train",
             step=progress.step,
@@ -229,25 +274,49 @@ class Trainer:
             loss=figures.loss,
             learning_rate=figures.learning_rate,
             gradient_norm=figures.gradient_norm,
-            examples_per_second=progress.examples_per_second,
+            examples_per_second=self._speed(),
             memory_bytes=memory_bytes(self.device),
             seconds_left=round(progress.seconds / progress.step * (self.schedule.total_steps - progress.step), 3),
         )
+
+    def _speed(self) -> float:
+        """Examples per second over the last steps: what slows a run down shows at once."""
+        rows, seconds = (sum(part) for part in zip(*self._recent, strict=True))
+        return round(rows / max(seconds, 1e-9), 3)
 
     def evaluate(self) -> None:
         """Measures the validation rows at the current step and keeps the weights if they are the best so far."""
         if not self.objective.validation_rows:
             return
+        self.progress.evaluation_due = True
         with autocast(self.device, self.stepper.dtype):
-            metrics = self.stepper.read(lambda: self.objective.evaluate(max(32, self.recipe.training.batch_size)))
+            metrics = self.stepper.read(lambda: self.objective.evaluate(max(READ_ROWS, self.recipe.training.batch_size)))
             samples = self.objective.samples()
         refuse_non_finite(metrics["loss"], "validation loss", self.progress.step)
+        self.progress.evaluation_due = False
         better = self.progress.record({name: float(metrics[name]) for name in self.objective.metrics}, self.recipe)
         self.emit("evaluation", step=self.progress.step, best=better, **metrics)
         if samples:
             self.emit("samples", step=self.progress.step, samples=samples)
+        self._tell_one_class(metrics)
         if better:
+            rows = self.objective.telling_rows()
+            if rows:
+                self.emit("telling_rows", step=self.progress.step, rows=rows)
             self.files.keep_best(self.tuned)
+
+    def _tell_one_class(self, metrics: dict[str, Any]) -> None:
+        """A note, once a run and never about the untrained model, when every validation row is called the same."""
+        only = only_class(metrics.get("confusion", []))
+        if only is None or self.progress.step == 0 or self.progress.told_one_class:
+            return
+        self.progress.told_one_class = True
+        label = metrics["labels"][only]
+        self.emit(
+            "note",
+            text=f"At step {self.progress.step} every validation row is called '{label}', whatever it says. If that stays so, try another "
+            "learning rate, more examples of each class, or label words with calibration; the check of this run says more.",
+        )
 
     def save_checkpoint(self) -> None:
         """Writes a checkpoint of the current step unless there is one."""
@@ -260,6 +329,7 @@ class Trainer:
             "processes": self.group.size,
             "recipe_key": recipe_key(self.recipe),
             "fingerprint": self.loaded.fingerprint,
+            "data": self.data_digest,
         }
         state = optimizer_state(self.stepper.optimizer, self.tuned.parameters())
         self.files.keep_checkpoint(self.tuned, state, content, with_best=self.progress.best_step is not None)
@@ -279,7 +349,7 @@ class Trainer:
         result = make_result(status, self.progress, self.tuned)
         self.emit("status", status=status)
         if status == "finished":
-            self.files.keep_result(result)
+            self.files.keep_result(result, self.objective.rows_to_ask(ROWS_KEPT))
         return result
 
     def _tell_what_was_learnt(self) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.errors import RunError
+import gradio as gr
+
+from workbench.errors import RunError, WorkbenchError
 from workbench.paradigms.paradigm import Why
 from workbench.paradigms.why import occlusion
 from workbench.recipe import Recipe
-from workbench.runs.boards import BoardModels, board_of, open_model
+from workbench.runs.boards import BoardModels, open_model, readable_boards
 from workbench.serving.predictor import Prediction
 from workbench.ui.board_words import line_name, shots_name, why_html
 from workbench.ui.markup import bars, esc, small
@@ -42,12 +44,29 @@ def fields_of(recipe: Recipe) -> list[str]:
     return list(asked_fields(recipe)[:MOST_FIELDS])
 
 
+def writes_text(service: Any, run: Any) -> bool:
+    """Whether a run's model writes text. Its figures say so; one without validation rows has none, and its recipe is asked."""
+    figures = run.metrics or {}
+    if "accuracy" in figures or "perplexity" in figures:
+        return "perplexity" in figures
+    try:
+        return service.store.recipe(run.id).task == "generation"
+    except WorkbenchError:
+        return False
+
+
+def box_updates(recipe: Recipe | None, t: Words) -> list[Any]:
+    """One update for each box that a text is written into: what whoever asks has to say, or one plain box without a recipe."""
+    names = fields_of(recipe) if recipe else ["text"]
+    titles = names if len(names) > 1 else [t("try.text")]
+    return [gr.update(visible=i < len(names), label=titles[i] if i < len(titles) else "") for i in range(MOST_FIELDS)]
+
+
 def cells(service: Any, t: Words) -> list[tuple[str, str]]:
     """The first repetition's models of the newest boards, as (title, RUN/CELL)."""
     found = []
-    for run in [run for run in service.runs() if run.kind == "board"][:BOARDS_OFFERED]:
-        report = board_of(service, run.id)
-        for line in report["lines"] if report else []:
+    for run, report in readable_boards(service, BOARDS_OFFERED):
+        for line in report["lines"]:
             title = f"{run.name} \u00b7 {line_name(line, t)} \u00b7 {shots_name(line['shots'], t)}"
             found += [(title, f"{run.id}/{name}") for name in line["cells"][:1]]
     return found

@@ -26,6 +26,8 @@ from workbench.ui.charts import LearningCurve
 from workbench.ui.markup import confusion, esc, heading, percent
 from workbench.ui.text import Words
 
+MOST_LABELS = 12
+"""More make matrices that nobody reads."""
 DASHES = ("solid", "dash", "dot", "dashdot")
 STYLE = """
 body { font-family: system-ui, sans-serif; max-width: 1080px; margin: 32px auto; padding: 0 16px; line-height: 1.5; color: #24292e; }
@@ -52,10 +54,16 @@ def curve_lines(report: dict[str, Any], t: Words) -> list[LearningCurve]:
         curves.append(
             LearningCurve(
                 line_name(lines[0], t), [line["shots"] for line in lines], [a["value"] for a in accuracies],
-                [a["spread"] for a in accuracies], color(paradigm), DASHES[number % len(DASHES)],
+                [a["spread"] for a in accuracies], shade(color(paradigm), number // len(DASHES)), DASHES[number % len(DASHES)],
             )
         )  # fmt: skip
     return curves
+
+
+def shade(hue: str, step: int) -> str:
+    """A colour such as #4a78c0, lighter with every step: more lines of one paradigm than there are dashes must not look the same."""
+    share = 1 - 0.6**step
+    return "#" + "".join(f"{round(int(hue[i : i + 2], 16) * (1 - share) + 235 * share):02x}" for i in (1, 3, 5))
 
 
 def charts_order(report: dict[str, Any]) -> dict[tuple[str, str], None]:
@@ -88,9 +96,9 @@ def intervals_figure(report: dict[str, Any], key: str, t: Words) -> Any:
     return charts.intervals([line_name(line, t) for line in lines], *values, [color(line["paradigm"]) for line in lines])
 
 
-def confusions_html(report: dict[str, Any], key: str, t: Words, most_labels: int = 12) -> str:
+def confusions_html(report: dict[str, Any], key: str, t: Words) -> str:
     """The confusion matrix of each paradigm's champion, summed over seeds."""
-    if len(report["labels"]) > most_labels:
+    if len(report["labels"]) > MOST_LABELS:
         return ""
     chosen = report["champions"].get(key, {})
     actual, predicted = t("train.actual"), t("train.predicted")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.paradigms.cells import ON
 from workbench.ui.markup import amount, esc, heading, percent, sentence, size, table
 from workbench.ui.text import Words
 
@@ -20,8 +21,10 @@ def paradigm_name(name: str, t: Words) -> str:
 
 
 def method_name(name: str, t: Words) -> str:
-    """A method of any paradigm as the page calls it."""
-    return t.get(f"board.methods.{name}", t.get(f"methods.{name}.title", name))
+    """A method of any paradigm as the page calls it, with the language model where it is not the recipe's own."""
+    method, _, model = name.partition(ON)
+    title = t.get(f"board.methods.{method}", t.get(f"methods.{method}.title", method))
+    return f"{title} ({model})" if model else title
 
 
 def line_name(line: dict[str, Any], t: Words) -> str:

@@ -1,4 +1,4 @@
-// Three buttons below every chart: PNG and SVG as plotly draws them, csv with the points that are drawn.
+// Three buttons below every chart: PNG and SVG as plotly draws them, csv with the points that are drawn; csv below tables that ask for it.
 //
 // gradio keeps plotly to itself, so the picture is asked for by plotly's own camera button, told first which format it shall write.
 (() => {
@@ -12,8 +12,9 @@
     plot._context.toImageButtonOptions = before;
   };
 
-  const table = (plot) => {
+  const points = (plot) => {
     const axis = (key) => plot._fullLayout[key]?.title?.text || key[0];
+    const alone = plot._fullData.every((line) => (line.yaxis ?? "y") === "y");  // else each line has a unit of its own
     const rows = [];
     for (const line of plot._fullData) {
       if (line.type === "parcoords") {
@@ -23,7 +24,7 @@
         continue;
       }
       if (line.hoverinfo === "skip" || !line.x) continue;  // a band behind a line
-      if (!rows.length) rows.push(["series", axis("xaxis"), axis("yaxis"), "low", "high", "range"]);
+      if (!rows.length) rows.push(["series", axis("xaxis"), alone ? axis("yaxis") : "y", "low", "high", "range"]);
       const { array, arrayminus } = line.error_x ?? {};
       line.x.forEach((x, at) => {
         const ends = array ? [x - arrayminus[at], x + array[at]] : ["", ""];
@@ -34,42 +35,57 @@
     return rows.map((row) => row.filter((_, place) => used[place]));
   };
 
-  const quoted = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);
+  const cells = (table) => {
+    const rows = [...table.rows].map((row) => [...row.cells].map((cell) => cell.textContent.trim()));
+    if (table.caption) rows[0][0] += ` ${table.caption.textContent}`;
+    return rows;
+  };
 
-  const save = (plot) => {
-    const text = "\ufeff" + table(plot).map((row) => row.map(quoted).join(",")).join("\r\n") + "\r\n";
+  // What a spreadsheet would take for a formula gets an apostrophe, as in runs/files.py; numbers of a chart are no text.
+  const inert = (value) => (typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value ?? ""));
+
+  const quoted = (value) => (/[",\r\n]/.test(inert(value)) ? `"${inert(value).replaceAll('"', '""')}"` : inert(value));
+
+  const save = (rows, name) => {
+    const text = "\ufeff" + rows.map((row) => row.map(quoted).join(",")).join("\r\n") + "\r\n";
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-    link.download = `${name(plot)}.csv`;
+    link.download = `${name}.csv`;
     link.click();
     URL.revokeObjectURL(link.href);
   };
 
   const name = (plot) => plot.closest(".block[id]")?.id ?? "chart";
 
-  const button = (text, act) => {
-    const made = document.createElement("button");
-    made.type = "button";
-    made.textContent = text;
-    made.setAttribute("aria-label", `${words.save}: ${text}`);
-    made.addEventListener("click", act);
+  const bar = (label, ...acts) => {
+    const made = document.createElement("div");
+    made.className = "pw-export";
+    made.setAttribute("role", "group");
+    made.setAttribute("aria-label", label);
+    for (const [text, act] of acts) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = text;
+      button.setAttribute("aria-label", `${label}: ${text}`);
+      button.addEventListener("click", act);
+      made.append(button);
+    }
     return made;
   };
 
   const attend = () => {
     asked = false;
-    for (const bar of document.querySelectorAll(".pw-export")) if (!bar.parentElement.querySelector(".js-plotly-plot")) bar.remove();
+    for (const old of document.querySelectorAll(".pw-export")) if (!old.parentElement.querySelector(".js-plotly-plot, table")) old.remove();
     for (const plot of document.querySelectorAll(".block .js-plotly-plot")) {
       if (plot.parentElement.querySelector(":scope > .pw-export")) continue;
       // By the parent: the plot itself may be another one by the time of the click.
       const home = plot.parentElement;
       const now = () => home.querySelector(".js-plotly-plot");
-      const bar = document.createElement("div");
-      bar.className = "pw-export";
-      bar.setAttribute("role", "group");
-      bar.setAttribute("aria-label", words.save);
-      bar.append(button("PNG", () => picture(now(), "png")), button("SVG", () => picture(now(), "svg")), button(words.csv, () => save(now())));
-      home.append(bar);
+      const csv = () => save(points(now()), name(now()));
+      home.append(bar(words.save, ["PNG", () => picture(now(), "png")], ["SVG", () => picture(now(), "svg")], [words.csv, csv]));
+    }
+    for (const home of document.querySelectorAll("[data-csv]:not(:has(> .pw-export))")) {
+      home.append(bar(words.save_table, [words.csv, () => save(cells(home.querySelector("table")), home.dataset.csv)]));
     }
   };
 

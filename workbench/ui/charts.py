@@ -18,6 +18,7 @@ from workbench.ui.markup import short
 ACCENT, WARM, FAINT, INK, GRID = "#2f8f98", "#d9822b", "rgba(128,128,128,0.45)", "#8a867f", "rgba(128,128,128,0.18)"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Arial, 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
 DISTINCT = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#999999", "#b8a800")
+DASHES = ("solid", "dash", "dot")
 MOST_POINTS = 800
 LONGEST_TICK = 32
 BLOCK = 128
@@ -81,25 +82,38 @@ def curves(
     return go.Figure(data=traces, layout=layout)
 
 
-def two_scales(lines: Sequence[Line], *, x: str) -> go.Figure:
-    """One line, or two with an upright axis each, the second's on the right."""
-    figure = curves(lines, x=x)
-    figure.update_traces(hovertemplate="%{y:.3g}")
+def strips(lines: Sequence[Line], *, x: str, span: float | None = None) -> go.Figure:
+    """Lines that have nothing in common but the steps: each in a strip with an upright axis of its own, the first on top."""
+    count, traces = len(lines), []
+    layout: dict[str, Any] = {**LAYOUT, "height": 110 + 130 * count, "hovermode": "x unified", "hoversubplots": "axis", "showlegend": False}
     for place, line in enumerate(lines):
-        axis = {**AXIS, "title": {"text": line.name, "font": {"color": line.color}}, "exponentformat": "power", "rangemode": "tozero"}
-        if place == 0:
-            figure.update_layout(yaxis=axis)
-        else:
-            figure.update_traces(yaxis="y2", selector=place)
-            figure.update_layout(yaxis2={**axis, "overlaying": "y", "side": "right", "showgrid": False})
-    return figure
+        number = "" if place == 0 else str(place + 1)
+        steps, values = _thinned(line.steps, line.values)
+        traces.append(
+            {
+                "type": "scatter", "x": steps, "y": values, "name": plain(line.name), "yaxis": f"y{number}", "mode": "lines",
+                "line": {"color": line.color, "width": 2}, "hovertemplate": "%{y:.3g}",
+            }
+        )  # fmt: skip
+        title = {"text": plain(line.name), "font": {"color": line.color, "size": 11}}
+        low = (count - 1 - place) / count
+        layout[f"yaxis{number}"] = {
+            **AXIS, "title": title, "exponentformat": "power", "rangemode": "tozero", "nticks": 5, "domain": [low, low + 1 / count - 0.04],
+        }  # fmt: skip
+    wide = {"range": [-span * 0.015, span * 1.015]} if span else {}
+    layout["xaxis"] = {**AXIS, "title": {"text": x, "standoff": 8}, "anchor": "y" if count == 1 else f"y{count}", **wide}
+    return go.Figure(data=traces, layout=layout)
 
 
 def overlay(lines: Sequence[Line], *, x: str, y: str, share: bool = False, log: bool = False) -> go.Figure:
-    """Curves of several runs over each other in colours that hold for colour-blind eyes (Okabe & Ito 2008)."""
+    """Curves of several runs over each other in colours that hold for colour-blind eyes (Okabe & Ito 2008); where there are more runs
+    than colours, dashed and then dotted."""
     colored = [replace(line, color=DISTINCT[number % len(DISTINCT)], markers=len(line.steps) < 60) for number, line in enumerate(lines)]
     figure = curves(colored, x=x, share=share and not log)
-    figure.update_layout(height=380, yaxis_title=y, yaxis_type="log" if log else "linear", legend={"y": -0.22, "yanchor": "top"})
+    for number in range(len(DISTINCT), len(lines)):
+        figure.data[number].line.dash = DASHES[number // len(DISTINCT) % len(DASHES)]
+    height = 380 + 12 * max(0, len(lines) - len(DISTINCT))  # room for the names of many
+    figure.update_layout(height=height, yaxis_title=y, yaxis_type="log" if log else "linear", legend={"y": -0.22, "yanchor": "top"})
     return figure
 
 

@@ -7,13 +7,15 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.runs.compare import CURVES, curve_of, differences
+from workbench.recipe import LESS_IS_BETTER
+from workbench.runs.compare import CURVES, curve_of, differences, telling_curve
+from workbench.runs.record import FIGURES
 from workbench.ui import charts
 from workbench.ui.frame import Frame
 from workbench.ui.markup import heading, percent, sentence, table
 from workbench.ui.text import Words
 
-MOST_COMPARED = 8
+MOST_COMPARED = 24
 SHARES = ("accuracy", "macro_f1")
 
 
@@ -21,29 +23,34 @@ SHARES = ("accuracy", "macro_f1")
 class ComparisonView:
     """Names of the runs, their curves of one figure, their last figures, and where their recipes differ."""
 
+    figure: str
     names: list[str]
     curves: list[tuple[list[int], list[float]]]
     metrics: list[dict[str, float]]
     differences: list[tuple[str, list[Any]]]
 
 
-def view(service: Any, runs: list[str], figure: str) -> ComparisonView:
+def view(service: Any, runs: list[str], figure: str, *, fitting: bool = False) -> ComparisonView:
     """The first few of `runs`, laid side by side.
+
+    Args:
+        fitting: take another figure where none of the runs has a curve of this one.
 
     Raises:
         RunError: one of them is gone.
     """
     found = [service.read(run, 1 << 60) for run in runs[:MOST_COMPARED]]
     names = [f"{run.name} \u00b7 {run.id[-6:]}" for run in found]
+    figure = telling_curve(found, figure) if fitting else figure
     curves = [curve_of(run, figure) for run in found]
-    return ComparisonView(names, curves, [run.metrics for run in found], differences([run.recipe for run in found]))
+    return ComparisonView(figure, names, curves, [run.metrics for run in found], differences([run.recipe for run in found]))
 
 
-def figure_of(shown: ComparisonView, figure: str, t: Words, *, log: bool = False) -> Any:
+def figure_of(shown: ComparisonView, t: Words, *, log: bool = False) -> Any:
     """The curves in one chart; None where no run has this figure."""
     if not any(steps for steps, _ in shown.curves):
         return None
-    smooth = figure == "train_loss"
+    figure, smooth = shown.figure, shown.figure == "train_loss"
     lines = [
         charts.Line(name, steps, charts.smoothed(values) if smooth else values)
         for name, (steps, values) in zip(shown.names, shown.curves, strict=True)
@@ -57,11 +64,11 @@ def table_html(shown: ComparisonView, t: Words) -> str:
     if len(shown.names) < 2:
         return sentence(t("comparison.two"), "note")
     rows = []
-    for name in ("accuracy", "macro_f1", "loss", "perplexity"):
+    for name in FIGURES:
         values = [metrics.get(name) for metrics in shown.metrics]
         known = [value for value in values if value is not None]
         if known:
-            best = max(known) if name in SHARES else min(known)
+            best = min(known) if name in LESS_IS_BETTER else max(known)
             rows.append([t(f"comparison.{name}"), *(_figure(value, name, best) for value in values)])
     rows += [[name, *("\u2013" if value is None else str(value) for value in values)] for name, values in shown.differences]
     same = "" if shown.differences else sentence(t("comparison.same"))
@@ -87,9 +94,15 @@ def build_comparison(frame: Frame) -> gr.Dropdown:
 
     def show(chosen: list[str], name: str, logarithmic: bool) -> list[Any]:
         shown = view(service, chosen or [], name)
-        return [figure_of(shown, name, t, log=logarithmic), table_html(shown, t)]
+        return [figure_of(shown, t, log=logarithmic), table_html(shown, t)]
 
-    for control, name in ((runs, "runs"), (figure, "figure"), (log, "log")):
+    def choose(chosen: list[str], name: str, logarithmic: bool) -> list[Any]:
+        """As `show`, with a curve that the chosen runs have: runs that write have no accuracy."""
+        shown = view(service, chosen or [], name, fitting=True)
+        return [shown.figure, figure_of(shown, t, log=logarithmic), table_html(shown, t)]
+
+    frame.on(runs.input, choose, [runs, figure, log], [figure, plot, told], "comparison_runs")
+    for control, name in ((figure, "figure"), (log, "log")):
         frame.on(control.input, show, [runs, figure, log], [plot, told], f"comparison_{name}")
     return runs
 

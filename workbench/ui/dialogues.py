@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from workbench.data.conversations import MESSAGE, MESSAGES, RESPONSE, Conversation, conversations
+from workbench.data.encoding import common_name
 from workbench.data.profile import length_histogram, text_lengths
 from workbench.data.splits import seeded_order
 from workbench.data.table import Table
-from workbench.errors import DataError
+from workbench.errors import DataError, TemplateError
 from workbench.prompts.chat import ChatEncoder
+from workbench.prompts.soft import without_soft
 from workbench.recipe import Recipe
-from workbench.serving.classifier import model_max_length
 from workbench.serving.generator import Generator, Sampling
-from workbench.ui.data_view import DataView, only_note, sampled_rows
+from workbench.ui.data_view import DataView, file_notes, sampled_rows, taken_view
 from workbench.ui.markup import esc, token
 from workbench.ui.rows import training_table
 from workbench.ui.text import Words
@@ -65,7 +67,7 @@ def named_columns(table: Table, asking: list[str], answering: str) -> dict[str, 
 
 
 def data_view(recipe: Recipe, t: Words, tokenizer: Any = None) -> DataView:
-    """The training file as questions and answers; the histogram counts both together.
+    """The training file as questions and answers; the histogram counts both together, in tokens with the template and layout too.
 
     Raises:
         DataError: the file or its columns cannot be used.
@@ -73,15 +75,13 @@ def data_view(recipe: Recipe, t: Words, tokenizer: Any = None) -> DataView:
     file = training_table(recipe)
     rows = conversations(file, recipe.data.columns)
     answered = [row for row in rows if row.turns]
-    asked = [" ".join(row.fields.values()) for row in answered]
-    replies = [" ".join(turn.text for turn in row.turns) for row in answered]
-    unit, lengths = text_lengths([f"{a} {b}" for a, b in zip(asked, replies, strict=True)], tokenizer)
-    edges, counts = length_histogram(lengths)
+    unit, lengths = _lengths(answered, recipe, tokenizer)
     limit = recipe.prompt.max_length if tokenizer else None
+    edges, counts = length_histogram(lengths)
     pairs = [
         (t("data.rows"), f"{len(rows):,}"),
         (t("data.answered"), f"{len(answered):,}"),
-        (t("data.encoding"), file.encoding),
+        (t("data.encoding"), common_name(file.encoding)),
         (t("data.duplicates"), f"{len(answered) - len({(row.content, row.turns) for row in answered}):,}"),
     ]
     if limit is not None:
@@ -89,7 +89,8 @@ def data_view(recipe: Recipe, t: Words, tokenizer: Any = None) -> DataView:
     headers, shown = sampled_rows(file, t)
     limit = float(limit) if limit is not None else None
     edges = [float(edge) for edge in edges]
-    return DataView(file.name, pairs, headers, shown, {}, edges, counts, unit, limit, only_note(recipe, t))
+    notes = file_notes(file, recipe, t)
+    return DataView(file.name, pairs, headers, shown, {}, edges, counts, unit, limit, notes, taken_view(recipe, t))
 
 
 def views(service: Any, recipe: Recipe, page: int = 0, *, answers: bool = False) -> list[DialogueView]:
@@ -108,17 +109,28 @@ def views(service: Any, recipe: Recipe, page: int = 0, *, answers: bool = False)
     picked = _some(rows, page)
     loaded = service.pool.get(recipe.model)
     generator = Generator(loaded, None, recipe)
-    whole = ChatEncoder(loaded.tokenizer, generator.encoder.prompt, max_length=model_max_length(loaded))
+    encoder = generator.encoder
     written: list[str | None] = [None] * len(picked)
     if answers:
         length = min(recipe.prompt.max_new_tokens, ANSWER_TOKENS)
         written = list(generator.answers([row.fields for row in picked], Sampling(max_new_tokens=length)))
     shown = []
-    for row, answer in zip(picked, written, strict=True):
-        roles = generator.encoder.roles(row)
+    for row, answer, whole in zip(picked, written, encoder.whole_lengths(picked), strict=True):
+        roles = encoder.roles(row)
         tokens = [(loaded.tokenizer.decode([number]), role) for number, role in roles]
-        shown.append(DialogueView(tokens, len(roles) < len(whole.encode(row).input_ids), answer))
+        shown.append(DialogueView(tokens, len(roles) < whole, answer))
     return shown
+
+
+def _lengths(rows: list[Conversation], recipe: Recipe, tokenizer: Any) -> tuple[str, list[int]]:
+    """The unit and each conversation's length in it: with a tokenizer everything that the model reads, soft tokens apart."""
+    if tokenizer is not None:
+        prompt = recipe.prompt.model_copy(update={"templates": [without_soft(source) for source in recipe.prompt.templates]})
+        # A template that does not fit the model is said in the tab Prompt; the rows' own texts have a length all the same.
+        with contextlib.suppress(TemplateError):
+            return "tokens", ChatEncoder(tokenizer, prompt, max_length=prompt.max_length).whole_lengths(rows)
+    texts = [" ".join([*row.fields.values(), *(turn.text for turn in row.turns)]) for row in rows]
+    return text_lengths(texts, tokenizer)
 
 
 def views_html(shown: list[DialogueView], t: Words) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.checks import Finding
+from workbench.errors import WorkbenchError
 from workbench.recipe import Recipe
 from workbench.runs.findings import recipe_findings, run_findings
 from workbench.ui.frame import Frame
@@ -19,18 +20,26 @@ MOST_SHOWN = 6
 
 def view(service: Any, recipe: Recipe, watch: Watch) -> list[Finding]:
     """About the run in view, or about the recipe where no run is in view or the recipe has been changed since."""
-    if watch.run and service.read(watch.run, 1 << 60).recipe == recipe:
-        return run_findings(service, watch.run)[:MOST_SHOWN]
-    return recipe_findings(service, recipe)[:MOST_SHOWN]
+    run = subject(service, recipe, watch)
+    return (run_findings(service, run) if run else recipe_findings(service, recipe))[:MOST_SHOWN]
 
 
-def view_html(found: list[Finding], t: Words) -> str:
-    """The findings in the page's language."""
+def subject(service: Any, recipe: Recipe, watch: Watch) -> str | None:
+    """The run that findings are about; None for the recipe."""
+    try:
+        return watch.run if watch.run and service.read(watch.run, 1 << 60).recipe == recipe else None
+    except WorkbenchError:  # gone, or damaged
+        return None
+
+
+def view_html(found: list[Finding], t: Words, about: str = "") -> str:
+    """The findings in the page's language; `about` names the run that they are about, where it is not the recipe."""
+    heard = sentence(t("checks.about", run=about)) if about else ""
     if not found:
-        return sentence(t("checks.nothing"), "good")
+        return heard + sentence(t("checks.nothing"), "good")
     told = [t(f"checks.found.{finding.code}", **finding.values) for finding in found]
     lines = "".join(f"<li>{esc(line)}</li>" for line in told)
-    return f'<ol class="pw-findings">{lines}</ol>'
+    return f'{heard}<ol class="pw-findings">{lines}</ol>'
 
 
 def fix_text(finding: Finding, t: Words) -> str:
@@ -50,10 +59,12 @@ def build_findings(frame: Frame) -> None:
     fixes = gr.State([])
 
     def check(draft: dict[str, Any], watch: Watch) -> list[Any]:
-        found = view(service, ready(draft), watch)
+        recipe = ready(draft)
+        found, run = view(service, recipe, watch), subject(service, recipe, watch)
         shown = [gr.update(value=fix_text(finding, t), visible=True) for finding in found if finding.fix]
         hidden = [gr.update(visible=False)] * (MOST_SHOWN - len(shown))
-        return [view_html(found, t), [finding.fix for finding in found if finding.fix], *shown, *hidden]
+        about = f"{recipe.name} \u00b7 {run}" if run else ""
+        return [view_html(found, t, about), [finding.fix for finding in found if finding.fix], *shown, *hidden]
 
     outputs = [told, fixes, *buttons]
     frame.on(ask.click, check, [frame.draft, frame.watch], outputs, "checks", show_progress="minimal", show_progress_on=[told])

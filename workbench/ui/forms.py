@@ -13,6 +13,15 @@ OFTEN = 2
 SELDOM = "pw-more"
 
 
+def number(*value: float | None, **options: Any) -> gr.Number:
+    """A number whose bounds the browser shows and the recipe holds to. gradio refuses a value in English, and with it every handler that
+    reads the control, be it to switch something off."""
+    made = gr.Number(*value, **options)
+    # Not by a subclass: gradio writes an interface file beside the source of each.
+    made.raise_if_out_of_bounds = lambda *bounds: None  # type: ignore[method-assign]
+    return made
+
+
 def controls(method: MethodInfo, t: Words) -> list[gr.components.Component]:
     """One control per option of a method, in the order the options are declared; those after the first few are not seen by everybody."""
     return [control(field, method.name, t, seldom=place >= OFTEN) for place, field in enumerate(method.fields)]
@@ -47,7 +56,7 @@ def control(
         return gr.Checkbox(**given)
     if field.kind in ("int", "float"):
         whole = field.kind == "int"
-        return gr.Number(
+        return number(
             **given,
             minimum=field.minimum,
             maximum=field.maximum,

@@ -25,6 +25,7 @@ from workbench.runs.boards import BoardModels
 from workbench.runs.faults import ended_as_sentence
 from workbench.ui.markup import esc
 from workbench.ui.order import Order
+from workbench.ui.queueing import IN_ORDER
 from workbench.ui.session import kept, portable, recipe_of
 from workbench.ui.steps import recipe_steps, steps_html
 from workbench.ui.text import Words
@@ -44,6 +45,7 @@ class Part:
         fill: recipe -> one update per control.
         refresh: (handler, inputs, outputs) that works out what is slow to show, or None.
         timer: ticks as often as it says while the tab is in view, and rarely while it is not.
+        remembered: a control that shows no recipe but a person's habit, which the browser keeps, and what it shows for a value kept.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Part:
     fill: Callable[[Recipe], list[Any]] = lambda recipe: []
     refresh: tuple[Callable[..., Any], list[Component], list[Component]] | None = None
     timer: gr.Timer | None = None
+    remembered: tuple[Component, Callable[[Any], Any]] | None = None
 
 
 @dataclass
@@ -68,20 +71,27 @@ class Frame:
     code: gr.Code
     kept: gr.BrowserState
     tabs: gr.Tabs
-    boards: BoardModels = field(default_factory=BoardModels)
-    openers: list[tuple[Any, Callable[..., Any], list[Component], str]] = field(default_factory=list)
+    openers: list[tuple[Any, Callable[..., Any], list[Component], str, list[Component]]] = field(default_factory=list)
     order: Order = field(default_factory=Order)
+
+    @property
+    def boards(self) -> BoardModels:
+        """Opened models of boards, which the pages of all languages share."""
+        return self.service.boards
 
     def on(
         self, event: Any, handler: Callable[..., Any], inputs: Sequence[Component], outputs: Sequence[Component], name: str, *,
         look: bool = False, **options: Any,
     ) -> Any:  # fmt: skip
         """Wires a handler under the api name `name`, with its errors turned into sentences; `look` says that it only shows what is."""
-        options.setdefault("show_progress", "hidden")
+        if options.setdefault("show_progress", "hidden") == "hidden":
+            # Else gradio searches its whole tree for every component that was ever an output, at each step of each event: a tenth of a
+            # second of the browser's time by the hundred, before it sends what was typed.
+            options.setdefault("show_progress_on", [self.draft])
         # Programs have endpoints of their own, and a page that lists its handlers is three times as large.
         options["api_visibility"] = "undocumented"
         guard = guarded(handler, self.service, self.t, self.order, [output._id for output in outputs], look)
-        return event(guard, inputs=list(inputs), outputs=list(outputs), api_name=name, **options)
+        return _heard(event)(guard, inputs=list(inputs), outputs=list(outputs), api_name=name, **options)
 
     def edit(self, event: Any, assign: Callable[..., dict[str, Any]], inputs: Sequence[Component], name: str, **options: Any) -> Any:
         """Wires a control to the recipe: `assign(recipe, *values)` gives the dotted fields to set."""
@@ -90,21 +100,22 @@ class Frame:
             recipe = recipe_of(draft)
             return self.drawn(recipe.replace(assign(recipe, *values)))
 
-        # One edit at a time, or two quick ones would both start from the same recipe and the first would be lost.
         return self.on(
-            _heard(event),
+            event,
             change,
             [self.draft, *inputs],
             self.recipe_views,
             name,
-            concurrency_id="edit",
-            concurrency_limit=1,
+            **IN_ORDER,
             **options,
         )
 
-    def opens(self, event: Any, handler: Callable[..., Recipe], inputs: Sequence[Component], name: str) -> None:
-        """Wires an event after which every tab must show another recipe: `handler(recipe, *values)` gives it."""
-        self.openers.append((event, handler, list(inputs), name))
+    def opens(
+        self, event: Any, handler: Callable[..., Any], inputs: Sequence[Component], name: str, also: Sequence[Component] = ()
+    ) -> None:
+        """Wires an event after which every tab must show another recipe: `handler(recipe, *values)` gives it, or a tuple of it and a value
+        for each component in `also`."""
+        self.openers.append((event, handler, list(inputs), name, list(also)))
 
     @property
     def recipe_views(self) -> list[Any]:
@@ -120,14 +131,16 @@ class Frame:
     def finish(self, parts: Sequence[Part]) -> None:
         """Joins the tabs: opening a recipe fills them all, coming into view works out what is slow."""
         controls = [control for part in parts for control in part.controls]
-        for event, handler, inputs, name in self.openers:
+        for event, handler, inputs, name, also in self.openers:
 
-            def opened(draft: dict[str, Any], *values: Any, handler: Callable[..., Recipe] = handler) -> list[Any]:
-                recipe = portable(handler(recipe_of(draft), *values))
-                return [*self.drawn(recipe), *(update for part in parts for update in part.fill(recipe))]
+            def opened(draft: dict[str, Any], *values: Any, handler: Callable[..., Any] = handler) -> list[Any]:
+                answer = handler(recipe_of(draft), *values)
+                recipe, *more = answer if isinstance(answer, tuple) else (answer,)
+                recipe = portable(recipe)
+                return [*self.drawn(recipe), *(update for part in parts for update in part.fill(recipe)), *more]
 
-            outputs = [*self.recipe_views, *controls]
-            done = self.on(event, opened, [self.draft, *inputs], outputs, name, concurrency_id="edit", concurrency_limit=1)
+            outputs = [*self.recipe_views, *controls, *also]
+            done = self.on(event, opened, [self.draft, *inputs], outputs, name, **IN_ORDER)
             self.refresh(done.then, parts)
         timers = {part.name: part.timer for part in parts if part.timer}
         for timer in timers.values():
@@ -233,9 +246,17 @@ def _with_signature(guard: Callable[..., Any], handler: Callable[..., Any]) -> C
 
 
 def _heard(event: Any) -> Any:
-    """The event, and for a text box also leaving it: gradio drops the first edit after the server filled one, be it a whole paste."""
+    """The event by which an input by hand is heard. For a text box also leaving it: gradio drops the first edit after the server filled
+    one, be it a whole paste. Of a list only what is chosen in it: gradio takes leaving one for an input, whatever stands there. Of a number
+    with decimals what stands there in the end, not the 0 that begins 0.5."""
     box = getattr(event, "__self__", None)
-    return functools.partial(gr.on, [event, box.blur]) if isinstance(box, gr.Textbox) and event.event_name == "input" else event
+    if event is None or getattr(event, "event_name", "") != "input":
+        return event
+    if isinstance(box, gr.Dropdown) and not box.multiselect:
+        return box.select
+    if isinstance(box, gr.Number) and box.precision is None:
+        return functools.partial(gr.on, [box.blur, box.submit])
+    return functools.partial(gr.on, [event, box.blur]) if isinstance(box, gr.Textbox) else event
 
 
 def _shown(name: str, timers: dict[str, float]) -> list[Any]:

@@ -53,7 +53,9 @@ def sweep_figure(result: dict[str, Any], t: Words) -> Any:
     if "learning_rate" not in columns or not found["rows"]:
         return None
     lines = [dict(zip(columns, row, strict=True)) for row in found["rows"]]
-    varied = [name for name in ("template", "method", "learning_rate") if len({line[name] for line in lines}) > 1]
+    first = ("template", "method", "learning_rate")
+    tried = [*first, *(name for name in columns[: columns.index("accuracy")] if name not in first)]
+    varied = [name for name in tried if len({str(line[name]) for line in lines}) > 1]
     if not varied:
         return None
     scales = [_scale(name, [line[name] for line in lines], t) for name in (*varied, *SHARES, "loss", "seconds")]
@@ -61,7 +63,7 @@ def sweep_figure(result: dict[str, Any], t: Words) -> Any:
 
 
 def _scale(name: str, values: list[Any], t: Words) -> charts.Scale:
-    if not any(isinstance(value, str) for value in values):
+    if all(isinstance(value, int | float) for value in values):
         return charts.Scale(word(name, t), values, share=name in SHARES, log=name == "learning_rate")
     different = list(dict.fromkeys(map(str, values)))
     texts = [t.get(f"methods.{text}.title", word(text, t)) for text in different]

@@ -29,6 +29,7 @@ def problem(message: str, fix: str, t: Words) -> str:
 
 
 def heading(text: str) -> str:
+    """A heading within a tab."""
     return f'<h3 class="pw-heading">{esc(text)}</h3>'
 
 
@@ -39,6 +40,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def chips(values: Iterable[str]) -> str:
+    """Short values side by side, each in a frame of its own."""
     return "".join(f'<span class="pw-chip">{esc(value)}</span>' for value in values)
 
 
@@ -47,13 +49,13 @@ def short(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}\u2026"
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: frozenset[int] = frozenset()) -> str:
-    """A plain table; columns in `numeric` are set right."""
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: frozenset[int] = frozenset(), save: str = "") -> str:
+    """A plain table; columns in `numeric` are set right. `save` is the name of the csv file that it can be had as."""
     head = "".join(f'<th scope="col"{_right(i, numeric)}>{esc(header)}</th>' for i, header in enumerate(headers))
     body = "".join(
         "<tr>" + "".join(f"<td{_right(i, numeric)}>{esc(cell)}</td>" for i, cell in enumerate(row)) + "</tr>" for row in rows
     )
-    return f'<div class="pw-scroll"><table class="pw-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return _scrolled(f'<table class="pw-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>', save)
 
 
 def bars(pairs: Iterable[tuple[str, float]], *, winner: str | None = None) -> str:
@@ -76,8 +78,8 @@ def token(text: str, role: str, title: str = "") -> str:
     return f'<span class="pw-token pw-role-{esc(role)}"{hint}>{shown}</span>'
 
 
-def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], actual: str, predicted: str) -> str:
-    """A confusion matrix, true classes in rows; each cell is shaded by its share of the row."""
+def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], actual: str, predicted: str, *, save: str = "") -> str:
+    """A confusion matrix, true classes in rows; each cell is shaded by its share of the row. `save` as for `table`."""
     head = "".join(f'<th scope="col">{esc(label)}</th>' for label in labels)
     rows = []
     for label, counts in zip(labels, matrix, strict=True):
@@ -87,9 +89,10 @@ def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], actual: st
             for other, count in zip(labels, counts, strict=True)
         )
         rows.append(f'<tr><th scope="row">{esc(label)}</th>{cells}</tr>')
-    return (
-        f'<div class="pw-scroll"><table class="pw-confusion"><caption>{esc(predicted)} &rarr;</caption>'
-        f'<thead><tr><td class="pw-corner">{esc(actual)} &darr;</td>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return _scrolled(
+        f'<table class="pw-confusion"><caption>{esc(predicted)} &rarr;</caption>'
+        f'<thead><tr><td class="pw-corner">{esc(actual)} &darr;</td>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>',
+        save,
     )
 
 
@@ -111,6 +114,7 @@ def all_fields(t: Words) -> str:
 
 
 def percent(share: float) -> str:
+    """A share from 0 to 1 as a percentage with one decimal."""
     return f"{share * 100:.1f}%" if share < 0.9995 else "100%"
 
 
@@ -142,6 +146,19 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
     return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def stage_text(stage: str, t: Words) -> str:
+    """A stage of loading or of other work in words; of a download its bytes; with the time left where that is known."""
+    shown, left = t.get(f"model.stage_{stage}", stage), getattr(stage, "seconds_left", None)
+    if getattr(stage, "total", 0):
+        shown = t("model.stage_download_bytes", done=size(stage.done), total=size(stage.total))  # type: ignore[attr-defined]
+    return f"{shown}, {t('model.stage_left', time=duration(left))}" if left is not None else shown
+
+
+def _scrolled(content: str, save: str) -> str:
+    shown = f'<div class="pw-scroll">{content}</div>'
+    return f'<div data-csv="{esc(save)}">{shown}</div>' if save else shown
 
 
 def _right(index: int, numeric: frozenset[int]) -> str:

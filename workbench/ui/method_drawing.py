@@ -6,12 +6,13 @@ from workbench.ui.markup import esc
 from workbench.ui.text import Words
 
 
-def drawing(places: frozenset[str], layers: int, t: Words) -> str:
+def drawing(places: frozenset[str], layers: int, t: Words, last: int | None = None) -> str:
     """The drawing as HTML, read from the input at the top to the head at the bottom.
 
     Args:
         places: as `Attached.places` names them.
-        layers: how many layers look like the one drawn.
+        layers: how many layers the model has.
+        last: how many of them, from the output, look like the one drawn; None for all.
     """
     prompt = _box("place_prompt", True, t) if "prompt" in places else ""
     entry = f'<div class="pw-draw-row">{prompt}{_box("place_text", False, t, plain=True)}</div>'
@@ -23,7 +24,8 @@ def drawing(places: frozenset[str], layers: int, t: Words) -> str:
         _box("place_adapter", True, t) if "adapter_layer" in places else "",
         _box("place_biases", "biases" in places, t) if "biases" in places else "",
     ]
-    count = f'<p>{esc(t("method.layers", count=layers))}</p>'
+    said = t("method.layers", count=layers) if last is None else t("method.last_layers", last=last, count=layers)
+    count = f"<p>{esc(said)}</p>"
     layer = f'<div class="pw-draw-layer"><div class="pw-draw-row">{"".join(parts)}</div>{count}</div>'
     head = f'<div class="pw-draw-row">{_box("place_head", "head" in places, t)}</div>'
     arrow = '<div class="pw-draw-arrow" aria-hidden="true">\u2193</div>'

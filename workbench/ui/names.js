@@ -1,5 +1,5 @@
-// What gradio's own parts lack for a screen reader (axe-core says so) and for a reader of the page's language, put right wherever
-// they appear.
+// What gradio's own parts lack for a screen reader (axe-core says so), for the keyboard and for a reader of the page's language, put right
+// wherever they appear.
 (() => {
   const mend = () => {
     asked = false;
@@ -18,4 +18,9 @@
     if (!asked) requestAnimationFrame(mend);
     asked = true;
   }).observe(document, { childList: true, subtree: true });
+  // A slider tells of its value when the pointer lets go of it, and a key has none.
+  document.addEventListener("keyup", (event) => {
+    const moves = /^(Arrow|Page|Home|End)/.test(event.key);
+    if (moves && event.target.matches?.('input[type="range"]')) event.target.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
+  });
 })();

@@ -14,6 +14,7 @@ from workbench.ui import story
 from workbench.ui.frame import Frame, Part
 from workbench.ui.glossary import glossary_html
 from workbench.ui.markup import esc
+from workbench.ui.queueing import IN_ORDER
 from workbench.ui.session import Watch, first_draft, portable, recipe_of, restored
 from workbench.ui.sharing import OPENED, build_sharing, recipe_of_token
 from workbench.ui.steps import recipe_steps, run_steps, steps_html
@@ -53,6 +54,10 @@ addEventListener("beforeprint", () => {{
     document.querySelectorAll("details.pw-own-recipe").forEach((part) => {{ part.open = true; }});
 }});
 addEventListener("afterprint", () => document.body.classList.toggle("dark", paper.dark));
+// The tab in view is kept as it changes: gradio tells of it late, and also when it draws the first one.
+new MutationObserver((changes) => changes.forEach(({{target}}) => {{
+    if (target.matches('#tabs [data-tab-id][aria-selected="true"]')) localStorage.setItem("prompt-workbench-tab", target.dataset.tabId);
+}})).observe(document, {{subtree: true, attributes: true, attributeFilter: ["aria-selected"]}});
 addEventListener("hashchange", () => location.hash.startsWith("#recipe=") && location.reload());
 document.addEventListener("paste", ({{target}}) => setTimeout(() => {{
     // Not once the person has gone on: what they type next belongs where they are.
@@ -67,7 +72,9 @@ PAPER = """() => {
     localStorage.setItem("prompt-workbench-paper", dark ? "dark" : "light");
 }"""
 
-KEPT_TAB = """kept => document.querySelector(`#tabs [data-tab-id="${CSS.escape(kept?.tab ?? "")}"]`)?.click()"""
+KEPT_TAB = """() => {
+    document.querySelector(`#tabs [data-tab-id="${CSS.escape(localStorage.getItem("prompt-workbench-tab") ?? "")}"]`)?.click();
+}"""
 
 # Once the browser keeps the recipe of the link it is taken off the address, so that a reload shows what was edited since.
 FILLED = """() => {
@@ -85,7 +92,7 @@ def head(language: str) -> str:
     """What stands in the document's head."""
     code = {"zh": "zh-CN"}.get(language, language)
     t = Words(language)
-    charts = _attribute({"save": t("charts.save"), "csv": t("charts.csv")})
+    charts = _attribute({name: t(f"charts.{name}") for name in ("save", "save_table", "csv")})
     notices = _attribute({"title": t("errors.title"), "close": t("errors.close")})
     scripts = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in SCRIPTS]
     return HEAD.format(code=code, charts=charts, notices=notices, scripts="\n".join([*scripts, labelling.KEYS]))
@@ -137,6 +144,7 @@ def build(service: Any, language: str) -> gr.Blocks:
 def _remember(page: gr.Blocks, frame: Frame, parts: list[Part], view: gr.BrowserState) -> None:
     """A fresh page shows what the browser had in view, and the run that is being worked on."""
     controls = [control for part in parts for control in part.controls]
+    habits = {part.name: part.remembered for part in parts if part.remembered}
 
     def load(kept: Any, viewed: Any, watch: Watch, token: str) -> list[Any]:
         viewed = viewed if isinstance(viewed, dict) else {}
@@ -145,23 +153,27 @@ def _remember(page: gr.Blocks, frame: Frame, parts: list[Part], view: gr.Browser
         known = {summary.id: summary.status for summary in frame.service.runs()}
         seen = Watch(run if run in known else newest(frame.service))
         filled = [update for part in parts for update in part.fill(recipe)]
-        return [*frame.drawn(recipe), seen, True, *filled]
+        return [*frame.drawn(recipe), seen, True, *filled, *(shown(viewed.get(name)) for name, (_, shown) in habits.items())]
 
-    def keep(ready: bool, tab: str, watch: Watch) -> Any:
+    def keep(ready: bool, watch: Watch, *values: Any) -> Any:
         # Before the first load the session holds defaults, which must not replace what the browser kept.
-        return {"tab": tab, "run": watch.run} if ready else gr.skip()
+        return {"run": watch.run, **dict(zip(habits, values, strict=True))} if ready else gr.skip()
 
     ready = gr.State(False)
-    outputs = [*frame.recipe_views, frame.watch, ready, *controls]
+    remembered = [control for control, _ in habits.values()]
+    outputs = [*frame.recipe_views, frame.watch, ready, *controls, *remembered]
     token = gr.Textbox(visible="hidden", elem_id="recipe-given")
     given = [frame.kept, view, frame.watch, token]
-    loaded = frame.on(page.load, load, given, outputs, "load", concurrency_id="edit", concurrency_limit=1, js=OPENED)
+    loaded = frame.on(page.load, load, given, outputs, "load", **IN_ORDER, js=OPENED)
     page.load(None, js=LOAD)
     # In the browser, at once: an answer of the server would come after a person's first click and take them back.
-    page.load(None, inputs=[view], js=KEPT_TAB)
+    page.load(None, js=KEPT_TAB)
     loaded.then(None, js=FILLED)
     frame.refresh(loaded.then, parts)
-    frame.on(frame.shown_tab.change, keep, [ready, frame.shown_tab, frame.watch], [view], "keep_tab")
+    viewing = [ready, frame.watch, *remembered]
+    frame.on(frame.shown_tab.change, keep, viewing, [view], "keep_run")
+    for name, (control, _) in habits.items():
+        frame.on(control.input, keep, viewing, [view], f"keep_{name}")
 
 
 def _given(token: str, t: Words) -> Recipe | None:

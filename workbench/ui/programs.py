@@ -22,7 +22,7 @@ from workbench.errors import RunError, WorkbenchError
 from workbench.models.imports import import_transformers
 from workbench.recipe import Recipe
 from workbench.runs.faults import ended_as_sentence
-from workbench.ui.beside import asked_fields
+from workbench.ui.beside import asked_fields, writes_text
 from workbench.ui.frame import asking
 
 PATH = "/programs"
@@ -142,15 +142,14 @@ def list_runs(service: Any) -> list[dict[str, Any]]:
     """Runs that can be asked, newest first, each with the endpoint that asks it and its figure."""
     found = []
     for run in service.runs():
-        figures = run.metrics or {}
-        asked = [(ask, figure) for ask, figure in (("predict", "accuracy"), ("write", "perplexity")) if figure in figures]
-        if run.status == "finished" and asked:
-            ask, figure = asked[0]
+        figures = {name: value for name, value in (run.metrics or {}).items() if name in ("accuracy", "perplexity")}
+        if run.status == "finished" and (figures or run.kind == "train"):
             try:
                 fields = list(asked_fields(service.store.recipe(run.id)))
             except WorkbenchError:  # its recipe is damaged: nobody can ask it, and the others are still there
                 continue
-            found.append({"run": run.id, "name": run.name, "method": run.method, "ask": ask, "fields": fields, figure: figures[figure]})
+            ask = "write" if writes_text(service, run) else "predict"
+            found.append({"run": run.id, "name": run.name, "method": run.method, "ask": ask, "fields": fields, **figures})
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from gradio.blocks import Block
 from workbench.runs.faults import log_bug
 from workbench.ui import page, programs
 from workbench.ui.guard.guard import Guard, Policy
+from workbench.ui.queueing import adapt, waiting
 from workbench.ui.text import languages, preferred
 from workbench.ui.theme import STYLE, theme
 
@@ -79,7 +79,7 @@ def application(service: Any, *, language: str | None = None, policy: Policy | N
 
     pages.append(programs.mount(app, service))
     for blocks in pages:
-        _calm(blocks)
+        adapt(blocks)
         blocks.has_launched = True  # as `launch` does; until then gradio takes a file that a client names from wherever it lies
     return Guard(app, policy or Policy(), waiting=lambda key, value: waiting(pages, key, value), report=report)
 
@@ -109,28 +109,10 @@ def _head_before_gradio() -> None:
 
 @functools.cache
 def _remember_signatures() -> None:
-    """gradio works out the signature of a component's constructor each time it writes the component down, hundreds of them for every page
-    that is opened; a function that keeps its own is asked for it."""
+    """gradio works out the signature of a component's constructor each time it writes the component down or changes it, hundreds of them
+    for every page that is opened; a function that keeps its own is asked for it."""
     kinds = [Block]
     for kind in kinds:  # which grows
         kinds += kind.__subclasses__()
-        kind.__init__.__signature__ = inspect.signature(kind.__init__)  # type: ignore[attr-defined]
-
-
-def _calm(blocks: gr.Blocks) -> None:
-    """Lets a page's queue look for calls two hundred times a second. gradio looks a thousand times, which takes a tenth of a core from
-    whatever trains beside it."""
-    blocks._queue.sleep_when_free, blocks._queue.progress_update_sleep_when_free = 0.005, 0.1
-
-
-def waiting(pages: Iterable[gr.Blocks], key: str, value: str) -> int:
-    """How many calls wait in the pages' queues, or are worked on, whose request carries `value` under `key` of its state.
-
-    gradio has no public door to its queue; it is read here and nowhere else.
-    """
-    events: list[Any] = []
-    for blocks in pages:
-        queue = blocks._queue
-        events += [event for kind in queue.event_queue_per_concurrency_id.values() for event in kind.queue]
-        events += [event for job in queue.active_jobs if job for event in job]
-    return sum(event.request.scope.get("state", {}).get(key) == value for event in events)
+        for function in (kind.__init__, inspect.unwrap(kind.__init__)):
+            function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]

@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workbench.access import check_model_path
+from workbench.data.table import Table
 from workbench.errors import DataError, ModelError, WorkbenchError
 from workbench.methods import check_method
 from workbench.prompts.template import parse_template
 from workbench.prompts.verbalizers import check_verbalizer
 from workbench.recipe import Recipe
+from workbench.runs.record import UNFINISHED
 from workbench.ui.markup import esc, percent
-from workbench.ui.rows import table
+from workbench.ui.rows import training_table, whole_table
 from workbench.ui.session import ready
 from workbench.ui.text import Words
 
 State = Literal["done", "wrong", "busy", "open"]
 MARKS: dict[State, str] = {"done": "\u2713", "wrong": "!", "busy": "\u2026", "open": ""}
-BUSY = ("queued", "running", "paused", "stopping")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Step:
 def recipe_steps(recipe: Recipe, t: Words) -> list[Step]:
     """Model, data, prompt and method; nothing is loaded, files are read once per version."""
     shots = recipe.data.split.shots
-    rows = t("summary.shots", shots=shots) if shots else t("summary.all_rows")
+    rows = t("summary.shots", shots=shots) if shots is not None else t("summary.all_rows")
     prompts = recipe.prompt.templates
     prompt = prompts[0] if len(prompts) == 1 else t("summary.templates", first=prompts[0], more=len(prompts) - 1)
     name = str(recipe.method.get("name", ""))
@@ -55,7 +56,7 @@ def run_steps(name: str, status: str | None, metrics: dict[str, Any], t: Words) 
         return [Step("train", t("steps.not_yet"), "open"), Step("try_it", t("steps.not_yet"), "open")]
     accuracy = metrics.get("accuracy")
     figure = f" \u00b7 {percent(accuracy)}" if accuracy is not None else ""
-    state: State = "busy" if status in BUSY else "done" if status == "finished" else "wrong" if status == "failed" else "open"
+    state: State = "busy" if status in UNFINISHED else "done" if status == "finished" else "wrong" if status == "failed" else "open"
     done = status == "finished"
     return [
         Step("train", f"{t(f'status.{status}')}{figure}", state),
@@ -96,8 +97,16 @@ def _model(recipe: Recipe) -> None:
 
 
 def _data(recipe: Recipe) -> None:
-    file, wanted = table(ready(recipe.model_dump()).data.train), set(recipe.data.columns.values())
-    missing = sorted(wanted - set(file.columns))
+    recipe = ready(recipe.model_dump())
+    data, wanted = recipe.data, dict(recipe.data.columns)
+    _columns(training_table(recipe), wanted)
+    for path, columns in ((data.validation, wanted), (data.unlabeled, {name: wanted[name] for name in wanted if name != "label"})):
+        if path and (recipe.task == "classification" or path == data.validation):
+            _columns(whole_table(path, encoding=data.encoding, strict=False), columns)
+
+
+def _columns(file: Table, wanted: dict[str, str]) -> None:
+    missing = sorted(set(wanted.values()) - set(file.columns))
     if missing:
         raise DataError(f"{file.name} has no column {missing[0]}.", fix="Choose the columns on the Data tab.")
 

@@ -46,21 +46,25 @@ class Sheet:
         self.parts: list[str] = []
 
     def rect(self, x: float, y: float, width: float, height: float, fill: str, stroke: str = "none", *, round_: float = 3) -> None:
+        """A rectangle from its upper left corner; `round_` is the radius of its corners. All lengths in the picture's units."""
         self.parts.append(
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="{round_:g}" fill="{fill}" stroke="{stroke}"/>'
         )
 
     def line(self, x1: float, y1: float, x2: float, y2: float, *, stroke: str = INK, width: float = 1) -> None:
+        """A straight line between two points."""
         self.parts.append(
             f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{stroke}" stroke-width="{width:g}"/>'
         )
 
     def path(self, d: str, *, stroke: str = INK, width: float = 1, fill: str = "none") -> None:
+        """A path in SVG's own notation."""
         self.parts.append(f'<path d="{d}" fill="{fill}" stroke="{stroke}" stroke-width="{width:g}"/>')
 
     def text(
         self, text: str, x: float, y: float, *, size: float, weight: int = 400, anchor: str = "middle", fill: str = INK
     ) -> None:
+        """A line of text, escaped; `y` is its baseline, `anchor` the part of it that stands at `x`."""
         look = f'text-anchor="{anchor}" font-size="{size:g}" font-weight="{weight}" fill="{fill}"'
         self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}" {look}>{esc(text)}</text>')
 

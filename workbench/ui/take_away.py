@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,10 @@ from workbench.ui.beside import fields_of
 from workbench.ui.frame import Frame, asking, state_of
 from workbench.ui.markup import sentence
 from workbench.ui.programs import snippets
+from workbench.ui.telling import telling
 from workbench.ui.text import Words
 
+PARCEL = "taken-"
 LANGUAGES = {"curl": "shell", "python": "python", "javascript": "javascript", "mcp": "json"}
 
 
@@ -37,14 +42,33 @@ def build_take_away(frame: Frame, run: gr.Dropdown, name: str = "take", kinds: S
         make = gr.Button(t("take.make"), variant="primary", elem_id=f"{name}-make")
         told = gr.HTML(elem_id=f"{name}-told")
         taken = gr.File(label=t("take.file"), interactive=False, height=100, visible=False, elem_id=f"{name}-file")
+        held = gr.State(None, delete_callback=discard)  # the name of the offered parcel's folder: a model has several GB
 
-    def pack(run_id: str | None, wanted: Any) -> list[Any]:
+    def pack(run_id: str | None, wanted: Any, before: str | None, bar: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008  gradio's way
         if not run_id:
             raise RunError(t("try.no_run"), fix=t("try.none_yet"))
-        parcel = take_away(service, run_id, wanted, Path(tempfile.mkdtemp(prefix="taken-")))
-        return [view_html(parcel, t), gr.update(value=str(parcel.file), visible=True)]
+        discard(before)
+        folder = Path(tempfile.mkdtemp(prefix=PARCEL))
+        with ExitStack() as unfinished:
+            unfinished.callback(discard, folder.name)
+            parcel = take_away(service, run_id, wanted, folder, telling(bar, t))
+            unfinished.pop_all()
+        return [view_html(parcel, t), gr.update(value=str(parcel.file), visible=True), folder.name]
 
-    frame.on(make.click, pack, [run, kind], [told, taken], f"{name}_away", show_progress="full", show_progress_on=[told])
+    def clear() -> list[Any]:
+        return ["", gr.update(value=None, visible=False)]
+
+    frame.on(run.change, clear, [], [told, taken], f"{name}_away_other")
+    # Not offered any more before it is gone.
+    cleared = frame.on(make.click, clear, [], [told, taken], f"{name}_away_begins", queue=False)
+    packing = {"show_progress": "full", "show_progress_on": [told]}
+    frame.on(cleared.then, pack, [run, kind, held], [told, taken, held], f"{name}_away", **packing)
+
+
+def discard(name: str | None) -> None:
+    """Removes a parcel with its folder in the temporary one, where there is one; whatever else is named stays."""
+    if name and re.fullmatch(rf"{PARCEL}\w+", name):
+        shutil.rmtree(Path(tempfile.gettempdir()) / name, ignore_errors=True)
 
 
 def build_programs(frame: Frame, run: gr.Dropdown, boxes: Sequence[gr.Textbox], name: str = "try", asks: str = "predict") -> None:
@@ -71,3 +95,4 @@ def build_programs(frame: Frame, run: gr.Dropdown, boxes: Sequence[gr.Textbox], 
         return [said[program].replace("ADDRESS", address) for program in LANGUAGES]
 
     frame.on(opened.expand, show, [run, *boxes], codes, f"{name}_programs")
+    frame.on(run.change, show, [run, *boxes], codes, f"{name}_programs_other")

@@ -60,14 +60,22 @@ def catalogue(language: str) -> Catalogue:
     """
     entries: dict[str, str] = {}
     for file in sorted((TEXT / language).glob("*.yaml")):
-        entries |= yaml.safe_load(file.read_text(encoding="utf-8"))
+        entries |= _read(file)
     return Catalogue(entries)
 
 
 @lru_cache
 def _entries(language: str) -> dict[str, str]:
-    content = yaml.safe_load((TEXT / f"{language}.yaml").read_text(encoding="utf-8"))
-    return dict(_flat(content, ""))
+    return dict(_flat(_read(TEXT / f"{language}.yaml"), ""))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """One of our own files, by libyaml where there is one: ten times as quick, and a page waits for it."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(file.read_text(encoding="utf-8"))
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def _flat(content: dict[str, Any], prefix: str) -> list[tuple[str, str]]:

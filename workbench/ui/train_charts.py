@@ -1,4 +1,4 @@
-"""The charts of a training run, and how a person wants them drawn: smoothing, a logarithmic scale, learning rate and gradient norm."""
+"""The charts of a training run, and how a person wants them drawn: smoothing, a logarithmic scale, and which rates besides."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from workbench.ui.tabs.train import TrainView
 
 SMOOTHING = 0.85
-RATES = ("learning_rate", "gradient_norm")
+RATES = ("learning_rate", "gradient_norm", "examples_per_second", "memory_bytes")
+UNITS = {"memory_bytes": 1 << 20}
 
 
 @dataclass(frozen=True)
@@ -64,29 +65,32 @@ def loss_figure(shown: TrainView, t: Words, options: ChartOptions = PLAIN) -> An
 
 
 def accuracy_figure(shown: TrainView, t: Words, options: ChartOptions = PLAIN) -> Any:
-    """Validation accuracy, or perplexity of a model that writes."""
+    """Validation accuracy and macro-F1, or perplexity of a model that writes."""
     span, mark = shown.total_steps or None, _best(shown, t)
     if writes(shown.evaluations):
         lines = [_evaluations(shown, "perplexity", t("train.validation_perplexity"))]
         return charts.curves(lines, x=t("train.step"), span=span, log=options.log, mark=mark)
     lines = [_evaluations(shown, "accuracy", t("train.validation_accuracy"))]
+    if any("macro_f1" in event for event in shown.evaluations):
+        lines.append(_evaluations(shown, "macro_f1", t("train.validation_macro_f1"), charts.WARM))
     return charts.curves(lines, x=t("train.step"), share=True, span=span, mark=mark)
 
 
 def rates_figure(shown: TrainView, t: Words, options: ChartOptions = PLAIN) -> Any:
-    """Learning rate and gradient norm by step, as far as they are wanted; None without any."""
+    """The rates that are wanted by step, each with a scale of its own; None without any."""
     lines = []
     for name in options.rates:
         found = [(event["step"], event[name]) for event in shown.steps if event.get(name) is not None]
         if found:
             steps, values = zip(*found, strict=True)
-            lines.append(charts.Line(t(f"charts.{name}"), steps, values, color=charts.DISTINCT[RATES.index(name)]))
-    return charts.two_scales(lines, x=t("train.step")) if lines else None
+            figures = [value / UNITS.get(name, 1) for value in values]
+            lines.append(charts.Line(t(f"charts.{name}"), steps, figures, color=charts.DISTINCT[RATES.index(name)]))
+    return charts.strips(lines, x=t("train.step"), span=shown.total_steps or None) if lines else None
 
 
-def _evaluations(shown: TrainView, metric: str, name: str) -> charts.Line:
-    steps = [event["step"] for event in shown.evaluations]
-    return charts.Line(name, steps, [event[metric] for event in shown.evaluations], markers=True)
+def _evaluations(shown: TrainView, metric: str, name: str, color: str = charts.ACCENT) -> charts.Line:
+    known = [event for event in shown.evaluations if metric in event]
+    return charts.Line(name, [event["step"] for event in known], [event[metric] for event in known], markers=True, color=color)
 
 
 def _best(shown: TrainView, t: Words) -> tuple[float, str] | None:

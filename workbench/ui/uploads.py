@@ -10,9 +10,8 @@ from pathlib import Path
 
 from workbench.access import acting
 from workbench.errors import AccessError, DataError
+from workbench.settings import DISK_FLOOR_BYTES
 from workbench.ui.rows import SUFFIXES
-
-DISK_FLOOR_BYTES = 500_000_000
 
 
 def keep_upload(upload: str, root: Path) -> str:

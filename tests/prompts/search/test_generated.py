@@ -8,7 +8,7 @@ import transformers as hf
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from tests.models.tiny import make_model
-from workbench.errors import ModelError
+from workbench.errors import ModelError, VerbalizerError
 from workbench.prompts.search.fills import FillSearch, Row
 from workbench.prompts.search.label_words import combinations, grown, judged, likely_words
 from workbench.prompts.search.t5 import T5Writer
@@ -90,6 +90,20 @@ def test_too_many_combinations_are_cut_to_the_best_candidates():
     scores = torch.log_softmax(torch.randn(8, 200), dim=-1)
     found = combinations(scores, torch.tensor([0, 1, 2, 3] * 2), [list(range(50 * c, 50 * c + 50)) for c in range(4)], keep=1)
     assert all(column[0] % 50 < 14 for column in found[0].columns)  # 14^4 < 50,000 < 15^4
+
+
+def test_many_classes_with_the_same_likely_words_get_one_each():
+    scores = torch.log_softmax(torch.randn(40, 60, generator=torch.Generator().manual_seed(5)), dim=-1)
+    labels = torch.arange(40) % 20
+    alike = [list(range(30)) for _ in range(20)]  # 2^20 choices are too many, and one word each leaves the same for all
+    (found,) = combinations(scores, labels, alike, keep=5)
+    assert sorted(column for (column,) in found.columns) == list(range(20))  # the first twenty: no list is taken from further down
+    own = [[100 + c, *range(19)] for c in range(20)]
+    wide = torch.cat([scores, scores, scores], dim=1)
+    (found,) = combinations(wide, labels, own, keep=5)
+    assert [column for (column,) in found.columns] == [100 + c for c in range(20)]
+    with pytest.raises(VerbalizerError, match="too few candidate words"):
+        combinations(scores, labels, [list(range(19)) for _ in range(20)], keep=5)
 
 
 @pytest.fixture(scope="module")

@@ -176,6 +176,13 @@ def test_uploads_of_one_client_are_limited_in_all():
     assert answers == [200, 200, 429]
 
 
+def test_uploads_without_a_session_are_limited_by_their_address():
+    limits = Limits(upload_bytes=5000, upload_total_bytes=8000)
+    client = Client(Policy(token=TOKEN, demo=True, visitor_limits=limits))
+    answers = [client("POST", "/en/gradio_api/upload", content=b"x" * 4000).status_code for _ in range(3)]
+    assert answers == [200, 200, 429]
+
+
 def test_a_flood_of_posts_is_slowed():
     client = Client(Policy(limits=Limits(posts_per_second=1, posts_at_once=5)))
     codes = [client("POST", "/x").status_code for _ in range(8)]
@@ -243,7 +250,14 @@ def test_users_are_refused_with_a_sentence(tmp_path):
         add_user(file, "../x", PASSWORD, Role.USER)
     with pytest.raises(SettingsError):
         add_user(tmp_path / "new.yaml", "ada", "short", Role.USER)
+    for taken in ("owner", "visitor-1"):  # whoever had such a name would see what is the owner's, or a visitor's
+        with pytest.raises(SettingsError, match="the server's own"):
+            add_user(tmp_path / "new.yaml", taken, PASSWORD, Role.USER)
     add_user(tmp_path / "new.yaml", "ada", PASSWORD, Role.USER)
+    content = (tmp_path / "new.yaml").read_text()
+    (tmp_path / "new.yaml").write_text(content.replace("ada", "owner"))
+    with pytest.raises(SettingsError, match="the server's own"):
+        read_users(tmp_path / "new.yaml")
     (tmp_path / "new.yaml").chmod(0o644)
     with pytest.raises(SettingsError, match="read by others"):
         read_users(tmp_path / "new.yaml")

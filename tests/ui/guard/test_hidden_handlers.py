@@ -153,6 +153,10 @@ def test_a_recipe_over_files_of_the_server_reads_none_of_them(served, said, payl
 def test_a_visitor_can_call_none_of_the_owners_actions(served, said, tmp_path):
     visitor = somebody(Role.VISITOR, served)
     with acting_as(visitor):
+        for started in served.service.runs():  # by a start that named somebody else's run as the one in view, which is a start all the same
+            served.service.stop(started.id)
+            served.service.wait(started.id, 60)
+        before = [run.id for run in served.service.runs()]
         own = served.service.submit(served.service.store.recipe(served.run).replace({
             "name": "mine", "model.path": "embedded:tiny-en", "model.device": "cpu", "data.split.shots": 2, "data.split.validation": 2,
             "data.train": str(PRESETS / "data" / "en_movie_reviews.csv"), "training.epochs": 1, "prompt.max_length": 16,
@@ -178,4 +182,4 @@ def test_a_visitor_can_call_none_of_the_owners_actions(served, said, tmp_path):
     ask(by_name["model_load"], visitor, [hub])
     assert "hub" in said[0]
     with acting_as(visitor):
-        assert [run.id for run in served.service.runs()] == [own] and not (tmp_path / "converted").exists()
+        assert [run.id for run in served.service.runs()] == [own, *before] and not (tmp_path / "converted").exists()

@@ -12,17 +12,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from workbench.data.encoding import AUTO
 from workbench.data.table import Table
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file's bytes, its name in messages, its suffix such as '.csv', and the encoding that a person declared, if any."""
+    """One file's bytes, its name in messages, its suffix such as '.csv', and the encoding that a person declared, or `auto`."""
 
     name: str
     suffix: str
     data: bytes
-    encoding: str | None = None
+    encoding: str = AUTO
 
 
 RowStream = Callable[[str, Iterable[str], str], Iterator[tuple[int, dict[str, str]]]]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from workbench.data.encoding import decode
 from workbench.data.formats import Source, register_format
+from workbench.data.formulas import restored
+from workbench.data.labelling import COLUMNS
 from workbench.data.table import MAX_COLUMNS, MAX_FIELD_CHARACTERS, Table, build_table, check_value, check_width, column_names
 from workbench.errors import DataError
 
@@ -52,7 +55,11 @@ def _read(source: Source, format: str, expected: str) -> Table:
     if first is None:
         raise DataError(f"{source.name} is empty.", fix="Choose a file with a line of column names and at least one row.")
     _, _, header = first
-    return build_table(source.name, format, encoding, header, _checked(source.name, records, len(header)))
+    table = build_table(source.name, format, encoding, header, _checked(source.name, records, len(header)))
+    if table.columns != COLUMNS:
+        return table
+    # Labels that were given here and saved: in a file of anybody else an apostrophe in front is the text's own.
+    return replace(table, rows=[tuple(map(restored, row)) for row in table.rows])
 
 
 def sniff_delimiter(text: str, expected: str = ",") -> str:

@@ -1,7 +1,7 @@
 """Family: the names of an architecture's parts, and the way from a hidden state to the vocabulary.
 
 All paths are dotted attribute paths: from the model for `backbone_path`, `embeddings_path`, `layers_path` and `output_path`, from
-one layer for `query`, `key`, `value`, `output` and `feed_forward`. An object lives as long as the process and holds no model.
+one layer for `query`, `key`, `value`, `output`, `feed_forward` and `linear`. An object lives as long as the process and holds no model.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Family:
         head_prefixes: parameter name prefixes of the language-model head, without tied embeddings; empty when the head is
             only the vocabulary product.
         feed_forward: the linear maps of the feed-forward part, in order of use.
+        linear: every linear map of a layer, for a family read off a model, whose parts need not have been recognised.
         features: words for the model card; those that depend on the configuration are found by the card.
         rows_only: the vocabulary product may be computed for chosen rows at chosen positions.
         packs: several sequences may stand in one row, with positions and a mask of their own (models/packing.py).
@@ -47,6 +48,7 @@ class Family:
     value: str = ""
     output: str = ""
     feed_forward: tuple[str, ...] = ()
+    linear: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     rows_only: bool = True
     packs: bool = False

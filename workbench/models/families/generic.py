@@ -26,7 +26,10 @@ def generic_family(model: nn.Module | Any, kind: str) -> Family:
             f"The architecture '{model.config.model_type}' does not name its parts as transformers models usually do.",
             fix="Choose a model of another family, such as BERT, RoBERTa, Qwen2 or Llama.",
         )
-    linear = [name for name, module in layers[0].named_modules() if isinstance(module, nn.Linear)]
+    linear = linear_maps(layers[0])
+    # Query, key and value in one map (ModernBERT's Wqkv); what LoRA tunes by default falls back on it, then on all of attention.
+    packed = next((name for name in linear if "qkv" in name.rsplit(".", 1)[-1].lower()), "")
+    own = tuple(name.rsplit(".", 1)[-1] for name in (_first(linear, "q"), _first(linear, "v")) if name)
     prefix = model.base_model_prefix + "."
     head = tuple(name for name, _ in model.named_parameters() if not name.startswith(prefix))
     return Family(
@@ -38,14 +41,20 @@ def generic_family(model: nn.Module | Any, kind: str) -> Family:
         embeddings_path=names[id(model.get_input_embeddings())],
         layers_path=names[id(layers)],
         output_path=names[id(output)],
-        lora_targets=tuple(name.rsplit(".", 1)[-1] for name in (_first(linear, "q"), _first(linear, "v")) if name),
+        lora_targets=own or ((packed,) if packed else tuple(name for name in linear if "att" in name.lower())) or tuple(linear),
+        linear=tuple(linear),
         head_prefixes=head,
-        query=_first(linear, "q"),
-        key=_first(linear, "k"),
-        value=_first(linear, "v"),
+        query=_first(linear, "q") or packed,
+        key=_first(linear, "k") or packed,
+        value=_first(linear, "v") or packed,
         features=("served by transformers' conventions",),
         rows_only=False,
     )
+
+
+def linear_maps(layer: nn.Module) -> list[str]:
+    """Names of a layer's linear maps; transformers' Conv1D is one with its weight transposed."""
+    return [name for name, module in layer.named_modules() if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"]
 
 
 def _first(names: list[str], letter: str) -> str:

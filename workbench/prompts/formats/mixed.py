@@ -22,7 +22,7 @@ from typing import Any
 from workbench.errors import TemplateError, nearest
 from workbench.prompts.formats import register_notation
 from workbench.prompts.formats.notation import Imported, Notation
-from workbench.prompts.template import Piece, Template, literal, parse_template
+from workbench.prompts.template import MAX_SOFT_TOKENS, Piece, Template, literal, parse_template
 
 KEYS = ("placeholder", "meta", "mask", "soft", "soft_id", "duplicate", "same", "special", "text", "shortenable", "post_processing")
 # Lambdas as people write them, by their body with the argument called x.
@@ -228,7 +228,13 @@ def _soft(part: _Part, notes: list[str]) -> str:
             position=part.position,
         )
     name = f"#id{number}" if number is not None else ""
-    words, count = options.get("soft"), int(options.get("duplicate") or 1)
+    words, count = options.get("soft"), options.get("duplicate") or 1
+    if not isinstance(count, int) or not 1 <= count <= MAX_SOFT_TOKENS:
+        raise TemplateError(
+            f"duplicate {str(count)[:40]} at character {part.position + 1} is not a number of soft tokens.",
+            fix=f"Give a whole number from 1 to {MAX_SOFT_TOKENS}.",
+            position=part.position,
+        )
     if words:
         if count != 1:
             notes.append("A soft token with words has as many tokens as its words; its 'duplicate' was left out, as OpenPrompt does.")

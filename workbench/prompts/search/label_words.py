@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from workbench.errors import VerbalizerError
+
 MOST_COMBINATIONS = 50_000
 
 
@@ -34,12 +36,31 @@ def likely_words(scores: Tensor, labels: Tensor, classes: int, k: int) -> list[l
 
 def combinations(scores: Tensor, labels: Tensor, candidates: Sequence[Sequence[int]], keep: int) -> list[Words]:
     """Every choice of one candidate per class, different words for different classes: the `keep` best on the training rows, by accuracy,
-    then by loss. Candidate lists are shortened alike while there are more than 50,000 choices."""
+    then by loss. Candidate lists are shortened alike while there are more than 50,000 choices; where too few words are left then for so
+    many classes, the one choice that takes the best candidates on the whole.
+
+    Raises:
+        VerbalizerError: the candidates are fewer different words than there are classes.
+    """
     longest = max(map(len, candidates))
     while longest > 1 and math.prod(min(longest, len(words)) for words in candidates) > MOST_COMBINATIONS:
         longest -= 1
     choices = [c for c in itertools.product(*(words[:longest] for words in candidates)) if len(set(c)) == len(c)]
-    return _best([judged(scores, labels, [(column,) for column in choice]) for choice in choices], keep)
+    return _best([judged(scores, labels, [(column,) for column in choice]) for choice in choices or [_assigned(candidates)]], keep)
+
+
+def _assigned(candidates: Sequence[Sequence[int]]) -> list[int]:
+    """A different candidate for every class, the sum of their places in the lists being least."""
+    from scipy.optimize import linear_sum_assignment
+
+    columns = sorted({column for words in candidates for column in words})
+    absent = len(columns) * len(candidates) + 1
+    places = [{column: place for place, column in enumerate(words)} for words in candidates]
+    costs = [[place.get(column, absent) for column in columns] for place in places]
+    chosen = linear_sum_assignment(costs)[1].tolist() if len(columns) >= len(candidates) else []
+    if not chosen or any(costs[c][choice] == absent for c, choice in enumerate(chosen)):
+        raise VerbalizerError("The labels have too few candidate words to get one each.", fix="Raise candidates, or give more rows.")
+    return [columns[choice] for choice in chosen]
 
 
 def grown(scores: Tensor, labels: Tensor, candidates: Sequence[Sequence[int]], start: Words, words: int) -> Words:

@@ -48,6 +48,7 @@ class Prototypes(nn.Module):
         nn.init.xavier_uniform_(self.prototypes)
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """Cosine [B, C] of hidden states [B, H] at the mask with the label prototypes."""
         return cosine(self.project(hidden), self.prototypes)
 
 

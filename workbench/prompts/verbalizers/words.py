@@ -184,6 +184,8 @@ def label_words(words: Any, labels: tuple[str, ...], tokenizer: Any, *, leading_
 
 def _weights(value: Any) -> dict[str, Any]:
     items = value.items() if isinstance(value, dict) else [(word, 1.0) for word in (value if isinstance(value, list | tuple) else [value])]
+    if any(isinstance(word, bool) for word, _ in items):
+        raise VerbalizerError("A label word is true or false: so YAML reads Yes, No, On and Off.", fix="Write the word in quotes.")
     named = ((str(word).strip() if word is not None else "", weight) for word, weight in items)
     return {text: weight for text, weight in named if text}
 

@@ -50,6 +50,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workbench.errors import RecipeError, nearest
+from workbench.options import mistakes_of
 from workbench.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from workbench.runs.job import Job
     from workbench.training.control import Control
 
-__all__ = ["JobOptions", "check_job", "job_kinds", "register_job", "run_job"]
+__all__ = ["JobOptions", "check_job", "job_kinds", "job_options", "register_job", "run_job"]
 
 TRAIN = "train"
 RESULT = "result.json"
@@ -69,7 +70,7 @@ _W = TypeVar("_W", bound=Work)
 class JobOptions(BaseModel):
     """What a person may ask of a job; the keys beside `kind` in a recipe's `job`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,20 @@ def check_job(recipe: Recipe) -> Any:
     Raises:
         WorkbenchError: an unknown kind, an unknown option or one out of bounds, or what the kind itself refuses.
     """
-    if recipe.kind == TRAIN:
-        return None
-    entry = _entry(recipe.kind)
-    options = _options(entry, recipe)
-    if entry.check is not None:
-        entry.check(recipe, options)
+    options = job_options(recipe)
+    check = None if recipe.kind == TRAIN else _entry(recipe.kind).check
+    if check is not None:
+        check(recipe, options)
     return options
+
+
+def job_options(recipe: Recipe) -> Any:
+    """The options of the recipe's job, whether it can be worked on now or not; None when it only trains.
+
+    Raises:
+        WorkbenchError: an unknown kind, an unknown option or one out of bounds.
+    """
+    return None if recipe.kind == TRAIN else _options(_entry(recipe.kind), recipe)
 
 
 def run_job(recipe: Recipe, folder: Path, control: Control, pool: ModelPool, *, on_event: OnEvent | None = None) -> dict[str, Any]:
@@ -155,15 +163,8 @@ def _options(entry: _Kind, recipe: Recipe) -> Any:
     try:
         return entry.options.model_validate(given)
     except ValidationError as error:
-        mistakes = [_sentence(mistake, entry.options) for mistake in error.errors()]
+        mistakes = mistakes_of(error, entry.options, tagged=False)
         raise RecipeError(f"Job '{recipe.kind}': {' '.join(mistakes)}", fix="Correct these options and try again.") from None
-
-
-def _sentence(mistake: Any, options: type[BaseModel]) -> str:
-    place = ".".join(str(part) for part in mistake["loc"])
-    if mistake["type"] == "extra_forbidden":
-        return f"Unknown option '{place}'. {nearest(place, options.model_fields)}"
-    return f"'{place}' is {mistake['input']!r}: {mistake['msg'][0].lower()}{mistake['msg'][1:]}."
 
 
 def _finished(folder: Path) -> dict[str, Any] | None:

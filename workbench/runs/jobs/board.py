@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from workbench.recipe import Recipe
+from workbench.recipe import MOST_EPOCHS, Recipe
 from workbench.runs.jobs import JobOptions, register_job, run_job
 
 if TYPE_CHECKING:
@@ -24,11 +24,14 @@ class BoardOptions(JobOptions):
     shots: list[Literal["all"] | int] = Field([0, 8, 32, 128, "all"], min_length=1, description="Training rows per class.")
     seeds: int = Field(3, ge=1, le=50, description="How many seeds; each draws rows, initial weights and batches anew.")
     paradigms: dict[str, list[str]] | None = Field(None, description="Paradigm -> methods; empty takes each paradigm's usual ones.")
+    models: list[str] = Field(default_factory=list, max_length=8, description="Further language models to compare with the recipe's.")
     test: int = Field(400, ge=10, description="Rows held out to measure every cell on.")
     validation: int = Field(200, ge=0, description="Rows held out, per seed, to choose and to stop on.")
     rows_seen: int = Field(1500, ge=1, description="Training rows a language model goes through per cell, as far as the epochs allow.")
-    least_epochs: float = Field(1.0, gt=0, description="Epochs a language model trains at least; under 1 it sees a part of the rows.")
-    most_epochs: float = Field(20.0, gt=0, description="Epochs a language model trains at most, however few the rows.")
+    least_epochs: float = Field(
+        1.0, gt=0, le=MOST_EPOCHS, description="Epochs a language model trains at least; under 1 it sees a part of the rows."
+    )
+    most_epochs: float = Field(20.0, gt=0, le=MOST_EPOCHS, description="Epochs a language model trains at most, however few the rows.")
     evaluations: int = Field(4, ge=1, description="Looks at the validation rows while a language model trains.")
     keep_models: Literal["all", "first_seed"] = Field("all", description="Which cells can be opened afterwards.")
 
@@ -36,6 +39,7 @@ class BoardOptions(JobOptions):
 def check(recipe: Recipe, options: BoardOptions) -> None:
     """Refuses unknown paradigms and methods, a task without classes, and numbers of examples below nought."""
     from workbench.errors import RecipeError
+    from workbench.models.loading import find_model
     from workbench.paradigms import find_paradigm
 
     if recipe.task != "classification":
@@ -46,7 +50,8 @@ def check(recipe: Recipe, options: BoardOptions) -> None:
     for name, methods in methods_of(options).items():
         for method in methods:
             find_paradigm(name).check(recipe, method)
-    plan_of(recipe, options)
+    for place in plan_of(recipe, options).models.values():
+        find_model(place)
 
 
 @register_job("board", BoardOptions, check)
@@ -61,6 +66,9 @@ def board(job: Job) -> dict[str, Any]:
     test, outcomes = test_set(rows), []
     for cell in cells:
         keep = job.options.keep_models == "all" or cell.seed == plan.seeds[0]
+
+        # Memory, or the hub, may be there now.
+        job.forget(cell.name, lambda outcome: "refused" in outcome)
 
         def run(folder: Path, cell: Cell = cell) -> dict[str, Any]:
             return _run(job, plan, cell, rows, test, folder)
@@ -77,7 +85,7 @@ def plan_of(recipe: Recipe, options: BoardOptions) -> Plan:
         RecipeError: no method makes a cell at the numbers of examples asked for.
     """
     from workbench.errors import RecipeError
-    from workbench.paradigms.cells import Plan
+    from workbench.paradigms.cells import Plan, model_names
 
     shots = sorted({None if number == "all" else number for number in options.shots}, key=lambda number: (number is None, number or 0))
     seeds = tuple(recipe.training.seed + number for number in range(options.seeds))
@@ -86,6 +94,7 @@ def plan_of(recipe: Recipe, options: BoardOptions) -> Plan:
     plan = Plan(
         tuple(shots), seeds, methods, options.test, options.validation,
         options.rows_seen, options.least_epochs, options.most_epochs, options.evaluations,
+        model_names(options.models, recipe.model.path),
     )
     # fmt: on
     if not plan.cells():
@@ -134,19 +143,13 @@ def _run(job: Job, plan: Plan, cell: Cell, rows: dict[str, Any], test: TestSet, 
     from workbench.paradigms.cells import run_cell, task_of
     from workbench.runs.job import JobStopped
 
-    task = task_of(cell, job.recipe, plan, seed_folder(job.cell_folder(ROWS), cell.seed), rows["seeds"][str(cell.seed)], run_job)
+    folder_of_rows = seed_folder(job.cell_folder(ROWS), cell.seed)
+    task = task_of(cell, job.recipe, plan, folder_of_rows, rows["seeds"][str(cell.seed)], run_job, job.between)
     examples = [InputExample(**row) for row in test.rows]
-    outcome = run_cell(cell, task, examples, folder, job.control, job.pool, lambda event: _heard(job, cell, event))
+    outcome = run_cell(cell, task, examples, folder, job.control, job.pool, lambda event: job.heard(event, _text(cell)))
     if outcome is None:
         raise JobStopped
     return outcome
-
-
-def _heard(job: Job, cell: Cell, event: dict[str, Any]) -> None:
-    if event.get("kind") == "train":
-        job.say(f"{_text(cell)}: step {event['step']}, loss {event['loss']:.4f}")
-    elif event.get("kind") == "status" and event.get("status") in ("paused", "running"):
-        job.emit("status", status=event["status"])
 
 
 def _text(cell: Cell) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import RecipeError
+from workbench.errors import DataError, RecipeError
 from workbench.recipe import PetPart, Recipe
 from workbench.runs.jobs import register_job
 
 if TYPE_CHECKING:
+    from workbench.data.dataset import InputExample, Splits
     from workbench.runs.job import Job
 
 
@@ -20,6 +21,20 @@ def check_pet(recipe: Recipe, options: PetPart) -> None:
         raise RecipeError("iPET needs several templates to learn from each other.", fix="Add a template, or set pet.generations to 0.")
     if recipe.data.split.shots == 0 and not options.generations:
         raise RecipeError("Without training rows PET has nothing to train on.", fix="Set pet.generations to 1 or more, or give shots.")
+
+
+def pool_of(splits: Splits, recipe: Recipe, options: PetPart) -> list[InputExample]:
+    """The rows that the ensemble labels.
+
+    Raises:
+        DataError: there are none.
+    """
+    pool = splits.pool(options.unlabeled, recipe.data.split.seed)
+    if not pool:
+        raise DataError(
+            "There are no unlabelled rows for the ensemble to label.", fix="Set data.unlabeled, or take fewer shots."
+        )
+    return pool
 
 
 @register_job("pet", PetPart, check_pet)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from workbench.recipe import Recipe
+from workbench.errors import DataError, RecipeError
+from workbench.recipe import MEASURED, Recipe
 from workbench.runs.jobs import JobOptions, register_job
 
 if TYPE_CHECKING:
     from workbench.runs.job import Job
 
-COLUMNS = ["what", "template", "accuracy", "accuracy_std", "macro_f1", "loss", "seeds"]
-METRICS = ("accuracy", "macro_f1", "loss")
+COLUMNS = ["what", "template", "accuracy", "accuracy_std", "macro_f1", "macro_f1_std", "loss", "seeds"]
+METRICS = MEASURED["classification"]
 
 
 class SeedsOptions(JobOptions):
@@ -26,7 +27,15 @@ class SeedsOptions(JobOptions):
     held_out_seed: int = Field(13, ge=0, description="Seed that chooses the held-out rows.")
 
 
-@register_job("seeds", SeedsOptions)
+def check_seeds(recipe: Recipe, options: SeedsOptions) -> None:
+    """Refuses what has no accuracy to take the mean of."""
+    if recipe.task != "classification":
+        raise RecipeError(
+            "Several seeds are measured by accuracy, so they need a classification task.", fix="Set job to null, or task to classification."
+        )
+
+
+@register_job("seeds", SeedsOptions, check_seeds)
 def seeds(job: Job) -> dict[str, Any]:
     """Each seed is a cell; the answer has a line for every line of theirs."""
     first, rows = job.recipe.training.seed, Rows(job)
@@ -47,14 +56,20 @@ class Rows:
 
         self.job = job
         split = {"shots": None, "validation": job.options.held_out, "seed": job.options.held_out_seed}
-        splits = load_splits(job.recipe.data.model_copy(update={"split": job.recipe.data.split.model_copy(update=split)}))
+        data = job.recipe.data.model_copy(update={"split": job.recipe.data.split.model_copy(update=split), "validation": None})
+        splits = load_splits(data)
         folder = job.folder / "rows"
         folder.mkdir(exist_ok=True)
         self.count = len(splits.validation)
+        if not self.count:
+            raise DataError("No rows can be held out to measure the seeds by.", fix="Add rows: a class with a single one spares none.")
         self.labels = splits.labels
         self.files = {"train": folder / "train.jsonl", "held_out": folder / "held_out.jsonl"}
         write_labelled(self.files["train"], splits.train.examples)
         write_labelled(self.files["held_out"], splits.validation.examples)
+        if splits.unlabeled is not None:
+            self.files["unlabeled"] = folder / "unlabeled.jsonl"
+            write_labelled(self.files["unlabeled"], splits.unlabeled.examples)
         self.columns = columns_of(job.recipe.fields)
 
     def recipe(self, seed: int) -> Recipe:
@@ -63,7 +78,12 @@ class Rows:
         changes: dict[str, Any] = {
             "job": None,
             "data.train": str(self.files["train"]),
+            "data.validation": None,
+            "data.unlabeled": str(self.files["unlabeled"]) if "unlabeled" in self.files else None,
             "data.columns": self.columns,
+            "data.only": {},
+            "data.encoding": "auto",
+            "data.soft_labels": None,
             "data.split.seed": seed,
             "training.seed": seed,
         }
@@ -83,12 +103,14 @@ class Rows:
         from workbench.runs.files import evaluate_file
 
         recipe = self.recipe(0)
-        metrics = evaluate_file(tuned_predictor(self.job.pool, recipe, self.labels, folder / "final"), self.files["held_out"])["metrics"]
+        tuned = tuned_predictor(self.job.pool, recipe, self.labels, folder / "final")
+        tuned.pace.between = self.job.between
+        metrics = evaluate_file(tuned, self.files["held_out"])["metrics"]
         return {name: metrics[name] for name in METRICS}
 
 
 def _line(same: list[dict[str, Any]]) -> list[Any]:
-    accuracies = [line["accuracy"] for line in same]
     means = {name: mean(line[name] for line in same) for name in METRICS}
-    spread = stdev(accuracies) if len(same) > 1 else None
-    return [same[0]["what"], same[0]["template"], means["accuracy"], spread, means["macro_f1"], means["loss"], len(same)]
+    spreads = {f"{name}_std": stdev(line[name] for line in same) if len(same) > 1 else None for name in METRICS}
+    found = {**same[0], **means, **spreads, "seeds": len(same)}
+    return [found[name] for name in COLUMNS]

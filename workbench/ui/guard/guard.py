@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from workbench.access import OWNER, Places, Principal, Role
+from workbench.access import OWNER, VISITOR_NAMES, Places, Principal, Role
 from workbench.ui.guard.limits import Limits, Quota, RateLimit
 from workbench.ui.guard.login import login_page
 from workbench.ui.guard.passage import Passage
@@ -158,7 +158,7 @@ class Guard:
         if known is not None:
             return known, None
         if policy.demo:
-            visitor = Principal(f"visitor-{secrets.token_hex(8)}", Role.VISITOR, policy.visitor_places)
+            visitor = Principal(f"{VISITOR_NAMES}{secrets.token_hex(8)}", Role.VISITOR, policy.visitor_places)
             # Only a page load begins a session: a program that keeps no cookies must not fill the table.
             begins = request.method == "GET" and "text/html" in request.header("accept") and self._begun.left(request.client) > 0
             if begins:
@@ -268,16 +268,16 @@ class Guard:
             if self._too_many_waiting(request, principal, client):
                 await self._later(request, 1, "waiting")
                 return None
-        most, quota = self._allowance(request, principal)
+        most, quota = self._allowance(request, principal, client)
         if most <= 0:
-            seconds = quota.wait(principal.name) if quota else 0.0
+            seconds = quota.wait(client) if quota else 0.0
             await self._later(request, seconds, "uploaded")
             return None
         announced = request.header("content-length")
         if announced and (not announced.isdecimal() or int(announced) > most):
             await request.refuse(413, "too_large", size=size_of(most))
             return None
-        return Passage(request, most, lambda size: quota.add(principal.name, size) if quota is not None else None, cookie)
+        return Passage(request, most, lambda size: quota.add(client, size) if quota is not None else None, cookie)
 
     def _too_many_waiting(self, request: GuardedRequest, principal: Principal, client: str) -> bool:
         """Whether a call would wait behind too many of the same client, and everybody else's behind it: in the queue, or beside it,
@@ -289,12 +289,12 @@ class Guard:
             return True
         return principal.role == Role.VISITOR and self._waiting("address", request.client) >= limits.address_waiting
 
-    def _allowance(self, request: GuardedRequest, principal: Principal) -> tuple[float, Quota | None]:
+    def _allowance(self, request: GuardedRequest, principal: Principal, client: str) -> tuple[float, Quota | None]:
         limits = self.policy.visitor_limits if principal.role == Role.VISITOR else self.policy.limits
         if not request.path.endswith("/upload"):
             return limits.body_bytes, None
         quota = self._uploaded[principal.role]
-        return min(limits.upload_bytes, quota.left(principal.name)), quota
+        return min(limits.upload_bytes, quota.left(client)), quota
 
 
 def fresh_token() -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from workbench.access import Principal, Role
+from workbench.access import Principal, Role, is_taken
 from workbench.errors import SettingsError
 
 SHORTEST_PASSWORD = 12
@@ -77,6 +77,7 @@ def add_user(file: Path, name: str, password: str, role: Role) -> None:
 
     if not NAME.fullmatch(name):
         raise SettingsError(f"'{name[:40]}' is no user name.", fix="Use up to 32 letters, digits, dots, hyphens and underscores.")
+    _refuse_taken(name, role)
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         raise SettingsError(f"A password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters.", fix="Choose a longer one.")
     content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {} if file.exists() else {}
@@ -93,3 +94,9 @@ def _check_entry(file: Path, name: Any, entry: Any) -> None:
     known = isinstance(entry, dict) and set(entry) == {"password", "role"} and str(entry["password"]).startswith("$argon2id$")
     if not known or entry["role"] not in tuple(map(str, ROLES)):
         raise SettingsError(f"The entry '{name}' in {file.name} is no user with an argon2id password and a role.", fix=_HOW)
+    _refuse_taken(str(name), Role(entry["role"]))
+
+
+def _refuse_taken(name: str, role: Role) -> None:
+    if is_taken(name, role):
+        raise SettingsError(f"The name '{name}' is the server's own.", fix="Choose another name.")

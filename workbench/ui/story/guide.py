@@ -9,6 +9,7 @@ import gradio as gr
 
 from workbench.errors import RunError
 from workbench.recipe import Recipe
+from workbench.runs.record import UNFINISHED
 from workbench.ui.frame import Frame
 from workbench.ui.glossary import lead
 from workbench.ui.markup import esc, problem, sentence
@@ -117,7 +118,7 @@ def _training(service: Any, place: Place, rows: int, plain: Slide, t: Words) -> 
         note += sentence(t("story.halted"), "note")
     if run.status == "queued":
         note += sentence(t("story.waiting"), "note")
-    busy = run.status in train.BUSY and run.status != "paused"
+    busy = run.status in UNFINISHED and run.status != "paused"
     mark = "<span hidden data-busy></span>" if busy else ""
     return replace(plain, picture=picture + note + mark, live=busy, seen=run.watch)
 
@@ -134,7 +135,7 @@ def forward(service: Any, recipe: Recipe, place: Place, t: Words) -> Place:
         return replace(place, step=place.step + 1)
     run = scenes.training(service, place.run)
     if run is None:
-        started = scenes.twin(service, recipe, train.BUSY) or service.submit(recipe, alone=True)
+        started = scenes.twin(service, recipe, UNFINISHED) or service.submit(recipe, alone=True)
         return replace(place, step=TRAIN, run=started)
     if place.step == TRAIN and run.status == "finished":
         return replace(place, step=TRY)
@@ -188,7 +189,13 @@ class Teller:
     t: Words
 
     def begin(self, kept: Any) -> list[Any]:
-        return self.drawn(replace(place_of(kept), open=True))
+        """Opens the story where it was left, or before its training where that run is gone."""
+        return self.drawn(replace(self._left(kept), open=True))
+
+    def _left(self, kept: Any) -> Place:
+        place = place_of(kept)
+        gone = place.step == TRY and scenes.training(self.service, place.run) is None
+        return replace(place, step=TRAIN - 1, run=None) if gone else place
 
     def go_on(self, kept: Any, watch: Watch) -> list[Any]:
         """The next step, and the run in view, which is the story's as soon as it has one. After the last step the story is over."""
@@ -200,10 +207,12 @@ class Teller:
         return [*self.drawn(replace(following, open=True)), Watch(following.run) if started else watch]
 
     def go_back(self, kept: Any) -> list[Any]:
+        """One step back; from the first step nowhere."""
         place = place_of(kept)
         return self.drawn(replace(place, step=max(place.step - 1, 1), open=True))
 
     def close(self, kept: Any) -> list[Any]:
+        """Puts the story away; its place and its run are kept."""
         return [asdict(replace(place_of(kept), open=False)), gr.update(active=False)]
 
     def look(self, kept: Any, seen: Watch) -> list[Any]:
@@ -217,16 +226,19 @@ class Teller:
         return [shown.picture, gr.update(active=shown.live), shown.seen or Watch()]
 
     def ask(self, kept: Any, text: str) -> list[Any]:
+        """The picture of the last step for a sentence of one's own; RunError for an empty one."""
         if not (text or "").strip():
             raise RunError(self.t("try.no_text"), fix=self.t("try.no_text_fix"))
         place = replace(place_of(kept), text=text.strip()[:MOST_LETTERS])
         return [asdict(place), self.slide(place).picture]
 
     def restore(self, kept: Any) -> Any:
-        place = place_of(kept)
+        """After a reload: the stage as it was, when the story was open."""
+        place = self._left(kept)
         return self.drawn(place) if place.open else gr.skip()
 
     def slide(self, place: Place) -> Slide:
+        """What the stage shows at a place of the story."""
         return slide(self.service, self.boards, self.recipe, place, self.t)
 
     def drawn(self, place: Place) -> list[Any]:

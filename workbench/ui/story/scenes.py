@@ -50,7 +50,7 @@ def training_rows(recipe: Recipe) -> int:
     """How many labelled rows the preset trains on."""
     data = dataset(recipe)
     shots = recipe.data.split.shots
-    return shots * len(data.labels) if shots else len(data.examples)
+    return len(data.examples) if shots is None else shots * len(data.labels)
 
 
 def blank(service: Any, recipe: Recipe, t: Words) -> Blank:
@@ -98,4 +98,4 @@ def answer_of(probabilities: dict[str, float]) -> str:
 
 def twin(service: Any, recipe: Recipe, statuses: Sequence[str]) -> str | None:
     """A run of this very recipe that is waiting or under way, whoever of the same person's pages started it."""
-    return next((run.id for run in service.runs() if run.status in statuses and service.read(run.id, 1 << 60).recipe == recipe), None)
+    return next((run.id for run, known in service.readable(lambda run: run.status in statuses) if known == recipe), None)

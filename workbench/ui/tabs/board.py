@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from workbench.errors import RecipeError, RunError, WorkbenchError
+from workbench.errors import RunError, WorkbenchError
 from workbench.paradigms import find_paradigm, paradigm_names
 from workbench.recipe import Recipe
 from workbench.runs.boards import BoardModels, board_of, open_model
-from workbench.ui.beside import MOST_FIELDS, fields_of
+from workbench.runs.record import UNFINISHED
+from workbench.ui.beside import MOST_FIELDS, box_updates, fields_of
+from workbench.ui.board_job import BUDGETS, USUAL_SHOTS, budget_of, job_of
 from workbench.ui.board_report import confusions_html, curves_figure, intervals_figure, zip_report
 from workbench.ui.board_words import (
     color,
@@ -29,22 +32,19 @@ from workbench.ui.board_words import (
     table_html,
     why_html,
 )
-from workbench.ui.forms import explained
+from workbench.ui.forms import explained, number
 from workbench.ui.frame import Frame, Part
 from workbench.ui.glossary import lead
 from workbench.ui.markup import all_fields, bars, duration, esc, heading, problem, progress, sentence
+from workbench.ui.queueing import IN_ORDER
 from workbench.ui.rows import dataset
 from workbench.ui.session import Watch, ready
-from workbench.ui.tabs.train import BUSY, buttons
+from workbench.ui.tabs.model import embedded_models
+from workbench.ui.tabs.train import buttons
 from workbench.ui.text import Words
 
-BUDGETS: dict[str, dict[str, Any]] = {
-    "quick": {"test": 200, "validation": 100, "rows_seen": 300, "least_epochs": 0.1, "most_epochs": 8, "evaluations": 1},
-    "usual": {"test": 400, "validation": 100, "rows_seen": 500, "least_epochs": 0.4, "most_epochs": 10, "evaluations": 2},
-    "full": {"test": 1000, "validation": 300, "rows_seen": 4000, "least_epochs": 3, "most_epochs": 20, "evaluations": 6},
-}
-USUAL_SHOTS = "0, 8, 32, 128, all"
 MOST_ASKED = 6
+MOST_FURTHER = 8
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def view(service: Any, watch: Watch) -> BoardView | None:
         return None
     try:
         new = service.read(run_id, max(watch.seen, 0))
-    except RunError:
+    except WorkbenchError:  # gone, or damaged
         return None
     if run_id == watch.run and new.status == watch.mark and new.next == watch.seen:
         return None
@@ -92,9 +92,8 @@ def draw(service: Any, run_id: str) -> BoardView:
 
 def newest(service: Any) -> str | None:
     """The board that is being worked on, else the newest one."""
-    boards = [run for run in service.runs() if run.kind == "board"]
-    active = next((run.id for run in boards if run.status in BUSY), None)
-    return active or (boards[0].id if boards else None)
+    active = service.readable(lambda run: run.kind == "board" and run.status in UNFINISHED)
+    return next((run.id for run, _ in chain(active, service.readable(lambda run: run.kind == "board"))), None)
 
 
 def choices(service: Any, t: Words) -> list[tuple[str, str]]:
@@ -116,27 +115,6 @@ def method_choices(t: Words) -> list[tuple[str, str]]:
 def usual_methods() -> list[str]:
     """What is chosen before anything is: every paradigm's own usual methods."""
     return [f"{name}/{method}" for name in paradigm_names() for method in find_paradigm(name).methods]
-
-
-def job_of(shots: str, seeds: float, methods: list[str], budget: str, t: Words) -> dict[str, Any]:
-    """The recipe's `job` from the controls.
-
-    Raises:
-        RecipeError: a number of examples that is none, or no method.
-    """
-    numbers: list[int | str] = []
-    for part in (shots or "").replace("\uff0c", ",").split(","):
-        text = part.strip()
-        if text and text != "all" and not text.isdigit():
-            raise RecipeError(t("board.shots_wrong", text=text), fix=t("board.shots_fix", usual=USUAL_SHOTS))
-        numbers += [] if not text else ["all" if text == "all" else int(text)]
-    if not numbers or not methods:
-        raise RecipeError(t("board.nothing_chosen"), fix=t("board.nothing_chosen_fix"))
-    chosen: dict[str, list[str]] = {}
-    for entry in methods:
-        paradigm, _, method = entry.partition("/")
-        chosen.setdefault(paradigm, []).append(method)
-    return {"kind": "board", "shots": numbers, "seeds": int(seeds or 1), "paradigms": chosen, **BUDGETS[budget]}
 
 
 def status_html(shown: BoardView | None, t: Words) -> str:
@@ -209,11 +187,15 @@ def build(frame: Frame) -> Part:
                 budget = gr.Radio(_budgets(t), value="quick", label=t("board.budget"), info=t("board.budget_help"), elem_id="board-budget")
                 shots = gr.Textbox("0, 8, 32", label=t("board.shots"), info=t("board.shots_help"), max_lines=1, elem_id="board-shots")
                 times = explained(t("board.seeds_help"), t("board.seeds_higher"), 3, t)
-                seeds = gr.Number(1, label=t("board.seeds"), info=times, minimum=1, precision=0, elem_id="board-seeds")
-                with gr.Accordion(t("board.methods_label"), open=False, elem_classes="pw-more"):
+                seeds = number(1, label=t("board.seeds"), info=times, minimum=1, precision=0, elem_id="board-seeds")
+                with gr.Accordion(t("board.what_label"), open=False, elem_classes="pw-more"):
                     methods = gr.Dropdown(
                         method_choices(t), value=usual_methods(), label=t("board.methods_label"), info=t("board.methods_help"),
-                        show_label=False, multiselect=True, elem_id="board-methods",
+                        multiselect=True, elem_id="board-methods",
+                    )  # fmt: skip
+                    further = gr.Dropdown(
+                        embedded_models(), value=[], label=t("board.further_label"), info=t("board.further_help"),
+                        multiselect=True, allow_custom_value=True, max_choices=MOST_FURTHER, elem_id="board-further",
                     )  # fmt: skip
                 gr.HTML(all_fields(t))
                 start = gr.Button(t("board.start"), variant="primary", elem_id="board-start")
@@ -236,9 +218,11 @@ def build(frame: Frame) -> Part:
                 download = gr.File(label=t("board.download"), visible=False, elem_id="board-download")
         timer, watch, done = gr.Timer(1.0, render=False), gr.State(Watch()), gr.State(-1)
     drawn = [watch, done, status, curves, detail_key, points, detail, asking.models, answered, start, pause, resume, stop, chosen]
+    drawn += asking.boxes
     wiring = _Wiring(frame, drawn)
-    frame.on(timer.tick, wiring.poll, [frame.shown_tab, watch, done, detail_key], drawn, "board_poll", queue=True, concurrency_limit=None)
-    frame.on(start.click, wiring.begin, [frame.draft, watch, shots, seeds, methods, budget], drawn, "board_start", concurrency_limit=1)
+    looked = [frame.shown_tab, watch, done, detail_key]
+    frame.on(timer.tick, wiring.poll, looked, drawn, "board_poll", look=True, queue=True, concurrency_limit=None)
+    frame.on(start.click, wiring.begin, [frame.draft, shots, seeds, methods, further, budget], drawn, "board_start", **IN_ORDER)
     for button, name in ((pause, "pause"), (resume, "resume"), (stop, "stop")):
         frame.on(button.click, wiring.act(name), [watch, detail_key], drawn, f"board_{name}")
     frame.on(chosen.input, wiring.choose, [chosen], drawn, "board_choose")
@@ -249,22 +233,16 @@ def build(frame: Frame) -> Part:
         given = [watch, asking.models, *asking.boxes]
         frame.on(event, wiring.ask, given, [asking.answers], f"board_{name}", show_progress="minimal")
     frame.on(export.click, wiring.export, [watch], [download], "board_export", show_progress="minimal")
-    return Part("board", tab, [shots, seeds, methods, budget], _filled, (wiring.look, [watch, detail_key], drawn), timer)
+    return Part("board", tab, [shots, seeds, methods, further, budget], _filled, (wiring.look, [watch, detail_key], drawn), timer)
 
 
 def _filled(recipe: Recipe) -> list[Any]:
     job = recipe.job if recipe.kind == "board" else None
     if job is None:
-        return [gr.skip()] * 4
+        return [gr.skip()] * 5
     names = [f"{name}/{method}" for name, listed in (job.get("paradigms") or {}).items() for method in listed]
     numbers = ", ".join(str(number) for number in job.get("shots", USUAL_SHOTS.split(", ")))
-    return [numbers, job.get("seeds", 3), names or usual_methods(), budget_of(job)]
-
-
-def budget_of(job: dict[str, Any]) -> str:
-    """The budget of a job, by the rows that it lets a language model see."""
-    rows = job.get("rows_seen", BUDGETS["usual"]["rows_seen"])
-    return next((name for name, options in BUDGETS.items() if rows <= options["rows_seen"]), "full")
+    return [numbers, job.get("seeds", 3), names or usual_methods(), job.get("models") or [], budget_of(job)]
 
 
 @dataclass
@@ -304,17 +282,23 @@ class _Wiring:
         t, report = self.t, shown.report
         count = report["done"] if report else 0
         presses = [gr.update(interactive=shown.buttons[name]) for name in ("start", "pause", "resume", "stop")]
-        chosen = gr.update(choices=choices(self.service, t), value=shown.id)
+        chosen, boxes = gr.update(choices=choices(self.service, t), value=shown.id), box_updates(shown.recipe, t)
         if report is None or not report["lines"]:
             empty = [None, gr.update(choices=[], visible=False), None, "", gr.update(choices=[], value=[]), gr.update(visible=False)]
-            return [shown.watch, count, status_html(shown, t), *empty, *presses, chosen]
+            return [shown.watch, count, status_html(shown, t), *empty, *presses, chosen, *boxes]
         if count == done:
-            return [shown.watch, count, status_html(shown, t), *[gr.skip()] * 6, *presses, chosen]
+            return [shown.watch, count, status_html(shown, t), *[gr.skip()] * 6, *presses, chosen, *boxes]
         known = [name for name in report["shots"] if any(line["shots"] == name for line in report["lines"])]
         key = key if key in known else known[-1]
         radio = gr.update(choices=[(shots_name(name, t), name) for name in known], value=key, visible=True)
         found = [curves_figure(report, t), radio, *self._detail(report, key), gr.update(visible=True)]
-        return [shown.watch, count, status_html(shown, t), *found, *presses, chosen]
+        return [shown.watch, count, status_html(shown, t), *found, *presses, chosen, *boxes]
+
+    def cleared(self) -> list[Any]:
+        """The tab without a board: the one that it showed is gone, and there is no other."""
+        empty = [None, gr.update(choices=[], visible=False), None, "", gr.update(choices=[], value=[]), gr.update(visible=False)]
+        presses = [gr.update(interactive=name == "start") for name in ("start", "pause", "resume", "stop")]
+        return [Watch(), 0, status_html(None, self.t), *empty, *presses, gr.update(choices=[], value=None), *box_updates(None, self.t)]
 
     def poll(self, tab: str, watch: Watch, done: int, key: str | None) -> Any:
         shown = view(self.service, watch) if tab == "board" else None
@@ -323,14 +307,15 @@ class _Wiring:
     def look(self, watch: Watch, key: str | None) -> Any:
         """The tab comes into view."""
         run_id = watch.run if watch.run in {run.id for run in self.service.runs()} else newest(self.service)
-        return [gr.skip()] * self.size if run_id is None else self.updates(draw(self.service, run_id), -1, key)
+        if run_id is not None:
+            return self.updates(draw(self.service, run_id), -1, key)
+        return self.cleared() if watch.run else [gr.skip()] * self.size
 
-    def begin(self, draft: dict[str, Any], watch: Watch, shots: str, seeds: float, methods: list[str], budget: str) -> Any:
-        current = watch.run or newest(self.service)
-        if current and self.service.read(current, 1 << 30).status in BUSY:
-            raise RunError(self.t("board.busy"), fix=self.t("train.busy_fix"))
-        recipe = ready(draft).replace({"job": job_of(shots, seeds, methods, budget, self.t)})
-        return self.updates(draw(self.service, self.service.submit(recipe)), -1, None)
+    def begin(self, draft: dict[str, Any], shots: str, seeds: float, methods: list[str], further: list[str], budget: str) -> Any:
+        recipe = ready(draft)
+        own = recipe.job if recipe.kind == "board" else None
+        recipe = recipe.replace({"job": job_of(shots, seeds, methods, further, budget, self.t, own)})
+        return self.updates(draw(self.service, self.service.submit(recipe, alone=True)), -1, None)
 
     def act(self, name: str) -> Any:
         def press(watch: Watch, key: str | None) -> Any:

@@ -11,14 +11,15 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.data.encoding import AUTO
 from workbench.data.labelling import LabelBook, next_row, sureness, unsure
+from workbench.data.table import Table
 from workbench.errors import DataError
 from workbench.recipe import Recipe
 from workbench.runs.labelling import Opinions, check_labels
 from workbench.ui.frame import Frame
 from workbench.ui.markup import bars, esc, facts, heading, percent, problem, sentence, short, table
-from workbench.ui.rows import SUFFIXES
-from workbench.ui.rows import table as read
+from workbench.ui.rows import SUFFIXES, whole_table
 from workbench.ui.session import ready
 from workbench.ui.text import Words
 from workbench.ui.uploads import keep_upload
@@ -101,7 +102,7 @@ def choices(service: Any, t: Words) -> list[tuple[str, str]]:
     ]
 
 
-def texts_of(pasted: str, file: str | None, column: str | None) -> list[str]:
+def texts_of(pasted: str, file: str | None, column: str | None, encoding: str = AUTO) -> list[str]:
     """The rows that a person gave: pasted lines, else a column of a file.
 
     Raises:
@@ -111,14 +112,13 @@ def texts_of(pasted: str, file: str | None, column: str | None) -> list[str]:
         return pasted.splitlines()
     if not file:
         raise DataError("There are no rows to label yet.", fix="Paste one text per line, or upload a file.")
-    rows = read(file)
-    place = rows.columns.index(column) if column in rows.columns else longest_column(file)
+    rows = whole_table(file, encoding=encoding, strict=False)
+    place = rows.columns.index(column) if column in rows.columns else longest_column(rows)
     return [row[place] for row in rows.rows]
 
 
-def longest_column(file: str) -> int:
+def longest_column(rows: Table) -> int:
     """The place of the column with the most text, which is most likely what a person wants to label."""
-    rows = read(file)
     return max(range(len(rows.columns)), key=lambda place: sum(len(row[place]) for row in rows.rows[:500]))
 
 
@@ -168,7 +168,7 @@ def _wire_books(frame: Frame, start: Any, given: Any, part: Any, ending: Any, ou
         return [book_id, listed, drawn, gr.update(visible=book_id is not None), gr.update(visible=False)]
 
     def start_book(draft: dict[str, Any], rows: str, upload: str | None, name: str | None, names: str) -> list[Any]:
-        return show(draft, service.labelling.begin(texts_of(rows or "", upload, name), names or "").id)
+        return show(draft, service.labelling.begin(texts_of(rows or "", upload, name, draft["data"]["encoding"]), names or "").id)
 
     def open_part(draft: dict[str, Any], book_id: str | None, names: str) -> list[Any]:
         return [True, *show(draft, book_id), names or _classes_of(draft)]
@@ -176,12 +176,13 @@ def _wire_books(frame: Frame, start: Any, given: Any, part: Any, ending: Any, ou
     def look(draft: dict[str, Any], book_id: str | None, open_: bool, names: str) -> list[Any]:
         return [*show(draft, book_id), names or _classes_of(draft)] if open_ else [gr.skip()] * 6
 
-    def take(path: str | None) -> list[Any]:
+    def take(draft: dict[str, Any], path: str | None) -> list[Any]:
         if not path:
             return [None, gr.update(visible=False)]
         kept = keep_upload(path, service.root)
-        names = list(read(kept).columns)
-        return [kept, gr.update(choices=names, value=names[longest_column(kept)], visible=len(names) > 1)]
+        rows = whole_table(kept, encoding=draft["data"]["encoding"], strict=False)
+        names = list(rows.columns)
+        return [kept, gr.update(choices=names, value=names[longest_column(rows)], visible=len(names) > 1)]
 
     def drop(draft: dict[str, Any], book_id: str | None) -> list[Any]:
         if book_id:
@@ -191,8 +192,8 @@ def _wire_books(frame: Frame, start: Any, given: Any, part: Any, ending: Any, ou
     classes = inputs[-1]
     waits = {"show_progress": "minimal", "show_progress_on": [outputs[2]]}
     frame.on(begin.click, start_book, [frame.draft, *inputs], outputs, "labels_begin", concurrency_limit=2, **waits)
-    frame.on(upload.upload, take, [upload], [file, column], "labels_upload")
-    frame.on(upload.clear, take, [upload], [file, column], "labels_upload_clear")
+    frame.on(upload.upload, take, [frame.draft, upload], [file, column], "labels_upload")
+    frame.on(upload.clear, take, [frame.draft, upload], [file, column], "labels_upload_clear")
     frame.on(chosen.input, show, [frame.draft, chosen], outputs, "labels_open", **waits)
     frame.on(accordion.expand, open_part, [frame.draft, book, classes], [expanded, *outputs, classes], "labels_expand", **waits)
     frame.on(remove.click, lambda book_id: gr.update(visible=bool(book_id)), [book], [certain], "labels_ask_remove")

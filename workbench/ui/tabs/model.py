@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,34 +9,21 @@ from typing import Any
 import gradio as gr
 
 from workbench.errors import ModelError, WorkbenchError
-from workbench.models.card import ModelCard
 from workbench.models.catalog import catalog_names, catalog_recipe, entry
-from workbench.models.published import published_of
+from workbench.models.known import NotHereError
+from workbench.models.memory import DTYPE_BYTES
 from workbench.models.transfer import CancelledError
 from workbench.recipe import Recipe
-from workbench.ui.drawing import drawing, ideas
+from workbench.ui.forms import SELDOM
 from workbench.ui.frame import Frame, Part, session_key
 from workbench.ui.glossary import lead
-from workbench.ui.markup import all_fields, amount, chips, duration, facts, heading, problem, sentence, size, table
-from workbench.ui.session import ready
+from workbench.ui.markup import all_fields, problem, sentence, size, stage_text, table
+from workbench.ui.model_card import card_html, compare_html, free_bytes, view
+from workbench.ui.session import portable, ready
 from workbench.ui.text import Words
 
 SOURCES = ("embedded", "folder", "hub")
 QUANTIZATIONS = ("none", "int8", "nf4", "fp4")
-
-
-@dataclass(frozen=True)
-class ModelView:
-    """What is known of a model: tiles, parameters by part, and a note on whether it is in memory."""
-
-    name: str
-    tiles: list[tuple[str, str]]
-    parts: list[tuple[str, int]]
-    features: list[str]
-    drawing: str = ""
-    ideas: tuple[str, ...] = ()
-    published: tuple[tuple[str, str, str], ...] = ()
-    memory: tuple[tuple[str, int, bool], ...] = ()
 
 
 def embedded_models() -> list[str]:
@@ -54,98 +40,6 @@ def source_of(path: str) -> str:
     return "folder" if Path(path).is_absolute() or path.startswith((".", "~")) or Path(path).is_dir() else "hub"
 
 
-def view(recipe: Recipe, t: Words) -> ModelView:
-    """The model card of a recipe's model, from its configuration alone.
-
-    Raises:
-        ModelError: there is no such model.
-    """
-    from workbench.models.card import model_card
-
-    card = model_card(recipe.model.path, recipe.model.quantization, revision=recipe.model.revision)
-    heads = f"{card.heads}" if card.kv_heads == card.heads else t("card.heads_grouped", heads=card.heads, kv=card.kv_heads)
-    tiles = [
-        (t("card.kind"), t(f"card.kind_{card.kind}")),
-        (t("card.family"), card.family),
-        (t("card.parameters"), amount(card.parameters)),
-        (t("card.memory"), size(card.memory.get(card.quantization, card.memory["none"]))),
-        (t("card.layers"), str(card.layers)),
-        (t("card.hidden"), f"{card.hidden_size:,}"),
-        (t("card.heads"), heads),
-        (t("card.vocabulary"), f"{card.vocabulary:,}"),
-        (t("card.max_length"), f"{card.max_length:,}"),
-    ]
-    if card.cache_bytes_per_token:
-        tiles.append((t("card.cache"), size(card.cache_bytes_per_token)))
-    parts = [(t.get(f"card.part_{name}", name.replace("_", " ")), count) for name, count in card.parameters_by_part.items()]
-    free = free_bytes()
-    memory = tuple((name, needed, needed <= free) for name, needed in card.memory.items())
-    features = [t.get(f"card.features.{name}", name) for name in card.features]
-    return ModelView(card.name, tiles, parts, features, drawing(card, t), tuple(ideas(card, t)), _published(card, t), memory)
-
-
-def _published(card: ModelCard, t: Words) -> tuple[tuple[str, str, str], ...]:
-    """Rows of what the makers say against what is here; empty for a model that nobody published."""
-    known = published_of(card)
-    if known is None:
-        return ()
-    pairs = [
-        ("parameters", known.parameters, amount(card.parameters)),
-        ("layers", str(known.layers), str(card.layers)),
-        ("hidden", f"{known.hidden_size:,}", f"{card.hidden_size:,}"),
-        ("heads", f"{known.heads} / {known.kv_heads}", f"{card.heads} / {card.kv_heads}"),
-        ("vocabulary", f"{known.vocabulary:,}", f"{card.vocabulary:,}"),
-        ("max_length", f"{known.max_length:,}", f"{card.max_length:,}"),
-    ]
-    return ((known.name, "", ""), *((t(f"card.{name}"), said, here) for name, said, here in pairs))
-
-
-def free_bytes() -> int:
-    """Memory that a model could be loaded into now: the card's where there is one, else the computer's."""
-    import torch
-
-    from workbench.methods.footprint import free_bytes as left
-    from workbench.models.loading import find_device
-
-    return left(find_device("auto") if torch.cuda.is_available() else find_device("cpu"))
-
-
-def card_html(shown: ModelView, t: Words) -> str:
-    """The card as HTML."""
-    total = sum(count for _, count in shown.parts) or 1
-    rows = [(name, f"{count:,}", f"{count / total:.1%}") for name, count in shown.parts]
-    parts = (
-        heading(t("model.parts")) + table([t("model.part"), t("model.parameters"), t("model.share")], rows, numeric=frozenset({1, 2}))
-        if rows
-        else ""
-    )
-    lines = "".join(sentence(idea) for idea in shown.ideas)
-    drawn = f'<div class="pw-architecture"><div>{shown.drawing}</div><div>{lines}</div></div>' if shown.drawing else ""
-    head = heading(shown.name) + facts(shown.tiles) + f'<div class="pw-summary">{chips(shown.features)}</div>'
-    return head + drawn + parts + _published_html(shown, t) + _memory_html(shown, t)
-
-
-def _published_html(shown: ModelView, t: Words) -> str:
-    if not shown.published:
-        return ""
-    (name, _, _), *rows = shown.published
-    return heading(t("model.published", name=name)) + table(["", t("model.published_said"), t("model.published_here")], rows)
-
-
-def _memory_html(shown: ModelView, t: Words) -> str:
-    """Bytes of the weights in every precision, and whether this machine has them."""
-    if not shown.memory:
-        return ""
-    rows = [
-        (t(f"model.quantization_{name}"), size(needed), t("model.fits") if fits else t("model.fits_not"))
-        for name, needed, fits in shown.memory
-    ]
-    smallest = [t(f"model.quantization_{name}") for name, _, fits in shown.memory if fits]
-    advice = "" if shown.memory[0][2] else sentence(t("model.would_fit", how=smallest[0]) if smallest else t("model.never_fits"), "note")
-    columns = [t("model.quantization"), t("card.memory"), t("model.this_machine")]
-    return heading(t("model.memory")) + table(columns, rows, numeric=frozenset({1})) + advice
-
-
 def catalog_html(t: Words) -> str:
     """Published models: what there is to download, what the weights take in memory, and whether this machine has it."""
     free, rows = free_bytes(), []
@@ -157,15 +51,6 @@ def catalog_html(t: Words) -> str:
         rows.append((name, found.model, size(found.download_bytes), f"{size(found.weight_bytes)}, {precision}", fits))
     columns = ["", t("model.hub"), t("model.catalog_download"), t("card.memory"), t("model.this_machine")]
     return table(columns, rows, numeric=frozenset({2}))
-
-
-def compare_html(first: ModelView, second: ModelView, t: Words) -> str:
-    """Two models side by side: their figures in one table, their drawings next to each other."""
-    values = dict(second.tiles)
-    names = [name for name, _ in first.tiles] + [name for name, _ in second.tiles if name not in dict(first.tiles)]
-    rows = [(name, dict(first.tiles).get(name, ""), values.get(name, "")) for name in names]
-    drawings = f'<div class="pw-duel"><div>{first.drawing}</div><div>{second.drawing}</div></div>'
-    return heading(t("model.compared")) + table(["", first.name, second.name], rows) + drawings
 
 
 def build(frame: Frame) -> Part:
@@ -186,16 +71,21 @@ def build(frame: Frame) -> Part:
                 hub = gr.Textbox(
                     label=t("model.hub"), info=t("model.hub_help"), visible=False, max_lines=1, placeholder="bert-base-uncased"
                 )
+                revision = gr.Textbox(
+                    label=t("model.revision"), info=t("model.revision_help"), visible=False, max_lines=1, placeholder="main",
+                    elem_id="model-revision",
+                )
                 quantization = gr.Radio(
                     [(t(f"model.quantization_{name}"), name) for name in QUANTIZATIONS], value="none",
                     label=t("model.quantization"), info=t("model.quantization_help"),
                 )
+                dtype, device = _placing(t)
                 with gr.Row():
                     load = gr.Button(t("model.load"), variant="primary", elem_id="model-load")
                     cancel = gr.Button(t("model.cancel"), visible=False, scale=0, min_width=110, elem_id="model-cancel")
                 status = gr.HTML(elem_id="model-status")
             with gr.Column(scale=3, min_width=380):
-                card = gr.HTML(elem_id="model-card")
+                card = gr.HTML(sentence(t("working")), elem_id="model-card")
                 with gr.Accordion(t("model.compare"), open=False, elem_classes="pw-more", elem_id="model-compare"):
                     other = gr.Textbox(
                         label=t("model.compare_with"), info=t("model.compare_help"), max_lines=1, placeholder="embedded:tiny-zh",
@@ -206,10 +96,47 @@ def build(frame: Frame) -> Part:
         gr.HTML(all_fields(t))
         converting = _conversion(t)
 
-    _wire(frame, source, embedded, path, hub, quantization, status, card)
+    _wire(frame, source, embedded, path, hub, revision, quantization, card)
+    _wire_versions(frame, source, revision, dtype, device, card)
     _wire_loading(frame, load, cancel, status, card)
     _wire_more(frame, other, comparison, *converting)
-    return Part("model", tab, [source, embedded, path, hub, quantization, status], _filled, (_shower(t), [frame.draft], [card]))
+    shown = [source, embedded, path, hub, revision, quantization, dtype, device, status]
+    return Part("model", tab, shown, lambda recipe: _filled(recipe, t), (_shower(frame), [frame.draft], [card]))
+
+
+def _placing(t: Words) -> tuple[gr.Dropdown, gr.Dropdown]:
+    """The type of the weights and the device, which are seldom chosen by hand."""
+    with gr.Row(elem_classes=SELDOM):
+        dtype = gr.Dropdown(
+            [(t("model.auto"), "auto"), *((name, name) for name in DTYPE_BYTES)], value="auto", label=t("model.dtype"),
+            info=t("model.dtype_help"), elem_id="model-dtype",
+        )
+        device = gr.Dropdown(
+            _devices(t), value="auto", label=t("model.device"), info=t("model.device_help"), elem_id="model-device"
+        )
+    return dtype, device
+
+
+def _devices(t: Words, chosen: str = "auto") -> list[tuple[str, str]]:
+    """The devices of this machine, and the one that a recipe names."""
+    import torch
+
+    cards = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    names = ["cpu", *(["cuda"] if cards else []), *(cards if len(cards) > 1 else [])]
+    names += ["mps"] if torch.backends.mps.is_available() else []
+    return [(t("model.auto"), "auto"), *((name, name) for name in dict.fromkeys([*names, chosen]) if name != "auto")]
+
+
+def _wire_versions(frame: Frame, source: Any, revision: Any, dtype: Any, device: Any, card: Any) -> None:
+    """Revision, type and device; a revision is of one hub model and goes with it."""
+    changed = frame.edit(
+        revision.input, lambda recipe, value: {"model.revision": (value or "").strip() or None}, [revision], "model_revision",
+        trigger_mode="always_last",
+    )
+    frame.on(changed.then, _shower(frame), [frame.draft], [card], "model_revision_card")
+    for control, name in ((dtype, "dtype"), (device, "device")):
+        frame.edit(control.input, lambda recipe, value, name=name: {f"model.{name}": value}, [control], f"model_{name}")
+    frame.on(source.input, lambda kind: gr.update(visible=kind == "hub"), [source], [revision], "model_revision_shown")
 
 
 def _catalog(frame: Frame) -> None:
@@ -223,7 +150,22 @@ def _catalog(frame: Frame) -> None:
         entries = gr.Dropdown(
             catalog_names(), value=None, label=t("model.catalog_choose"), info=t("model.catalog_help"), elem_id="model-catalog-choose"
         )
-        frame.opens(entries.input, lambda recipe, name: catalog_recipe(name) if name else recipe, [entries], "model_catalog")
+        frame.opens(entries.input, lambda recipe, name: with_entry(recipe, name) if name else recipe, [entries], "model_catalog")
+
+
+def with_entry(recipe: Recipe, name: str) -> Recipe:
+    """A recipe with the model and the way of training of a catalog's entry, over its own rows and prompt. An entry for another task brings
+    its own of these too; one over the same rows its prompt, and its PET ensemble, whose label words are made for them."""
+    entry = portable(catalog_recipe(name))
+    if entry.task != recipe.task:
+        return entry
+    method, training, model = entry.method, entry.training.model_dump(), entry.model.model_dump()
+    taken = recipe.replace({"model": model, "method": method, "training": training, "prompt.max_length": entry.prompt.max_length})
+    same = (portable(recipe).data.train, recipe.data.columns) == (entry.data.train, entry.data.columns)
+    own = {"prompt": entry.prompt.model_dump(), "pet": entry.pet and entry.pet.model_dump()}
+    # Over other rows an ensemble needs the patterns that a person has written for them.
+    patterns = {"pet": own["pet"]} if len(recipe.prompt.templates) > 1 else {"pet": None}
+    return taken.replace(own if same else patterns)
 
 
 def _conversion(t: Words) -> tuple[gr.Textbox, gr.Textbox, gr.Button, gr.HTML]:
@@ -238,7 +180,7 @@ def _conversion(t: Words) -> tuple[gr.Textbox, gr.Textbox, gr.Button, gr.HTML]:
     return checkpoint, target, convert, converted
 
 
-def _filled(recipe: Recipe) -> list[Any]:
+def _filled(recipe: Recipe, t: Words) -> list[Any]:
     model, kind = recipe.model, source_of(recipe.model.path)
     choices = embedded_models()
     if kind == "embedded" and model.path not in choices:
@@ -248,7 +190,10 @@ def _filled(recipe: Recipe) -> list[Any]:
         gr.update(choices=choices, value=model.path if kind == "embedded" else None, visible=kind == "embedded"),
         gr.update(value=model.path if kind == "folder" else "", visible=kind == "folder"),
         gr.update(value=model.path if kind == "hub" else "", visible=kind == "hub"),
+        gr.update(value=model.revision or "", visible=kind == "hub"),
         model.quantization,
+        model.dtype,
+        gr.update(choices=_devices(t, model.device), value=model.device),
         "",
     ]
 
@@ -256,7 +201,7 @@ def _filled(recipe: Recipe) -> list[Any]:
 def _wire_loading(frame: Frame, load: Any, cancel: Any, status: Any, card: Any) -> None:
     """Load, and a button beside it that stops at the next piece that arrives. Only the newest request of a page goes on loading, so
     cancelling is asking for nothing."""
-    t, show, newest = frame.t, _shower(frame.t), frame.service.lab.newest
+    t, show, newest = frame.t, _shower(frame), frame.service.lab.newest
 
     def load_model(
         asked: gr.Request, draft: dict[str, Any], progress: gr.Progress = gr.Progress()  # noqa: B008  gradio's way
@@ -285,16 +230,26 @@ def _wire_loading(frame: Frame, load: Any, cancel: Any, status: Any, card: Any) 
     frame.on(cancel.click, stop, [], [cancel], "model_cancel", queue=False)
 
 
-def _wire(frame: Frame, source: Any, embedded: Any, path: Any, hub: Any, quantization: Any, status: Any, card: Any) -> None:
-    show = _shower(frame.t)
+def _wire(frame: Frame, source: Any, embedded: Any, path: Any, hub: Any, revision: Any, quantization: Any, card: Any) -> None:
+    show = _shower(frame)
 
     def choose_source(kind: str) -> tuple[Any, ...]:
         return tuple(gr.update(visible=kind == name) for name in SOURCES)
 
-    frame.on(source.input, choose_source, [source], [embedded, path, hub], "model_source")
+    def take_source(recipe: Recipe, kind: str, *places: str | None) -> dict[str, Any]:
+        return _assign_path(recipe, places[SOURCES.index(kind)])
+
+    def kept_revision(draft: dict[str, Any]) -> str:
+        return draft["model"]["revision"] or ""
+
+    frame.on(source.input, choose_source, [source], [embedded, path, hub], "model_source_shown")
+    changed = frame.edit(source.input, take_source, [source, embedded, path, hub], "model_source")
+    frame.on(changed.then, kept_revision, [frame.draft], [revision], "model_source_revision")
+    frame.on(changed.then, show, [frame.draft], [card], "model_source_card")
     for control, name in ((embedded, "model_embedded"), (path, "model_path"), (hub, "model_hub")):
         event = control.input if control is embedded else control.change
         changed = frame.edit(event, _assign_path, [control], name, trigger_mode="always_last")
+        frame.on(changed.then, kept_revision, [frame.draft], [revision], f"{name}_revision")
         frame.on(changed.then, show, [frame.draft], [card], f"{name}_card")
     changed = frame.edit(quantization.input, lambda recipe, value: {"model.quantization": value}, [quantization], "model_quantization")
     frame.on(changed.then, show, [frame.draft], [card], "model_quantization_card")
@@ -310,7 +265,8 @@ def _wire_more(
         if not path:
             return ""
         recipe = ready(draft)
-        return compare_html(view(recipe, t), view(recipe.replace({"model.path": path, "model.revision": None}), t), t)
+        both = (recipe, recipe.replace({"model.path": path, "model.revision": None}))
+        return compare_html(*(view(one, t, frame.service.pool, ask=True) for one in both), t)
 
     def convert_checkpoint(source: str, folder: str, progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008  gradio's way
         from workbench.models.convert import convert_model
@@ -327,26 +283,21 @@ def _wire_more(
     )
 
 
-def stage_text(stage: str, t: Words) -> str:
-    """A stage of loading in words; of a download with its bytes and the time left."""
-    if getattr(stage, "total", 0):
-        left = getattr(stage, "seconds_left", None)
-        shown = t("model.stage_download_bytes", done=size(stage.done), total=size(stage.total))  # type: ignore[attr-defined]
-        return f"{shown}, {t('model.stage_left', time=duration(left))}" if left is not None else shown
-    return t.get(f"model.stage_{stage}", stage)
-
-
 def _assign_path(recipe: Recipe, path: str | None) -> dict[str, Any]:
-    return {"model.path": path.strip()} if path and path.strip() else {}
+    if not path or not path.strip():
+        return {}
+    same = path.strip() == recipe.model.path
+    return {"model.path": path.strip()} if same else {"model.path": path.strip(), "model.revision": None}
 
 
-def _shower(t: Words) -> Any:
+def _shower(frame: Frame) -> Any:
+    t = frame.t
+
     def show(draft: dict[str, Any]) -> str:
-        recipe = ready(draft)
-        if source_of(recipe.model.path) == "hub":
-            return sentence(t("model.hub_card"), "note")
         try:
-            return card_html(view(recipe, t), t)
+            return card_html(view(ready(draft), t, frame.service.pool), t)
+        except NotHereError:
+            return sentence(t("model.hub_card"), "note")
         except WorkbenchError as error:
             return problem(error.message, error.fix, t)
 

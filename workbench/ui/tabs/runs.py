@@ -19,18 +19,19 @@ from workbench.ui.markup import percent, sentence
 from workbench.ui.session import Watch, portable
 from workbench.ui.text import Words
 
+COLUMNS = ("accuracy", "macro_f1", "perplexity", "bleu", "rouge_l")
+
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run in the table."""
+    """One run in the table; `figures` are those that it has, of `COLUMNS`."""
 
     id: str
     name: str
     status: str
     method: str
     model: str
-    accuracy: str
-    macro_f1: str
+    figures: dict[str, str]
     steps: str
     created: str
     kind: str
@@ -43,7 +44,7 @@ def view(service: Any, t: Words, words: str = "", *, archived: bool = False) -> 
     return [
         RunRow(
             run.id, run.name, t(f"status.{run.status}"), t.get(f"methods.{run.method}.title", run.method), run.model.rsplit("/", 1)[-1],
-            _share(run.metrics, "accuracy"), _share(run.metrics, "macro_f1"), f"{run.step}/{run.total_steps}",
+            _figures(run.metrics), f"{run.step}/{run.total_steps}",
             time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created)), kind_name(run.kind, t),
             run.tags, run.note,
         )
@@ -61,27 +62,38 @@ class Shelf:
         """The table, a sentence where it is empty, and what can be chosen; what was chosen stays while it is there."""
         rows = view(self.service, self.t, words or "", archived=put_away)
         ids = [row.id for row in rows]
-        cells = [
-            [r.name, r.tags, r.kind, r.status, r.method, r.model, r.accuracy, r.macro_f1, r.steps, r.created, r.note[:80], r.id]
-            for r in rows
-        ]
+        table = self.table(rows)
         options = [(f"{row.name} \u00b7 {row.created} \u00b7 {row.id[-6:]}", row.id) for row in rows]
         empty_text = self.t("runs.no_match") if words else self.t("runs.empty")
         said = "" if rows else sentence(empty_text, "note")
         return [
-            cells, said, gr.update(choices=options, value=current if current in ids else None), gr.update(visible=False),
+            table, said, gr.update(choices=options, value=current if current in ids else None), gr.update(visible=False),
             gr.update(choices=options),
         ]  # fmt: skip
+
+    def table(self, rows: list[RunRow]) -> dict[str, Any]:
+        """Headers and cells. Of the figures those that some run has, so that none of a whole column is missing."""
+        named = [name for name in COLUMNS if any(name in row.figures for row in rows)] or list(COLUMNS[:2])
+        before, after = ("name", "tags", "kind", "status", "method", "model"), ("steps", "created", "note", "id")
+        headers = [self.t(f"runs.{name}") for name in (*before, *named, *after)]
+        cells = [
+            [
+                r.name, r.tags, r.kind, r.status, r.method, r.model, *(r.figures.get(name, "\u2013") for name in named),
+                r.steps, r.created, r.note[:80], r.id,
+            ]
+            for r in rows
+        ]  # fmt: skip
+        return {"headers": headers, "data": cells}
 
     def show(self, recipe: Recipe, run_id: str | None) -> Recipe:
         """The chosen run's recipe, to go on from."""
         return portable(self.service.read(self._known(run_id), 1 << 30).recipe)
 
     def written(self, run_id: str | None) -> list[Any]:
-        """The chosen run's tags and note, and whether its button puts it away or brings it back."""
+        """The chosen run's tags and note, whether its button puts it away or brings it back, and nobody is sure to delete it yet."""
         run = next((run for run in self.service.runs() if run.id == run_id), None)
         turn = self.t("runs.unarchive") if run and run.archived else self.t("runs.archive")
-        return [run.tags, run.note, turn] if run else ["", "", turn]
+        return [run.tags if run else "", run.note if run else "", turn, gr.update(visible=False)]
 
     def write(self, run_id: str | None, tags: str, note: str, words: str, put_away: bool) -> list[Any]:
         """Keeps tags and note."""
@@ -97,7 +109,7 @@ class Shelf:
     def rerun(self, run_id: str | None) -> Any:
         """Starts the chosen run's recipe with a seed that it has not had, and shows it."""
         recipe = self.service.read(self._known(run_id), 1 << 60).recipe
-        taken = [self.service.store.recipe(run.id) for run in self.service.runs()]
+        taken = [known for _, known in self.service.readable()]
         return Watch(self.service.submit(with_new_seed(recipe, taken), alone=True)), gr.update(selected="train")
 
     def remove(self, run_id: str | None, watch: Watch, words: str, put_away: bool) -> list[Any]:
@@ -125,16 +137,16 @@ def watch_run(run_id: str | None) -> tuple[Any, Any]:
 def build(frame: Frame) -> Part:
     """Lays out the tab and wires it."""
     t = frame.t
-    names = ("name", "tags", "kind", "status", "method", "model", "accuracy", "macro_f1", "steps", "created", "note", "id")
-    headers = [t(f"runs.{name}") for name in names]
+    shelf = Shelf(frame.service, t)
     with gr.Tab(t("runs.tab"), id="runs") as tab:
         gr.HTML(lead(t("runs.lead"), t))
         with gr.Row(elem_classes="pw-end"):
             search = gr.Textbox(label=t("runs.search"), info=t("runs.search_help"), max_lines=1, scale=3, elem_id="runs-search")
             archived = gr.Checkbox(label=t("runs.archived"), info=t("runs.archived_help"), scale=1, elem_id="runs-archived")
         table = gr.Dataframe(
-            headers=headers, type="array", interactive=False, show_label=False, wrap=False, elem_id="runs-table", max_height=420
-        )
+            headers=shelf.table([])["headers"], type="array", interactive=False, show_label=False, wrap=False, max_height=420,
+            elem_id="runs-table",
+        )  # fmt: skip
         empty = gr.HTML(elem_id="runs-empty")
         with gr.Row():
             chosen = gr.Dropdown([], label=t("runs.chosen"), info=t("runs.chosen_help"), elem_id="runs-chosen", scale=3)
@@ -151,14 +163,13 @@ def build(frame: Frame) -> Part:
             note = gr.Textbox(label=t("runs.note"), info=t("runs.note_help"), lines=1, scale=3, elem_id="runs-note")
             save = gr.Button(t("runs.save"), scale=0, min_width=100, elem_id="runs-save")
         compared = build_comparison(frame)
-    shelf = Shelf(frame.service, t)
     outputs, filters = [table, empty, chosen, sure, compared], [search, archived]
     frame.on(table.select, pick, [], [chosen], "runs_pick")
     frame.opens(open_run.click, shelf.show, [chosen], "runs_open")
     frame.on(open_run.click, watch_run, [chosen], [frame.watch, frame.tabs], "runs_watch")
     frame.on(delete.click, lambda run_id: gr.update(visible=bool(run_id)), [chosen], [sure], "runs_ask_delete")
     frame.on(sure.click, shelf.remove, [chosen, frame.watch, *filters], [*outputs, frame.watch], "runs_delete")
-    frame.on(chosen.change, shelf.written, [chosen], [tags, note, away], "runs_written")
+    frame.on(chosen.change, shelf.written, [chosen], [tags, note, away, sure], "runs_written")
     frame.on(save.click, shelf.write, [chosen, tags, note, *filters], outputs, "runs_save")
     frame.on(away.click, shelf.put, [chosen, *filters], outputs, "runs_archive")
     frame.on(again.click, shelf.rerun, [chosen], [frame.watch, frame.tabs], "runs_again")
@@ -167,6 +178,8 @@ def build(frame: Frame) -> Part:
     return Part("runs", tab, refresh=(shelf.refresh, [chosen, *filters], outputs))
 
 
-def _share(metrics: dict[str, Any] | None, name: str) -> str:
-    value = (metrics or {}).get(name)
-    return percent(value) if value is not None else "\u2013"
+def _figures(metrics: dict[str, Any] | None) -> dict[str, str]:
+    """A run's figures as they are read: shares in percent, perplexity and BLEU with one decimal, ROUGE-L with three."""
+    written = {"perplexity": "{:.1f}", "bleu": "{:.1f}", "rouge_l": "{:.3f}"}
+    known = {name: value for name in COLUMNS if (value := (metrics or {}).get(name)) is not None}
+    return {name: written[name].format(value) if name in written else percent(value) for name, value in known.items()}

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import gradio as gr
 
-from workbench.errors import RunError
-from workbench.recipe import PetPart, Recipe
+from workbench.errors import RunError, WorkbenchError
+from workbench.recipe import Recipe, recipe_from
+from workbench.runs.record import UNFINISHED
 from workbench.runs.trackers import NONE
-from workbench.ui import charts, training_form
+from workbench.ui import charts, job_form, memory_report, pet_form, training_form
 from workbench.ui.findings import build_findings
-from workbench.ui.forms import SELDOM, explained
+from workbench.ui.forms import SELDOM, explained, number
 from workbench.ui.frame import Frame, Part
 from workbench.ui.glossary import lead
+from workbench.ui.job_form import build_job
 from workbench.ui.job_report import kind_name, report_figure, report_html, sweep_figure
 from workbench.ui.learnt import learnt_html
-from workbench.ui.markup import all_fields, confusion, duration, esc, facts, heading, percent, problem, progress, sentence, size
+from workbench.ui.markup import all_fields, duration, esc, facts, problem, progress, sentence, size
+from workbench.ui.pet_form import build_pet
+from workbench.ui.quality import evaluation_html, one_class_html, quality_tiles, telling_html
+from workbench.ui.queue_list import QueueList, Seen, build_queue, choose, chosen_run
+from workbench.ui.queue_list import updates as queue_updates
+from workbench.ui.queueing import IN_ORDER
 from workbench.ui.samples import samples_html, text_tiles, writes
 from workbench.ui.session import Watch, ready
 from workbench.ui.steps import run_steps, steps_html
@@ -26,7 +34,6 @@ from workbench.ui.text import Words
 from workbench.ui.train_charts import ChartOptions, accuracy_figure, build_options, loss_figure, options_of, rates_figure
 from workbench.ui.training_form import build_settings, build_tracker
 
-BUSY = ("queued", "running", "paused", "stopping")
 # Drawing a chart takes a browser a tenth of a second or two, which a training on the same two cores would miss at every look.
 CHARTS_EVERY = 2.0
 RESUMABLE = ("paused", "stopped", "interrupted", "failed")
@@ -60,6 +67,8 @@ class TrainView:
     samples: dict[str, Any] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
     recipe: str = ""
+    metric: str = "accuracy"
+    telling: dict[str, Any] = field(default_factory=dict)
 
 
 def view(service: Any, watch: Watch) -> TrainView | None:
@@ -69,8 +78,8 @@ def view(service: Any, watch: Watch) -> TrainView | None:
         return None
     try:
         new = service.read(run_id, max(watch.seen, 0))
-    except RunError:
-        return None
+    except WorkbenchError:  # deleted, on another page perhaps, or damaged
+        return None if newest(service) in (None, run_id) else view(service, Watch())
     if run_id == watch.run and new.status == watch.mark and new.next == watch.seen:
         return None
     return draw(service, run_id)
@@ -93,6 +102,7 @@ def draw(service: Any, run_id: str) -> TrainView:
         buttons=buttons(run.status), watch=Watch(run.id, seen, run.status, time.monotonic(), len(evaluations)), kind=run.kind,
         doing=str(log.last("progress").get("text", "")), result={} if run.kind == "train" else service.result(run.id),
         learnt=log.last("learnt"), samples=log.last("samples"), steps=log.of("train"), recipe=run.recipe.to_yaml(),
+        metric=run.recipe.deciding, telling=log.last("telling_rows"),
     )
 
 
@@ -104,15 +114,14 @@ def charts_wait(shown: TrainView, watch: Watch) -> bool:
 
 def newest(service: Any) -> str | None:
     """The run that is being worked on, else the newest one."""
-    runs = service.runs()
-    active = next((run.id for run in runs if run.status in ("running", "paused", "stopping")), None)
-    return active or (runs[0].id if runs else None)
+    active = service.readable(lambda run: run.status in ("running", "paused", "stopping"))
+    return next((run.id for run, _ in chain(active, service.readable())), None)
 
 
 def buttons(status: str | None) -> dict[str, bool]:
-    """Which buttons can be pressed while the run in view has this status."""
+    """Which buttons can be pressed while the run in view has this status. Something else can always be started: it waits its turn."""
     return {
-        "start": status not in BUSY,
+        "start": True,
         "pause": status == "running",
         "resume": status in RESUMABLE,
         "stop": status in ("queued", "running", "paused"),
@@ -125,13 +134,7 @@ def status_html(shown: TrainView, t: Words) -> str:
     left = t("train.left", time=duration(shown.seconds_left)) if shown.seconds_left is not None and shown.status == "running" else ""
     line = " \u00b7 ".join(part for part in (_step_line(shown, t), left) if part)
     written = writes(shown.evaluations)
-    accuracies = [] if written else [event["accuracy"] for event in shown.evaluations]
-    tiles = text_tiles(shown.evaluations, t) if written else []
-    if accuracies:
-        first = shown.evaluations[0]
-        tiles.append((t("train.zero_shot") if first["step"] == 0 else t("train.first"), percent(accuracies[0])))
-        tiles.append((t("train.now"), percent(accuracies[-1])))
-        tiles.append((t("train.best"), percent(max(accuracies))))
+    tiles = text_tiles(shown.evaluations, t) if written else quality_tiles(shown.evaluations, shown.metric, t)
     if shown.examples_per_second:
         tiles.append((t("train.speed"), f"{shown.examples_per_second:,.0f}"))
     if shown.memory_bytes:
@@ -146,6 +149,7 @@ def status_html(shown: TrainView, t: Words) -> str:
         trouble += sentence(t("train.stopping_note"), "note")
     if shown.status == "interrupted":
         trouble += sentence(t("train.interrupted_note"), "note")
+    trouble += one_class_html(shown.evaluations, t)
     return head + progress(share, line) + trouble + facts(tiles)
 
 
@@ -154,12 +158,12 @@ def _step_line(shown: TrainView, t: Words) -> str:
         return ""
     if shown.kind == "train":
         return t("train.step_of", step=shown.step, total=shown.total_steps)
-    doing = t.said(shown.doing) if shown.status in BUSY else ""
+    doing = t.said(shown.doing) if shown.status in UNFINISHED else ""
     return " \u00b7 ".join(part for part in (t("train.part_of", done=shown.step, total=shown.total_steps), doing) if part)
 
 
 def confusion_html(shown: TrainView, t: Words) -> str:
-    """The confusion matrix of the last evaluation or a job's report, and the notes of the run."""
+    """The last evaluation in tables and the rows that tell most, or a job's report; and the notes of the run."""
     notes = "".join(sentence(t.said(note), "note") for note in shown.notes)
     if shown.kind != "train":
         return report_html(shown.kind, shown.result, t) + notes
@@ -169,14 +173,12 @@ def confusion_html(shown: TrainView, t: Words) -> str:
         return samples_html(shown.samples, t) + notes + learnt_html(shown.learnt, t)
     last = shown.evaluations[-1]
     labels = [str(label) for label in last.get("labels") or shown.labels]
-    title = heading(t("train.confusion", step=last["step"]))
-    matrix = confusion(last["confusion"], labels, t("train.actual"), t("train.predicted"))
-    return title + matrix + notes + learnt_html(shown.learnt, t)
+    return evaluation_html(last, labels, t) + telling_html(shown.telling, t) + notes + learnt_html(shown.learnt, t)
 
 
 def recipe_html(shown: TrainView, t: Words) -> str:
     """The run's own recipe, which the fields beside it may have left behind; while the run works it would close with every step."""
-    if shown.status in BUSY:
+    if shown.status in UNFINISHED:
         return ""
     text = f'<pre tabindex="0">{esc(shown.recipe)}</pre>'
     return f'<details class="pw-own-recipe"><summary>{esc(t("train.recipe"))}</summary>{text}</details>'
@@ -194,8 +196,8 @@ def build(frame: Frame) -> Part:
                 epochs = _number("epochs", t, 5, minimum=0.1, whole=False)
                 kinds = t.line(t("train.rate_help"), t("forms.safe", value="auto"))
                 rate = gr.Textbox(label=t("train.rate"), info=kinds, max_lines=1, elem_id="train-rate")
-                pet = gr.Checkbox(label=t("train.pet"), info=t("train.pet_help"), elem_id="train-pet")
-                generations = _number("generations", t, 0, minimum=0, maximum=10, visible=False)
+                pet = build_pet(frame)
+                job = build_job(frame)
                 batch = _number("batch_size", t, 16, minimum=1, elem_classes=SELDOM)
                 seed = _number("seed", t, 13, minimum=0, elem_classes=SELDOM)
                 more = build_settings(frame)
@@ -208,53 +210,50 @@ def build(frame: Frame) -> Part:
                     resume = gr.Button(t("train.resume"), interactive=False, elem_id="train-resume", min_width=90)
                     stop = gr.Button(t("train.stop"), interactive=False, elem_id="train-stop", min_width=90)
                 status = gr.HTML(sentence(t("train.empty"), "note"), elem_id="train-status")
+                queue = build_queue(t)
                 with gr.Row():
                     loss = gr.Plot(show_label=False, container=False, elem_id="train-loss")
                     accuracy = gr.Plot(show_label=False, container=False, elem_id="train-accuracy")
                 rates = gr.Plot(show_label=False, container=False, visible=False, elem_id="train-rates")
                 options = build_options(t)
                 matrix = gr.HTML(elem_id="train-confusion")
+                best = gr.Button(t("repeat.use_best"), visible=False, size="sm", elem_id="train-use-best")
                 build_findings(frame)
                 gr.Button(t("train.print"), size="sm", elem_id="train-print").click(None, js="() => window.print()")
         timer = gr.Timer(0.5, render=False)
-    drawn = [frame.watch, status, loss, accuracy, rates, matrix, start, pause, resume, stop, frame.progress]
+    drawn = [frame.watch, status, loss, accuracy, rates, matrix, start, pause, resume, stop, frame.progress, best, *queue.drawn]
     _wire_settings(frame, shots, validation, epochs, batch, rate, seed)
-    _wire_pet(frame, pet, generations)
-    _wire_run(frame, (start, pause, resume, stop), timer, options, tracker, drawn)
+    _wire_run(frame, (start, pause, resume, stop), timer, options, tracker, queue, drawn)
     _wire_options(frame, options, [loss, accuracy, rates])
+
+    frame.opens(best.click, lambda recipe, watch: best_recipe(frame.service, watch), [frame.watch], "train_use_best")
 
     def fill(recipe: Recipe) -> list[Any]:
         training, split = recipe.training, recipe.data.split
         settings = [split.shots, split.validation, training.epochs, training.batch_size, str(training.learning_rate), training.seed]
-        shown = gr.update(value=recipe.pet is not None, visible=recipe.task == "classification")
-        return [*settings, shown, _generations_shown(recipe), *training_form.fill(recipe)]
+        return [*settings, *pet_form.fill(recipe), *job_form.fill(recipe, t), *training_form.fill(recipe, t)]
 
-    return Part("train", tab, [shots, validation, epochs, batch, rate, seed, pet, generations, *more], fill, timer=timer)
+    controls = [shots, validation, epochs, batch, rate, seed, *pet, *job, *more]
+    return Part("train", tab, controls, fill, timer=timer, remembered=(tracker, training_form.remembered_tracker))
+
+
+def best_recipe(service: Any, watch: Watch) -> Recipe:
+    """The recipe of the best configuration of the sweep in view.
+
+    Raises:
+        RunError: no sweep that has ended is in view.
+    """
+    found = service.result(watch.run).get("best") if watch.run else None
+    if not found:
+        raise RunError("The run in view has no best recipe.", fix="Open a sweep that has ended.")
+    return recipe_from(found, source=f"run {watch.run}")
 
 
 def _number(name: str, t: Words, safe: float, *, whole: bool = True, **options: Any) -> gr.Number:
     """One of the tab's own numbers, explained."""
     info = explained(t(f"train.{name}_help"), t(f"train.{name}_higher"), safe, t)
     place = f"train-{name.replace('_', '-')}"
-    return gr.Number(label=t(f"train.{name}"), info=info, precision=0 if whole else None, elem_id=place, **options)
-
-
-def set_pet(recipe: Recipe, on: bool) -> dict[str, Any]:
-    """All templates as an ensemble, or one training; options already chosen stay."""
-    return {"pet": (recipe.pet or PetPart()).model_dump() if on else None}
-
-
-def _generations_shown(recipe: Recipe) -> Any:
-    return gr.update(value=recipe.pet.generations if recipe.pet else 0, visible=recipe.pet is not None)
-
-
-def _wire_pet(frame: Frame, pet: gr.Checkbox, generations: gr.Number) -> None:
-    def generate(recipe: Recipe, value: float | None) -> dict[str, Any]:
-        return {"pet.generations": int(value or 0)} if recipe.pet is not None else {}
-
-    frame.edit(pet.input, set_pet, [pet], "train_pet")
-    frame.on(pet.input, lambda on: gr.update(visible=on), [pet], [generations], "train_pet_shown")
-    frame.edit(generations.input, generate, [generations], "train_generations", trigger_mode="always_last")
+    return number(label=t(f"train.{name}"), info=info, precision=0 if whole else None, elem_id=place, **options)
 
 
 def _wire_settings(frame: Frame, shots: Any, validation: Any, epochs: Any, batch: Any, rate: Any, seed: Any) -> None:
@@ -270,7 +269,7 @@ def _wire_settings(frame: Frame, shots: Any, validation: Any, epochs: Any, batch
 
     frame.edit(
         shots.input,
-        lambda recipe, value: {"data.split.shots": int(value) if value else None},
+        lambda recipe, value: {"data.split.shots": None if value is None else int(value)},
         [shots],
         "train_shots",
         trigger_mode="always_last",
@@ -295,46 +294,71 @@ def _wire_settings(frame: Frame, shots: Any, validation: Any, epochs: Any, batch
 
 
 def _wire_run(
-    frame: Frame, pressed: tuple[Any, ...], timer: gr.Timer, options: list[Any], tracker: gr.Dropdown, drawn: list[Any]
+    frame: Frame, pressed: tuple[Any, ...], timer: gr.Timer, options: list[Any], tracker: gr.Dropdown, queue: QueueList, drawn: list[Any]
 ) -> None:
     service, t = frame.service, frame.t
     start, pause, resume, stop = pressed
 
-    def updates(shown: TrainView, wanted: ChartOptions) -> list[Any]:
-        presses = [gr.update(interactive=shown.buttons[name]) for name in ("start", "pause", "resume", "stop")]
-        steps = steps_html(run_steps(shown.name, shown.status, _latest(shown), t), t)
+    def updates(shown: TrainView, seen: Seen, wanted: ChartOptions, chosen: str | None = None) -> list[Any]:
         told = confusion_html(shown, t) + recipe_html(shown, t)
-        return [shown.watch, status_html(shown, t), *_figures(shown, t, wanted), told, *presses, steps]
+        steps = steps_html(run_steps(shown.name, shown.status, _latest(shown), t), t)
+        queued = queue_updates(service, shown.id, seen, t, chosen=chosen)
+        best = gr.update(visible="best" in shown.result)
+        return [shown.watch, status_html(shown, t), *_figures(shown, t, wanted), told, *_presses(shown, t), steps, best, *queued]
 
-    def poll(watch: Watch, *wanted: Any) -> Any:
+    def poll(watch: Watch, seen: Seen, *wanted: Any) -> Any:
         shown = view(service, watch)
+        if shown is not None and not charts_wait(shown, watch):
+            return updates(shown, seen, options_of(*wanted))
+        queued = queue_updates(service, watch.run, seen, t)
         if shown is None:
-            return gr.skip()
-        if charts_wait(shown, watch):
-            shown.watch.charted, shown.watch.measured = watch.charted, watch.measured
-            return [shown.watch, status_html(shown, t), *[gr.skip()] * (len(drawn) - 2)]
-        return updates(shown, options_of(*wanted))
+            quiet = queued == [gr.skip()] * len(queued)
+            return gr.skip() if quiet else [*[gr.skip()] * (len(drawn) - len(queued)), *queued]
+        shown.watch.charted, shown.watch.measured = watch.charted, watch.measured
+        return [shown.watch, status_html(shown, t), *[gr.skip()] * (len(drawn) - 2 - len(queued)), *queued]
 
-    def begin(draft: dict[str, Any], watch: Watch, chosen: str, *wanted: Any) -> Any:
-        # Calls come one at a time, and a second click sees the run that the first one made.
-        if watch.run and service.read(watch.run, 1 << 30).status in BUSY:
-            raise RunError(t("train.busy"), fix=t("train.busy_fix"))
-        return updates(draw(service, service.submit(ready(draft), alone=True, tracker=chosen or NONE)), options_of(*wanted))
+    def begin(draft: dict[str, Any], watch: Watch, tracker: str, seen: Seen, *wanted: Any) -> Any:
+        # After the edits before it; a second click finds the run that the first one made, and is refused.
+        recipe = ready(draft)
+        if recipe.kind in ("search", "board"):  # left by one that was opened; they have buttons of their own
+            recipe = recipe.replace({"job": None})
+        begun = service.submit(memory_report.warned(service, recipe, t), alone=True, tracker=tracker or NONE)
+        busy = watch.run in {run.id for run in service.queue.runs() if run.id != begun}
+        return updates(draw(service, watch.run if busy else begun), seen, options_of(*wanted), begun)
 
     def act(name: str) -> Any:
-        def press(watch: Watch, *wanted: Any) -> Any:
+        def press(watch: Watch, seen: Seen, *wanted: Any) -> Any:
             if not watch.run:
                 raise RunError(t("train.none"), fix=t("train.none_fix"))
             getattr(service, name)(watch.run)
-            return updates(draw(service, watch.run), options_of(*wanted))
+            return updates(draw(service, watch.run), seen, options_of(*wanted))
 
         return press
 
-    looked = [frame.watch, *options]
-    frame.on(timer.tick, poll, looked, drawn, "train_poll", queue=True, concurrency_limit=None)
-    frame.on(start.click, begin, [frame.draft, frame.watch, tracker, *options], drawn, "train_start", concurrency_limit=1)
+    def wait(name: str) -> Any:
+        def press(watch: Watch, seen: Seen, *wanted: Any) -> Any:
+            chosen = chosen_run(seen, t)
+            if name != "watch":
+                getattr(service.queue, name)(chosen)
+            shown = chosen if name == "watch" else watch.run or chosen
+            return updates(draw(service, shown), seen, options_of(*wanted))
+
+        return press
+
+    looked = [frame.watch, queue.seen, *options]
+    frame.on(timer.tick, poll, looked, drawn, "train_poll", look=True, queue=True, concurrency_limit=None)
+    frame.on(start.click, begin, [frame.draft, frame.watch, tracker, queue.seen, *options], drawn, "train_start", **IN_ORDER)
     for button, name in ((pause, "pause"), (resume, "resume"), (stop, "stop")):
         frame.on(button.click, act(name), looked, drawn, f"train_{name}")
+    frame.on(queue.runs.select, choose, [queue.seen], [queue.seen], "queue_choose")
+    for button, name in ((queue.watch, "watch"), (queue.first, "move_first"), (queue.leave, "leave")):
+        frame.on(button.click, wait(name), looked, drawn, f"queue_{name}")
+
+
+def _presses(shown: TrainView, t: Words) -> list[Any]:
+    """The four buttons; the first says what comes of pressing it."""
+    start = gr.update(value=t("train.enqueue") if shown.status in UNFINISHED else t("train.start"), interactive=shown.buttons["start"])
+    return [start, *(gr.update(interactive=shown.buttons[name]) for name in ("pause", "resume", "stop"))]
 
 
 def _wire_options(frame: Frame, options: list[Any], plots: list[Any]) -> None:

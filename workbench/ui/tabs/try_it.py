@@ -8,19 +8,22 @@ from typing import Any
 import gradio as gr
 
 from workbench.errors import RunError
+from workbench.paradigms.flips import Flip, flips
 from workbench.ui.batch import build_batch
-from workbench.ui.beside import BASE, MOST_FIELDS, Side, answer, cells, fields_of, side_html
+from workbench.ui.beside import BASE, MOST_FIELDS, Side, answer, box_updates, cells, fields_of, side_html, writes_text
 from workbench.ui.chat import build_chat
 from workbench.ui.frame import Frame, Part
 from workbench.ui.glossary import lead
-from workbench.ui.markup import sentence
+from workbench.ui.markup import heading, percent, sentence, table
+from workbench.ui.own_rows import choices as choices_of_rows
+from workbench.ui.own_rows import own_rows, whole_row
 from workbench.ui.rows import dataset
 from workbench.ui.session import Watch
 from workbench.ui.take_away import build_programs, build_take_away
 from workbench.ui.text import Words
 
 ANSWERING = ("finished", "stopped", "interrupted", "paused", "running")
-HARD = ("negation", "irony", "typos", "contrast", "hearsay")
+MOST_FLIPS = 12
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,9 @@ def choices(service: Any, t: Words) -> list[tuple[str, str]]:
     found = []
     for run in service.runs():
         accuracy = (run.metrics or {}).get("accuracy")
-        if "perplexity" in (run.metrics or {}):  # it writes text, and the chat below is its place
+        if run.status not in ANSWERING or writes_text(service, run):  # the chat below is the place of those that write
             continue
-        if run.status in ANSWERING and (run.status == "finished" or accuracy is not None) and _tuned(service, run):
+        if (run.status == "finished" or accuracy is not None) and _tuned(service, run):
             score = t("try.accuracy", share=f"{accuracy:.1%}") if accuracy is not None else t(f"status.{run.status}")
             found.append((f"{run.name} \u00b7 {run.method} \u00b7 {score} \u00b7 {run.id[-6:]}", run.id))
     return found
@@ -87,6 +90,16 @@ def answer_html(shown: TryView, t: Words, title: str = "") -> str:
     return f'<div class="pw-duel">{cards}</div>'
 
 
+def flips_html(found: list[Flip], tried: int, label: str, t: Words) -> str:
+    """The changes of one word that turn the answer away from `label`, as a table; or that none does."""
+    title = heading(t("try.flips"))
+    if not found:
+        return title + sentence(t("try.flips_none", count=tried), "good")
+    names = [t(f"try.flip_{name}") for name in ("word", "instead", "answer", "share")]
+    rows = [[flip.piece, flip.instead or t("try.flip_left_out"), flip.label, percent(flip.probability)] for flip in found[:MOST_FLIPS]]
+    return title + sentence(t("try.flips_found", label=label, count=tried)) + table(names, rows, numeric=frozenset({3}))
+
+
 class Asking:
     """What the tab's handlers do, over one service and in one language."""
 
@@ -94,11 +107,9 @@ class Asking:
         self.service, self.boards, self.t = frame.service, frame.boards, frame.t
 
     def show_run(self, run_id: str | None) -> list[Any]:
-        """One update per text box for the run's fields, and no answer."""
-        names = fields_of(self._recipe(run_id)) if run_id else ["text"]
-        titles = names if len(names) > 1 else [self.t("try.text")]
-        boxes = [gr.update(visible=i < len(names), label=(titles[i] if i < len(titles) else "")) for i in range(MOST_FIELDS)]
-        return [*boxes, ""]
+        """One update per text box for the run's fields, one for the list of its own rows, and no answer."""
+        rows = gr.update(choices=choices_of_rows(own_rows(self.service, run_id), self.t) if run_id else [], value=None)
+        return [*box_updates(self._recipe(run_id) if run_id else None, self.t), rows, ""]
 
     def show_others(self, run_id: str | None, beside: str | None) -> Any:
         """What can stand beside the run; what stood there stays where it still can."""
@@ -116,10 +127,7 @@ class Asking:
 
     def answer_to(self, current: str | None, beside: str | None, reasons: bool, watch: Watch, *texts: str) -> str:
         """Both answers, drawn."""
-        run_id = self._asked(current, watch)
-        given = {name: (text or "").strip() for name, text in zip(fields_of(self._recipe(run_id)), texts, strict=False)}
-        if not any(given.values()):
-            raise RunError(self.t("try.no_text"), fix=self.t("try.no_text_fix"))
+        run_id, given = self._given(current, watch, texts)
         title = next((name for name, value in others(self.service, self.t, run_id) if value == beside and value != BASE), "")
         return answer_html(view(self.service, self.boards, run_id, beside or BASE, given, why=reasons), self.t, title)
 
@@ -129,6 +137,28 @@ class Asking:
         examples, names = dataset(recipe).examples, fields_of(recipe)
         picked = examples[(number * 997 + 31) % len(examples)]
         return [number + 1, *(picked.fields.get(names[i], "") if i < len(names) else "" for i in range(MOST_FIELDS))]
+
+    def take_row(self, current: str | None, line: str | None, watch: Watch) -> list[Any]:
+        """The chosen row of the run's validation data for the text boxes."""
+        recipe = self._recipe(self._asked(current, watch))
+        picked, names = whole_row(recipe, line or ""), fields_of(recipe)
+        return [picked.get(names[i], "") if i < len(names) else "" for i in range(MOST_FIELDS)] if picked else [gr.skip()] * MOST_FIELDS
+
+    def which_word(self, current: str | None, watch: Watch, *texts: str) -> str:
+        """What the answer of the run hangs on, drawn."""
+        run_id, given = self._given(current, watch, texts)
+        predictor = self.service.predictor(run_id)
+        guessing = self.service.pool.get(predictor.recipe.model) if predictor.loaded.kind == "masked" else None
+        found, tried = flips(predictor, given, guessing)
+        return flips_html(found, tried, predictor.predict([given], label_words=False)[0].label, self.t)
+
+    def _given(self, current: str | None, watch: Watch, texts: tuple[str, ...]) -> tuple[str, dict[str, str]]:
+        """The run that is asked, and its fields with what stands in the boxes."""
+        run_id = self._asked(current, watch)
+        given = {name: (text or "").strip() for name, text in zip(fields_of(self._recipe(run_id)), texts, strict=False)}
+        if not any(given.values()):
+            raise RunError(self.t("try.no_text"), fix=self.t("try.no_text_fix"))
+        return run_id, given
 
     def _asked(self, current: str | None, watch: Watch) -> str:
         # A person may press before the page has filled the list of runs; what it is about to choose is meant.
@@ -156,19 +186,25 @@ def build(frame: Frame) -> Part:
             ask = gr.Button(t("try.ask"), variant="primary", elem_id="try-ask", scale=0, min_width=160)
             example = gr.Button(t("try.example"), scale=0, min_width=240, elem_id="try-example")
             why = gr.Checkbox(True, label=t("try.why"), info=t("try.why_help"), elem_id="try-why", min_width=260)
-        hard = gr.Dropdown(_hard(t), value=None, label=t("try.hard"), info=t("try.hard_help"), elem_id="try-hard")
+        with gr.Row(elem_classes="pw-end"):
+            hard = gr.Dropdown([], value=None, label=t("try.hard"), info=t("try.hard_help"), elem_id="try-hard", scale=4)
+            which = gr.Button(t("try.which"), size="sm", scale=1, min_width=160, elem_id="try-which")
         none_yet, answered, turn = gr.HTML(elem_id="try-none"), gr.HTML(elem_id="try-answer"), gr.State(0)
+        flipped = gr.HTML(elem_id="try-flips")
         build_batch(frame, run)
         build_take_away(frame, run)
         build_programs(frame, run, boxes)
         talk, talk_inputs, talk_outputs = build_chat(frame)
     asking = Asking(frame)
     _wire(frame, asking, (run, other, why, boxes), (ask, example, hard, turn), answered)
+    told = [run, frame.watch, *boxes]
+    frame.on(which.click, asking.which_word, told, [flipped], "try_which", concurrency_limit=2, show_progress="minimal")
+    frame.on(answered.change, lambda: "", [], [flipped], "try_which_other")
 
     def refresh(current: str | None, beside: str | None, watch: Watch, *talking: Any) -> list[Any]:
         return [*asking.refresh(current, beside, watch), *talk(*talking)]
 
-    outputs = [run, other, *boxes, none_yet, answered, *talk_outputs]
+    outputs = [run, other, *boxes, hard, none_yet, answered, *talk_outputs]
     return Part("try_it", tab, refresh=(refresh, [run, other, frame.watch, *talk_inputs], outputs))
 
 
@@ -176,20 +212,12 @@ def _wire(frame: Frame, asking: Asking, given: tuple[Any, Any, Any, list[Any]], 
     (run, other, why, boxes), (ask, example, hard, turn) = given, presses
     asked = [run, other, why, frame.watch, *boxes]
     waits = {"show_progress": "minimal"}
-    frame.on(run.input, asking.show_run, [run], [*boxes, answered], "try_run")
+    frame.on(run.input, asking.show_run, [run], [*boxes, hard, answered], "try_run")
     frame.on(run.input, asking.show_others, [run, other], [other], "try_others")
     frame.on(ask.click, asking.answer_to, asked, [answered], "try_ask", concurrency_limit=2, **waits)
     frame.on(boxes[0].submit, asking.answer_to, asked, [answered], "try_submit", **waits)
     taken = frame.on(example.click, asking.take_example, [run, turn, frame.watch], [turn, *boxes], "try_example")
     frame.on(taken.then, asking.answer_to, asked, [answered], "try_example_answer", **waits)
-    picked = frame.on(hard.input, lambda text: text or gr.skip(), [hard], [boxes[0]], "try_hard")
+    picked = frame.on(hard.input, asking.take_row, [run, hard, frame.watch], boxes, "try_hard")
     frame.on(picked.then, asking.answer_to, asked, [answered], "try_hard_answer", **waits)
 
-
-def _hard(t: Words) -> list[tuple[str, str]]:
-    """Reviews that models fall for, with the reason in front."""
-    found = []
-    for name in HARD:
-        kind, texts = t(f"try.hard_{name}"), [t(f"hard.{name}_{number}") for number in (1, 2)]
-        found += [(f"{kind}: {text}", text) for text in texts]
-    return found

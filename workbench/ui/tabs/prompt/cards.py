@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.data.dataset import load_splits
 from workbench.errors import RunError
 from workbench.prompts.cards import Card
-from workbench.recipe import Recipe
+from workbench.recipe import PetPart, Recipe
+from workbench.runs.demo import check_demo
+from workbench.runs.jobs.pet import check_pet, pool_of
 from workbench.serving.scoring import Disagreement, Stop, compare, ensemble_of
 from workbench.ui.markup import esc, heading, percent, sentence, short, table
+from workbench.ui.session import ready
 from workbench.ui.tabs.prompt.live import SCORED_ROWS
 from workbench.ui.tabs.prompt.sources import listed_words
 from workbench.ui.text import Words
@@ -78,18 +82,49 @@ def used(recipe: Recipe, card: Card) -> Recipe:
     return recipe.replace({"prompt.templates": [card.template], "prompt.verbalizer": card.verbalizer or recipe.prompt.verbalizer})
 
 
-def ensemble(recipe: Recipe, cards: list[Card], t: Words) -> tuple[Recipe, int, int]:
-    """The recipe with all scored cards that share the best one's label words; how many they are, and how many have other words.
+def ensemble(recipe: Recipe, cards: list[Card], t: Words) -> tuple[Recipe, str]:
+    """The recipe in which all scored cards that share the best one's label words answer together, one model trained on the mean of their
+    probabilities; and what to say about it.
 
     Raises:
         RunError: no card was scored yet.
     """
+    together, count, apart = _gathered(recipe, cards, t)
+    return together.replace({"pet": None}), t.line(t("cards.ensemble_made", count=count), _apart(apart, t))
+
+
+def pet(recipe: Recipe, cards: list[Card], t: Words) -> tuple[Recipe, str]:
+    """The recipe in which the same cards are trained as PET, its options kept where it has some; and what training it will do.
+
+    Raises:
+        RunError: fewer than two cards can be scored together.
+        WorkbenchError: PET cannot train on this data: there are no rows without a label, or none with one.
+    """
+    together, count, apart = _gathered(recipe, cards, t)
+    if count < 2:
+        raise RunError(t("cards.pet_few"), fix=t("cards.no_other_fix"))
+    options = recipe.pet or PetPart()
+    made = together.replace({"pet": options.model_dump()})
+    wanted = ready(made.model_dump())
+    check_demo(wanted)
+    check_pet(wanted, options)
+    rows = len(pool_of(load_splits(wanted.data), wanted, options))
+    said = t("cards.pet_made", count=count, models=count * options.seeds, seeds=options.seeds, rows=f"{rows:,}")
+    return made, t.line(said, _apart(apart, t))
+
+
+def _gathered(recipe: Recipe, cards: list[Card], t: Words) -> tuple[Recipe, int, int]:
+    """The recipe with all scored cards that share the best one's label words; how many they are, and how many have other words."""
     scored = [card for card in cards if card.score is not None]
     if not scored:
         raise RunError(t("cards.none_scored"), fix=t("cards.none_scored_fix"))
     together, apart = ensemble_of(scored, recipe.prompt.verbalizer)
     words = together[0].verbalizer or recipe.prompt.verbalizer
     return recipe.replace({"prompt.templates": [card.template for card in together], "prompt.verbalizer": words}), len(together), len(apart)
+
+
+def _apart(count: int, t: Words) -> str:
+    return t("cards.ensemble_apart", count=count) if count else ""
 
 
 def difference(service: Any, recipe: Recipe, card: Card, t: Words) -> Difference:

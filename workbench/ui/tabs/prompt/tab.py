@@ -7,7 +7,7 @@ read the boxes themselves, so neither waits for the recipe; a newer keystroke ma
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from workbench.ui import dialogues
 from workbench.ui.frame import Frame, Part, session_key
 from workbench.ui.glossary import lead
 from workbench.ui.markup import heading, sentence
+from workbench.ui.queueing import IN_ORDER
 from workbench.ui.rows import dataset
 from workbench.ui.session import ready, recipe_of
 from workbench.ui.tabs.prompt import cards, editor, live, machine, sources, verbalizer, writing
@@ -38,6 +39,7 @@ class Lab:
     page: gr.State
     compare: gr.Button
     ensemble: gr.Button
+    pet: gr.Button
     list: gr.HTML
     note: gr.HTML
     entry: gr.Dropdown
@@ -65,7 +67,7 @@ def build(frame: Frame) -> Part:
                         label=t("prompt.attention"), info=t("prompt.attention_help"), container=False, elem_id="attention"
                     )
                     ask = gr.Button(t("prompt.ask_untuned"), size="sm", min_width=220, scale=0, visible=False, elem_id="ask-untuned")
-                preview = gr.HTML(elem_id="preview")
+                preview = gr.HTML(sentence(t("working")), elem_id="preview")
         with gr.Column() as classes:
             lab = _layout(t, turn, attention, preview, score)
             searches = machine.layout(t)
@@ -73,7 +75,7 @@ def build(frame: Frame) -> Part:
     verbalizer.wire(frame, edit.panel, (edit.words, editor.verbalizer_words), (edit.boxes, _typed), lab.preview.change)
     _wire_sources(frame, edit, lab)
     _wire_cards(frame, edit, lab)
-    machine.wire(frame, searches, lab.list)
+    machine.wire(frame, searches, lab.list, tab)
     _wire_writing(frame, edit, lab, ask)
 
     def show(draft: dict[str, Any], page: int, attention: bool) -> list[Any]:
@@ -112,12 +114,14 @@ def _layout(t: Words, turn: gr.Button, attention: gr.Checkbox, preview: gr.HTML,
     with gr.Row():
         compare = gr.Button(t("cards.compare"), variant="primary", size="sm", min_width=150, elem_id="cards-compare")
         ensemble = gr.Button(t("cards.ensemble"), size="sm", min_width=150, elem_id="cards-ensemble")
+        pet = gr.Button(t("cards.pet"), size="sm", min_width=150, elem_id="cards-pet")
     note = gr.HTML(elem_id="cards-note")
     listed = gr.HTML(js_on_load=cards.CLICK, elem_id="cards")
     page = gr.State(0)
     return Lab(
-        turn, attention, preview, score, page, compare, ensemble, listed, note, entry, add, pasted, notation, truncation, read, imported
-    )
+        turn, attention, preview, score, page, compare, ensemble, pet, listed, note, entry, add, pasted, notation, truncation, read,
+        imported,
+    )  # fmt: skip
 
 
 def _preview(frame: Frame, recipe: Recipe, page: int, attention: bool) -> str:
@@ -180,6 +184,7 @@ def _wire_editor(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
     # change, not input: what an input method or a paste puts into a box raises no input event in gradio.
     for number, box in enumerate(edit.boxes):
         frame.edit(box.change, editor.set_templates, edit.boxes, f"prompt_template_{number + 1}", trigger_mode="always_last")
+        # After the edit: a look that began between the two would show the draft of before, and after the preview.
         follow(box.change, f"prompt_preview_{number + 1}")
     for button in (edit.fields, *edit.pieces):
         added = button.click(_append, [edit.boxes[0], button], [edit.boxes[0]], api_name=False, show_progress="hidden")
@@ -274,10 +279,12 @@ def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
         book.remove(recipe, [card.key])
         return [*unchanged, "", _cards(change)]
 
-    def together(draft: dict[str, Any]) -> list[Any]:
-        change, count, apart = cards.ensemble(recipe_of(draft), book.cards(ready(draft)), t)
-        said = t.line(t("cards.ensemble_made", count=count), t("cards.ensemble_apart", count=apart) if apart else "")
-        return [*frame.drawn(change), *editor.fill(change), sentence(said, "good"), _cards(change)]
+    def gathers(how: Callable[..., tuple[Recipe, str]]) -> Callable[..., list[Any]]:
+        def gather(draft: dict[str, Any]) -> list[Any]:
+            change, said = how(recipe_of(draft), book.cards(ready(draft)), t)
+            return [*frame.drawn(change), sentence(said, "good"), _cards(change)]
+
+        return gather
 
     def _cards(recipe: Recipe) -> str:
         shown = ready(recipe.model_dump())
@@ -290,19 +297,14 @@ def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
 
     frame.on(lab.compare.click, compare, [frame.draft, *edit.boxes], [lab.note, lab.list], "cards_compare", trigger_mode="always_last")
     acted = frame.on(
-        lab.list.click, act, [frame.draft], [*opened, lab.note, lab.list], "cards_act", concurrency_id="edit", concurrency_limit=1
-    )
-    joined = frame.on(
-        lab.ensemble.click,
-        together,
-        [frame.draft],
-        [*opened, lab.note, lab.list],
-        "cards_ensemble",
-        concurrency_id="edit",
-        concurrency_limit=1,
+        lab.list.click, act, [frame.draft], [*opened, lab.note, lab.list], "cards_act", **IN_ORDER
     )
     frame.on(acted.then, look, looked, [lab.preview], "cards_act_preview")
-    frame.on(joined.then, look, looked, [lab.preview], "cards_ensemble_preview")
+    for button, how in ((lab.ensemble, cards.ensemble), (lab.pet, cards.pet)):
+        name = f"cards_{how.__name__}"
+        gathered = frame.on(button.click, gathers(how), [frame.draft], [*frame.recipe_views, lab.note, lab.list], name, **IN_ORDER)
+        # PET stands in the tab Train too.
+        frame.opens(gathered.then, lambda recipe: recipe, [], f"{name}_shown")
 
 
 def _append(text: str, piece: str) -> str:

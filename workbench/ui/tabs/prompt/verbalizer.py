@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import gradio as gr
 
 from workbench.data.dataset import InputExample
 from workbench.data.splits import seeded_order
-from workbench.errors import WorkbenchError
+from workbench.errors import VerbalizerError, WorkbenchError
 from workbench.options import OptionField
 from workbench.prompts.verbalizers import VerbalizerInfo, check_verbalizer, verbalizer_info, verbalizer_kinds
 from workbench.prompts.verbalizers.automatic import AutomaticVerbalizer
@@ -41,6 +42,7 @@ class Panel:
 
     @property
     def controls(self) -> list[Any]:
+        """Every control, as inputs or outputs of a handler."""
         return [self.kind, *self.groups.values(), *(control for kind in self.fields for control in self.fields[kind])]
 
 
@@ -93,18 +95,29 @@ def fill(recipe: Recipe) -> list[Any]:
     chosen = str(recipe.prompt.verbalizer.get("kind", "manual"))
     updates: list[Any] = [chosen if chosen in verbalizer_kinds() else None]
     updates += [gr.update(visible=kind == chosen) for kind in infos()]
-    for kind, info in infos().items():
-        given = recipe.prompt.verbalizer if kind == chosen else {}
-        updates += [forms.shown(field, given.get(field.name, field.default)) for field in listed(info)]
+    for kind, info in infos().items():  # the forms of the others keep what was set in them, for whoever comes back to one
+        given = [forms.shown(field, recipe.prompt.verbalizer.get(field.name, field.default)) for field in listed(info)]
+        updates += given if kind == chosen else [gr.skip()] * len(given)
     return updates
 
 
-def chosen(recipe: Recipe, kind: str, words: dict[str, Any]) -> dict[str, Any]:
-    """The verbalizer after another kind was chosen: the words that stand in the table go along, a label without any names itself."""
-    if not has_words(kind):
-        return {"kind": kind}
-    labels = dataset(ready(recipe.model_dump())).labels
-    return {"kind": kind, "words": {label: words.get(label) or [label] for label in labels}}
+def chosen(recipe: Recipe, kind: str, words: dict[str, Any], values: Sequence[Any]) -> dict[str, Any]:
+    """The verbalizer after another kind was chosen, with what stands in its form; its defaults where that is no choice. The words that
+    stand in the table go along, a label without any names itself.
+
+    Args:
+        values: of every kind's form, one after the other.
+    """
+    verbalizer = {"kind": kind, **{name: value for name, value in recipe.prompt.verbalizer.items() if name == "content_free"}}
+    if has_words(kind):
+        labels = dataset(ready(recipe.model_dump())).labels
+        verbalizer["words"] = {label: words.get(label) or [label] for label in labels}
+    places = iter(values)
+    standing = {name: [next(places) for _ in listed(info)] for name, info in infos().items()}
+    try:
+        return with_options(recipe.replace({"prompt.verbalizer": verbalizer}), kind, standing[kind])
+    except VerbalizerError:
+        return verbalizer
 
 
 def with_options(recipe: Recipe, kind: str, values: list[Any]) -> dict[str, Any]:
@@ -130,13 +143,12 @@ def view(service: Any, recipe: Recipe) -> VerbalizerView:
     data = dataset(recipe)
     classifier = PromptClassifier(service.pool.get(recipe.model), untuned(recipe.prompt), data.labels)
     classifier.fit(learnt_from(data.examples))
-    diagnoses = classifier.diagnose()
-    ignorant = any(diagnosis.code == "untrained" for diagnosis in diagnoses)
+    diagnoses, prior = classifier.before_reading()
     verbalizer = classifier.verbalizer
     found = None
     if isinstance(verbalizer, AutomaticVerbalizer):
         found = {label: [word for word, _ in words] for label, words in verbalizer.ranking().items()}
-    return VerbalizerView(diagnoses, None if ignorant else classifier.prior(), found)
+    return VerbalizerView(diagnoses, prior, found)
 
 
 def learnt_from(examples: list[InputExample]) -> list[InputExample]:
@@ -179,10 +191,10 @@ def wire(frame: Frame, panel: Panel, words: tuple[gr.Dataframe, Any], typed: tup
     table, read_words = words
     boxes, recipe_of = typed
 
-    def choose(recipe: Recipe, kind: str, rows: list[list[Any]]) -> Recipe:
+    def choose(recipe: Recipe, kind: str, rows: list[list[Any]], *values: Any) -> Recipe:
         if recipe.prompt.verbalizer.get("kind", "manual") == kind:
             return recipe
-        return recipe.replace({"prompt.verbalizer": chosen(recipe, kind, read_words(rows))})
+        return recipe.replace({"prompt.verbalizer": chosen(recipe, kind, read_words(rows), values)})
 
     def show(draft: dict[str, Any], *texts: str) -> str:
         try:
@@ -190,7 +202,8 @@ def wire(frame: Frame, panel: Panel, words: tuple[gr.Dataframe, Any], typed: tup
         except WorkbenchError:
             return ""  # the preview says what is wrong
 
-    frame.opens(panel.kind.input, choose, [panel.kind, table], "verbalizer_kind")
+    every = [control for controls in panel.fields.values() for control in controls]
+    frame.opens(panel.kind.input, choose, [panel.kind, table, *every], "verbalizer_kind")
     for kind, info in infos().items():
         for field, control in zip(listed(info), panel.fields[kind], strict=True):
 

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.recipe import Recipe
+from workbench.ui.forms import number
 from workbench.ui.frame import Frame
 from workbench.ui.markup import sentence
 from workbench.ui.text import Words
@@ -37,7 +38,7 @@ def layout(t: Words) -> Writing:
         names = [(t(f"prompt.chat_{name}"), name) for name in LAYOUTS]
         chosen = gr.Dropdown(names, value="auto", label=t("prompt.chat"), info=t("prompt.chat_help"), elem_id="prompt-chat")
         system = gr.Textbox(label=t("prompt.system"), info=t("prompt.system_help"), lines=1, elem_id="prompt-system")
-        answer = gr.Number(
+        answer = number(
             value=64, label=t("prompt.new_tokens"), info=t("prompt.new_tokens_help"), minimum=1, maximum=4096, precision=0,
             elem_id="prompt-new-tokens",
         )  # fmt: skip

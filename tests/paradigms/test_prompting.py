@@ -1,0 +1,26 @@
+"""What a board says of a language model's size, against the model as it is loaded."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.models.tiny import make_model
+from tests.training.small_run import make_recipe
+from workbench.models.loading import load_model
+from workbench.models.pool import ModelPool
+from workbench.paradigms.paradigm import Task
+from workbench.paradigms.prompting import Prompting
+from workbench.training.control import Control
+
+
+@pytest.mark.parametrize("changes", [{"model.quantization": "nf4"}, {"model.dtype": "bfloat16"}, {}], ids=str)
+def test_untouched_and_tuned_models_are_counted_alike(tmp_path: Path, changes: dict) -> None:
+    recipe = make_recipe(tmp_path, {**changes, "training.epochs": 1})
+    parameters = sum(parameter.numel() for parameter in make_model("bert").parameters())
+    size = load_model(recipe.model).model.get_memory_footprint()
+    own = [] if recipe.model.quantization == "nf4" else ["bias"]
+    for number, method in enumerate(["zero_shot", "lora", *own]):
+        folder = tmp_path / f"cell{number}"
+        folder.mkdir()
+        figures = Prompting().fit(Task(recipe, method), folder, Control(), ModelPool())
+        assert figures is not None and (figures.total_parameters, figures.model_bytes) == (parameters, size), method

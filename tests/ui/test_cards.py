@@ -1,0 +1,65 @@
+"""All cards at once: as one model that answers with every template, or as PET; the page says which, and Train does what it says."""
+
+import pytest
+
+from workbench.access import Principal, Role, acting_as
+from workbench.errors import AccessError, DataError, RunError
+from workbench.prompts.cards import Card
+from workbench.ui.session import portable
+from workbench.ui.tabs.prompt import cards
+from workbench.ui.text import Words
+
+T = Words("en")
+TEMPLATES = ("{text} it was [MASK] .", "the film was [MASK] . {text}", "the [MASK] food {text}")
+
+
+def scored(*templates, words=None):
+    return [Card(template, words).scored(correct=9 - place, rows=10, loss=0.5) for place, template in enumerate(templates)]
+
+
+@pytest.fixture
+def few(tiny):
+    return tiny.replace({"data.split.shots": 4})
+
+
+def test_answering_together_is_one_training_and_says_so(few):
+    change, said = cards.ensemble(few, scored(*TEMPLATES), T)
+    assert change.kind == "train" and change.prompt.templates == list(TEMPLATES) and "3 templates" in said and "PET" not in said
+    assert cards.ensemble(few.replace({"pet": {"seeds": 2}}), scored(*TEMPLATES), T)[0].kind == "train"
+
+
+def test_pet_is_what_train_then_does(few, service):
+    other = Card("{text} [MASK]", {"kind": "manual", "words": {"pos": ["nice"], "neg": ["bad"]}}).scored(correct=1, rows=10, loss=1.0)
+    change, said = cards.pet(few, [*scored(*TEMPLATES), other], T)
+    assert change.kind == "pet" and change.prompt.templates == list(TEMPLATES)
+    # 48 rows in the file, 12 validate, 2 classes x 4 shots train: 28 are left without their labels.
+    assert "3 seeds, 9 models" in said and "28 unlabelled rows" in said and "1 cards" in said
+    kept = cards.pet(few.replace({"pet": {"seeds": 1, "distill_epochs": 1}}), scored(*TEMPLATES[:2]), T)[0]
+    assert kept.pet.seeds == 1 and kept.pet.distill_epochs == 1
+    run = service.submit(kept.replace({"training.epochs": 1}))
+    assert service.wait(run, 300).status == "finished"
+    table = service.result(run)["table"]
+    assert {row[0] for row in table["rows"]} >= {"pattern", "ensemble", "distilled"}
+
+
+def test_pet_is_refused_where_it_cannot_be_trained(tiny, few):
+    with pytest.raises(RunError, match="two templates"):
+        cards.pet(few, scored(TEMPLATES[0]), T)
+    with pytest.raises(RunError, match="score"):
+        cards.pet(few, [Card(TEMPLATES[0])], T)
+    with pytest.raises(DataError, match="no unlabelled rows"):
+        cards.pet(tiny, scored(*TEMPLATES), T)  # every row of the file is trained or validated on
+    with acting_as(Principal("visitor", Role.VISITOR)), pytest.raises(AccessError):
+        cards.pet(few, scored(*TEMPLATES), T)
+
+
+def test_the_button_sets_the_recipe_and_the_tab_train_shows_it(few, pages, service):
+    blocks = pages("en")
+    handlers = {fn.api_name: fn for fn in blocks.fns.values()}
+    service.lab.keep(few, scored(*TEMPLATES))
+    draft = portable(few).model_dump()
+    fields, *_, note, _ = handlers["cards_pet"].fn(None, draft)
+    assert fields["pet"]["seeds"] == 3 and "PET" in note
+    shown = handlers["cards_pet_shown"]
+    boxes = dict(zip([output.elem_id for output in shown.outputs], shown.fn(None, fields), strict=True))
+    assert boxes["train-pet"]["value"] is True and boxes["template-2"]["value"] == TEMPLATES[2]
