@@ -78,8 +78,9 @@ def build(frame: Frame) -> Part:
     machine.wire(frame, searches, lab.list, tab)
     _wire_writing(frame, edit, lab, ask)
 
-    def show(draft: dict[str, Any], page: int, attention: bool) -> list[Any]:
-        recipe = ready(draft)
+    def show(draft: dict[str, Any], page: int, attention: bool, *boxes: str) -> list[Any]:
+        # What stands in the boxes too: a look between a keystroke and its edit would put what was there before into the preview.
+        recipe = _typed(draft, *boxes)
         shown = cards.cards_html(frame.service.lab.cards(recipe), recipe, t) if recipe.task == "classification" else ""
         return [_preview(frame, recipe, page, attention), shown]
 
@@ -89,7 +90,7 @@ def build(frame: Frame) -> Part:
         return [*editor.fill(recipe), editor.field_pieces(recipe), choosing, choosing, asking]
 
     controls = [*edit.controls, edit.fields, classes, attention, ask]
-    return Part("prompt", tab, controls, fill, (show, [frame.draft, lab.page, lab.attention], [lab.preview, lab.list]))
+    return Part("prompt", tab, controls, fill, (show, [frame.draft, lab.page, lab.attention, *edit.boxes], [lab.preview, lab.list]))
 
 
 def _layout(t: Words, turn: gr.Button, attention: gr.Checkbox, preview: gr.HTML, score: gr.HTML) -> Lab:
@@ -184,7 +185,6 @@ def _wire_editor(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
     # change, not input: what an input method or a paste puts into a box raises no input event in gradio.
     for number, box in enumerate(edit.boxes):
         frame.edit(box.change, editor.set_templates, edit.boxes, f"prompt_template_{number + 1}", trigger_mode="always_last")
-        # After the edit: a look that began between the two would show the draft of before, and after the preview.
         follow(box.change, f"prompt_preview_{number + 1}")
     for button in (edit.fields, *edit.pieces):
         added = button.click(_append, [edit.boxes[0], button], [edit.boxes[0]], api_name=False, show_progress="hidden")
