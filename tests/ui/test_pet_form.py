@@ -47,6 +47,11 @@ def test_switching_pet_off_and_on_again_keeps_what_was_set():
     assert (switch["value"], settings["visible"]) == (False, False) and filled == [gr.skip()] * len(values), "nothing is forgotten"
 
 
+def test_pet_that_a_task_cannot_have_can_be_switched_off():
+    writing = Recipe().replace({"task": "generation", "pet": PetPart().model_dump()})
+    assert pet_form.fill(writing)[0]["visible"] and not pet_form.fill(writing.replace({"pet": None}))[0]["visible"]
+
+
 @pytest.mark.parametrize("language", sorted(languages()))
 def test_what_is_no_setting_does_not_hold_the_switch(pages, monkeypatch, language):
     said = []

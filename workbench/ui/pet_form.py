@@ -51,8 +51,9 @@ def set_pet(recipe: Recipe, on: bool, *values: Any) -> dict[str, Any]:
 
 
 def fill(recipe: Recipe) -> list[Any]:
-    """One value per control of `build_pet`; a recipe without PET leaves the settings as they are, for when it is switched on again."""
-    switch = gr.update(value=recipe.pet is not None, visible=recipe.task == "classification")
+    """One value per control of `build_pet`; a recipe without PET leaves the settings as they are, for when it is switched on again. PET
+    that a recipe for another task asks for shows its switch, since that is what to turn off."""
+    switch = gr.update(value=recipe.pet is not None, visible=recipe.task == "classification" or recipe.pet is not None)
     shown = gr.update(visible=recipe.pet is not None)
     values = [forms.shown(field, getattr(recipe.pet, field.name)) if recipe.pet else gr.skip() for field in chosen_fields(PetPart, NAMES)]
     return [switch, shown, *values]
