@@ -48,5 +48,8 @@ def test_cards_fit_the_data_they_are_asked_for():
     assert cards[0].verbalizer == {"kind": "manual", "words": {"neg": ["bad"], "pos": ["good"]}}
     assert library_entry("zh-sentiment").cards(("text",), ("好评", "差评"))[0].verbalizer["words"]["好评"] == ["好", "棒"]
     assert library_entry("pet-yelp-polarity").cards(("text",), ("a", "b"))[0].verbalizer is None
+    for name in ("pet-rte", "pet-cb"):
+        card = library_entry(name).cards(("premise", "hypothesis"), tuple(library_entry(name).labels))[1]
+        assert card.template == "{hypothesis|strip_punct} ? [SEP] [MASK] , {premise}", "PET asks for the hypothesis first"
     with pytest.raises(RecipeError, match="Did you mean 'pet-agnews'"):
         library_entry("pet-agnew")

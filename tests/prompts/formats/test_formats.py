@@ -91,6 +91,32 @@ def test_fields_and_numbered_classes_are_fitted_to_the_data():
     assert named.verbalizers == ({"pos": ["great"], "neg": {"bad": 1.0, "awful": 0.5}},)
 
 
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("pet rte 1", "{hypothesis|strip_punct} ? [SEP] [MASK] , {premise}"),
+        ("pet mnli 1", "{premise|strip_punct} ? [SEP] [MASK] , {hypothesis}"),
+        ("*cls**sent_1*_?*mask*,*+sent_0**sep+*", "{hypothesis} ? [MASK], {premise}"),
+        ('{"placeholder": "text_b"} ? {"mask"} , {"placeholder": "text_a"}', "{hypothesis} ? [MASK] , {premise}"),
+        ("*cls**sent_1*_?*mask**sep+*", "{hypothesis} ? [MASK]"),
+        ('{"meta": "why"} {"placeholder": "text_a"} {"mask"}', "{hypothesis|fixed} {premise} [MASK]"),
+    ],
+)
+def test_text_a_is_the_datas_first_field_wherever_a_template_has_it(text, source):
+    """PET and LM-BFF number an example's texts; RTE's patterns put the second in front (pet/pvp.py, RtePVP)."""
+    found = read_prompt(text, fields=("premise", "hypothesis"))
+    assert found.templates == (source,)
+    assert read_prompt(text, fields=("hypothesis", "premise")).templates == (
+        source.replace("premise", "\0").replace("hypothesis", "premise").replace("\0", "hypothesis"),
+    )
+
+
+def test_a_second_text_alone_takes_the_only_field_there_is_and_known_names_stay():
+    assert read_prompt("{text_b} [MASK]", fields=("review",)).templates == ("{review} [MASK]",)
+    assert read_prompt("{text_b} [MASK] {text_a}", fields=("text_a", "other")).templates == ("{other} [MASK] {text_a}",)
+    assert read_prompt("{text_b} [MASK] {text_a}", fields=("other",)).templates == ("{text_b} [MASK] {text_a}",)
+
+
 def test_verbalizer_files_of_every_kind():
     assert read_prompt("great,good\nterrible, bad\n\nyes\nno\n").verbalizers == (
         {"0": ["great", "good"], "1": ["terrible", "bad"]}, {"0": ["yes"], "1": ["no"]},

@@ -12,6 +12,8 @@ from workbench.errors import TemplateError
 from workbench.prompts.template import Template, parse_template, with_fields
 
 Words = dict[str, list[str] | dict[str, float]]
+# What the other tools call an example's texts, the first one first.
+TEXTS = tuple(f"text_{letter}" for letter in "abcdefghij")
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,22 @@ class Imported:
     notes: tuple[str, ...] = ()
 
     def with_fields(self, fields: Sequence[str]) -> Imported:
-        """With the templates' unknown fields renamed to the data's unused ones, in order; as it is when there are too few of those."""
+        """With the templates' unknown fields renamed to the data's unused ones; as it is when there are too few of those.
+
+        text_a is the first of these and text_b the second, wherever a template has them; fields of other names follow as they appear.
+        """
         asked = dict.fromkeys(name for source in self.templates for name in parse_template(source).fields)
-        unknown = [name for name in asked if name not in fields]
         free = [name for name in fields if name not in asked]
-        if not unknown or len(unknown) > len(free):
+        others = [name for name in asked if name not in TEXTS]
+        # A template that has text_b alone still means the second; only data of too few fields gives it the first.
+        places = TEXTS[: max((TEXTS.index(name) + 1 for name in asked if name in TEXTS), default=0)]
+        for texts in (places, [name for name in places if name in asked]):
+            unknown = [name for name in (*texts, *others) if name not in fields]
+            if len(unknown) <= len(free):
+                break
+        names = {old: new for old, new in zip(unknown, free, strict=False) if old in asked}
+        if not names or len(unknown) > len(free):
             return self
-        names = dict(zip(unknown, free, strict=False))
         told = [f"{{{old}}} is now {{{new}}}." for old, new in names.items()]
         templates = tuple(with_fields(source, names) for source in self.templates)
         return replace(self, templates=templates, notes=(*self.notes, *told))

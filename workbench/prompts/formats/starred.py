@@ -18,13 +18,12 @@ from typing import Any
 
 from workbench.errors import TemplateError
 from workbench.prompts.formats import register_notation
-from workbench.prompts.formats.notation import Imported, Notation, Words, constants, plain_words
+from workbench.prompts.formats.notation import TEXTS, Imported, Notation, Words, constants, plain_words
 from workbench.prompts.template import Piece, Template, literal, parse_template
 
 _SENTENCE = re.compile(r"(?P<blank>\+?)sent(?P<form>[lu]?-?)_(?P<number>\d)")
 _FILTERS = {"": (), "-": ("drop_last",), "l": ("lower_first",), "l-": ("drop_last", "lower_first"), "u": ("upper_first",)}
 _FORMS = {filters: form for form, filters in _FILTERS.items()}
-NAMES = "abcdefghij"
 
 
 @register_notation("lm-bff")
@@ -54,7 +53,7 @@ class StarredTemplate(Notation):
 
     def write(self, template: Template) -> str:
         order = {name: i for i, name in enumerate(template.fields)}
-        numbers = {name: NAMES.index(name[-1]) if re.fullmatch(f"text_[{NAMES}]", name) else order[name] for name in template.fields}
+        numbers = {name: TEXTS.index(name) if name in TEXTS else order[name] for name in template.fields}
         if len(set(numbers.values())) < len(numbers):
             numbers = order
         before: Piece | None = None
@@ -95,7 +94,7 @@ def _template(line: str, notes: list[str]) -> str:
             source += "[SEP]"
         elif sentence is not None and sentence["form"] in _FILTERS:
             filters = "".join(f"|{name}" for name in _FILTERS[sentence["form"]])
-            source += f"{' ' if sentence['blank'] else ''}{{text_{NAMES[int(sentence['number'])]}{filters}}}"
+            source += f"{' ' if sentence['blank'] else ''}{{{TEXTS[int(sentence['number'])]}{filters}}}"
         elif re.match(r"label|\+?sent", part):
             raise TemplateError(
                 f"*{part}* is not known here: demonstrations of other examples are not built.", fix="Remove it from the template."
