@@ -86,7 +86,7 @@ def test_fields_and_numbered_classes_are_fitted_to_the_data():
     found = read_prompt("*cls**sent_0*_It_was*mask*.*sep+*\t{'0':'terrible','1':'great'}", fields=("review",), labels=("neg", "pos"))
     assert found.templates == ("{review} It was [MASK].",)
     assert found.verbalizers == ({"neg": ["terrible"], "pos": ["great"]},)
-    assert any("{text_a} is now {review}" in note for note in found.notes) and any("0 as 'neg'" in note for note in found.notes)
+    assert any("{text_a} is now {review}" in note for note in found.notes) and any("0 = neg" in note for note in found.notes)
     named = read_prompt('{"POS": ["great"], "neg": {"bad": 1, "awful": 0.5}}', labels=("neg", "pos"))
     assert named.verbalizers == ({"pos": ["great"], "neg": {"bad": 1.0, "awful": 0.5}},)
 

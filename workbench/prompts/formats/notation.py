@@ -59,7 +59,7 @@ class Imported:
         for words in self.verbalizers:
             names = _names(tuple(words), labels)
             if names and names != {key: key for key in words}:
-                told = ", ".join(f"{key} as '{name}'" for key, name in names.items())
+                told = ", ".join(f"{key} = {name}" for key, name in names.items())
                 notes.append(f"Classes were taken in the order of the data's labels: {told}.")
             verbalizers.append({names[key]: value for key, value in words.items()} if names else words)
         return replace(self, verbalizers=tuple(verbalizers), notes=tuple(dict.fromkeys(notes)))
