@@ -93,6 +93,13 @@ def test_a_mistake_is_a_sentence(service, tmp_path, job, words):
     assert words in f"{error.value.message} {error.value.fix}" and service.runs() == []
 
 
+@pytest.mark.parametrize("how", ["trigger", "generate"])
+def test_a_recipe_for_writing_is_refused_before_it_waits(service, tmp_path, how):
+    with pytest.raises(RecipeError, match="needs a classification task"):
+        service.submit(search_recipe(tmp_path, how=how).replace({"task": "generation"}))
+    assert service.runs() == []
+
+
 def test_the_command_prints_ranked_candidates(tmp_path, capsys):
     (tmp_path / "recipe.yaml").write_text(make_recipe(tmp_path, data__split__shots=4).to_yaml(), encoding="utf-8")
     arguments = ["search", str(tmp_path / "recipe.yaml"), "--what", "verbalizer", "--count", "2", "--runs", str(tmp_path / "root")]

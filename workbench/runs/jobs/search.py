@@ -47,6 +47,8 @@ class SearchOptions(JobOptions):
 
 def check_search(recipe: Recipe, options: SearchOptions) -> None:
     """Refuses what cannot be searched, without loading the model."""
+    if recipe.task != "classification":
+        raise RecipeError("A search is measured by accuracy, so it needs a classification task.", fix="Set task to classification.")
     ways = WAYS[options.what]
     if options.way not in ways:
         raise RecipeError(f"A search for a {options.what} has no way '{options.way}'.", fix=f"Set job.how to one of: {', '.join(ways)}.")
