@@ -7,6 +7,7 @@ from workbench.data.dataset import InputExample
 from workbench.models.attention import attention_at
 from workbench.models.families import family_of
 from workbench.models.loading import LoadedModel
+from workbench.prompts.soft import without_soft
 from workbench.recipe import PromptPart
 from workbench.serving.classifier import PromptClassifier
 from workbench.serving.preview import preview
@@ -94,6 +95,26 @@ def test_attention_of_the_mask_is_a_distribution_and_changes_nothing(bert):
     eager.set_attn_implementation("eager")
     whole = eager(input_ids=inputs, output_attentions=True).attentions[-1]
     assert torch.allclose(weights, whole.mean(1)[:, 3], atol=1e-6), "the mean over heads of the last layer, at the mask"
+
+
+@pytest.mark.parametrize("text", ["the movie was great", "bad bad was bad great " * 9])
+@pytest.mark.parametrize(
+    "template", ["[SOFT*3]{text} it was [MASK] .", "{text|head} [SOFT*3] it was [MASK] .", "{text} [SOFT: it was] [MASK] ."]
+)
+def test_soft_tokens_move_no_attention_to_another_token(bert, template, text):
+    """The untuned model reads the prompt without them, or their words, and with more of the text where that is cut."""
+
+    def tokens(source):
+        one = PROMPT.model_copy(update={"templates": [source], "max_length": 20})
+        (row,) = preview(bert, one, ("no", "yes"), [InputExample("0", {"text": text}, None)], attention=True)
+        return row.tokens
+
+    looked, plain = tokens(template), tokens(without_soft(template))
+    assert {token.attention for token in looked if token.role == "soft"} == {None}
+    shown = [token for token in looked if token.role != "soft"]
+    read = [token for token in plain if "SOFT:" not in template or token.role != "template" or token.text == "."]
+    assert [token.text for token in shown] == [token.text for token in read]
+    assert all(token.attention == same.attention for token, same in zip(shown, read, strict=True) if not token.cut)
 
 
 def test_nothing_of_the_model_changes_while_its_attention_is_looked_at(bert, monkeypatch):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,7 +38,8 @@ class PreviewToken:
     Args:
         role: text:FIELD, template, mask, special or soft.
         cut: it was left out of the prompt, which is too long.
-        attention: share of the mask's attention in the last layer, when asked for.
+        attention: share of the mask's attention in the last layer, when asked for; a soft token, which the untuned model does not read,
+            has none.
     """
 
     text: str
@@ -101,18 +103,16 @@ def preview(
     with classifier.evaluating():
         reading = _WholeReading(classifier, encoded, 0)
         looked = _look(classifier, reading, k)
-        weights = _attention(classifier, encoded) if attention else None
     # One template without calibration is answered already; anything else takes the road of every prediction.
     whole = len(prompt.templates) == 1 and classifier.verbalizer.options.calibration == "none"
     probabilities = looked.classes if whole else classifier.predict(unlabelled).tolist()
     masks = 1 if loaded.kind == "causal" else classifier.verbalizer.mask_counts[0]
-    encodings = _shown_encoder(loaded, prompt, classifier).encode_many(
-        [example.fields for example in examples], masks=masks, keep_removed=True
-    )
-    shares = [
-        row[: len(encoding.input_ids)] if row and len(read.variants[0].input_ids) == len(encoding.input_ids) else None
-        for row, encoding, read in zip(weights or [[]] * len(encodings), encodings, encoded, strict=True)
-    ]
+    rows = [example.fields for example in examples]
+    read = classifier.encoders[0].encode_many(rows, masks=masks, keep_removed=True)
+    shown = _shown_encoder(loaded, prompt, classifier).encode_many(rows, masks=masks, keep_removed=True)
+    with classifier.evaluating():
+        weights = attention_at(loaded, *classifier.tensors(read)) if attention else None
+    shares = [None] * len(rows) if weights is None else list(map(_carried, weights.tolist(), read, shown))
     return [
         PreviewRow(
             example=example,
@@ -123,12 +123,12 @@ def preview(
             class_probabilities=dict(zip(labels, row, strict=True)),
         )
         for example, encoding, share, top, words, row in zip(
-            examples, encodings, shares, looked.top, looked.words, probabilities, strict=True
+            examples, shown, shares, looked.top, looked.words, probabilities, strict=True
         )
     ]
 
 
-def preview_tokens(encoding: Encoding, tokenizer: Any, attention: Sequence[float] | None = None) -> list[PreviewToken]:
+def preview_tokens(encoding: Encoding, tokenizer: Any, attention: Sequence[float | None] | None = None) -> list[PreviewToken]:
     """The encoding's tokens as text, each with its role, and in their places those that were cut. Soft tokens, which have no text, are
     shown as [SOFT]."""
     tokens: list[PreviewToken] = []
@@ -204,9 +204,29 @@ def _top(classifier: PromptClassifier, reading: _WholeReading, rows: int, k: int
     ]
 
 
-def _attention(classifier: PromptClassifier, encoded: Sequence[EncodedExample]) -> list[list[float]] | None:
-    weights = attention_at(classifier.loaded, *classifier.tensors([example.variants[0] for example in encoded]))
-    return None if weights is None else weights.tolist()
+def _carried(weights: Sequence[float], read: Encoding, shown: Encoding) -> list[float | None]:
+    """The attention in the prompt that was read, token by token of the one that is shown: they differ by the soft tokens, and by what gave
+    way to those. What was cut counts too, for only then is a token that stands twice the same one in both."""
+    before, behind = _whole(read), _whole(shown)
+    found: list[float | None] = [None] * len(shown.input_ids)
+    same = SequenceMatcher(None, [token for token, _ in before], [token for token, _ in behind], autojunk=False)
+    for at, to, size in same.get_matching_blocks():
+        for (_, place), (_, target) in zip(before[at : at + size], behind[to : to + size], strict=True):
+            if place is not None and target is not None:
+                found[target] = weights[place]
+    return found
+
+
+def _whole(encoding: Encoding) -> list[tuple[int, int | None]]:
+    """Every token but the soft ones and its place in the prompt, or None for one that was cut."""
+    removed = {piece.at: piece.ids for piece in reversed(encoding.removed)}
+    soft = {place for span in encoding.spans if span.role == "soft" for place in range(span.start, span.end)}
+    found: list[tuple[int, int | None]] = []
+    for place, token in enumerate(encoding.input_ids):
+        found += [(cut, None) for cut in removed.get(place, [])]
+        if place not in soft:
+            found.append((token, place))
+    return found + [(cut, None) for cut in removed.get(len(encoding.input_ids), [])]
 
 
 def _shown_encoder(loaded: LoadedModel, prompt: PromptPart, classifier: PromptClassifier) -> PromptEncoder:
