@@ -37,6 +37,12 @@ def test_openprompts_parts_have_their_counterparts(text, source):
     assert read_prompt(text).templates == (source,)
 
 
+@pytest.mark.parametrize("source", ['[SOFT: say "x"] {text_a} [MASK]', r'[SOFT#id1: a\b "c] {say "it"} [MASK]', "[SOFT: don't]{text_a}[MASK]"])
+def test_what_openprompt_is_written_with_quotes_is_read_again(source):
+    written = notation("openprompt").write(parse_template(source))
+    assert read_prompt(written).templates == (source,)
+
+
 def test_where_openprompt_cuts():
     text = '{"placeholder": "text_a"} {"meta": "w"} {"mask"}'
     sources = {t: read_prompt(text, truncation=t).templates[0] for t in ("tail", "head", "balanced")}

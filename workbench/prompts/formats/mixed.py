@@ -15,6 +15,7 @@ cuts the beginning, as its documentation says. A blank between two parts is kept
 from __future__ import annotations
 
 import ast
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -275,7 +276,7 @@ def _written(piece: Piece, numbers: dict[str, int]) -> str:
     if piece.cut == "middle":
         raise TemplateError("OpenPrompt cannot cut the middle of a field.", fix="Use tail or head.", position=piece.position)
     kind, usual = ("placeholder", True) if piece.field in ("text_a", "text_b") else ("meta", False)
-    written = f'"{kind}": "{piece.field}"'
+    written = f'"{kind}": {_quoted(piece.field)}'
     if piece.shortenable is not usual:
         written += f', "shortenable": {piece.shortenable}'
     if piece.filters:
@@ -288,7 +289,7 @@ def _written(piece: Piece, numbers: dict[str, int]) -> str:
 
 
 def _written_soft(piece: Piece, numbers: dict[str, int]) -> str:
-    parts = [f'"soft": "{piece.soft_words}"' if piece.soft_words else '"soft": None']
+    parts = [f'"soft": {_quoted(piece.soft_words)}' if piece.soft_words else '"soft": None']
     if piece.soft_count != 1:
         parts.append(f'"duplicate": {piece.soft_count}')
     if piece.soft_name is None:
@@ -297,3 +298,8 @@ def _written_soft(piece: Piece, numbers: dict[str, int]) -> str:
         return f'{{"soft_id": {numbers[piece.soft_name]}}}'
     numbers[piece.soft_name] = len(numbers) + 1
     return "{" + ", ".join([*parts, f'"soft_id": {numbers[piece.soft_name]}']) + "}"
+
+
+def _quoted(text: str) -> str:
+    """`text` as Python writes it between double quotes."""
+    return json.dumps(text, ensure_ascii=False)
