@@ -11,6 +11,7 @@ from workbench.errors import TemplateError, WorkbenchError
 from workbench.prompts.encoding import PromptEncoder
 from workbench.prompts.formats import notation, notation_names, read_prompt
 from workbench.prompts.library import library_entry
+from workbench.prompts.soft import SoftSlots
 from workbench.prompts.template import parse_template
 
 A, B = "The movie was great.", "It was really wonderful !"
@@ -37,7 +38,24 @@ def test_openprompts_parts_have_their_counterparts(text, source):
     assert read_prompt(text).templates == (source,)
 
 
-@pytest.mark.parametrize("source", ['[SOFT: say "x"] {text_a} [MASK]', r'[SOFT#id1: a\b "c] {say "it"} [MASK]', "[SOFT: don't]{text_a}[MASK]"])
+@pytest.mark.parametrize(
+    ("first", "second", "tokens"),
+    [
+        ('{"soft": None, "duplicate": 3, "same": True, "soft_id": 1}', '{"soft_id": 1}', [0, 0, 0, 0, 0, 0]),
+        ('{"soft": None, "duplicate": 3, "soft_id": 1}', '{"soft_id": 1}', [0, 1, 2, 0, 1, 2]),
+        ('{"soft": "the movie", "soft_id": 1}', '{"soft_id": 1}', [0, 1, 0, 1]),
+        ('{"soft_id": 1}', '{"soft": None, "duplicate": 3, "same": True, "soft_id": 1}', [0, 0]),
+    ],
+)
+def test_a_soft_id_is_as_many_tokens_as_its_first_use_made(first, second, tokens):
+    """OpenPrompt keeps the first use's list of tokens and puts it wherever the number stands again (mixed_template.py, prepare)."""
+    (source,) = read_prompt(first + '{"placeholder": "text_a"}' + second + '{"mask"}').templates
+    soft = SoftSlots(wordpiece(), start=1000, length=1, templates=[source])
+    prompt = PromptEncoder(parse_template(source), wordpiece(), max_length=96, causal=False, soft=soft)
+    assert [i - 1000 for i in prompt.encode({"text_a": A}).input_ids if i >= 1000] == tokens
+
+
+@pytest.mark.parametrize("source", ['[SOFT: say "x"] {text_a} [MASK]', r'[SOFT#id1: a\b "c] {say "it"} [MASK]', "[SOFT: it's]{a}[MASK]"])
 def test_what_openprompt_is_written_with_quotes_is_read_again(source):
     written = notation("openprompt").write(parse_template(source))
     assert read_prompt(written).templates == (source,)

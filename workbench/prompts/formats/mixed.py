@@ -8,6 +8,8 @@
     {"soft": "a", "soft_id": 1} [SOFT#id1: a]         {"soft_id": 1}         [SOFT#id1]
     {"special": "<sep>"}        [SEP]                 {"text": "it"}         it
 
+A soft_id is as many tokens wherever it stands as its first use made, whatever a later use asks for.
+
 `truncate_method` stands in OpenPrompt's configuration: tail and balanced become our default, which takes from the longest field; head
 cuts the beginning, as its documentation says. A blank between two parts is kept; several are one.
 """
@@ -86,12 +88,13 @@ class MixedTemplate(Notation):
 def _template(line: str, truncation: str, notes: list[str]) -> str:
     parts = _parts(line)
     source = ""
+    soft: dict[int, str] = {}
     for part in parts:
         blank = part.blank if source else ""
         if part.options is None:
             source += blank + literal(part.text)
         else:
-            source += blank + _token(part, truncation, notes)
+            source += blank + _token(part, truncation, soft, notes)
     return source.strip()
 
 
@@ -156,14 +159,15 @@ def _options(text: str, position: int) -> dict[str, Any]:
     return options
 
 
-def _token(part: _Part, truncation: str, notes: list[str]) -> str:
+def _token(part: _Part, truncation: str, soft: dict[int, str], notes: list[str]) -> str:
+    """A part in our notation; `soft` holds what the soft_ids so far stand for."""
     options = part.options or {}
     if "placeholder" in options or "meta" in options:
         return _field(part, truncation)
     if "mask" in options:
         return "[MASK]"
     if "soft" in options or "soft_id" in options:
-        return _soft(part, notes)
+        return _soft(part, soft, notes)
     if "special" in options:
         return _special(part, notes)
     if "text" in options:
@@ -219,7 +223,7 @@ def _body(tree: ast.expr) -> str | None:
     return ast.unparse(tree.body)
 
 
-def _soft(part: _Part, notes: list[str]) -> str:
+def _soft(part: _Part, soft: dict[int, str], notes: list[str]) -> str:
     options = part.options or {}
     number = options.get("soft_id")
     if number is not None and (not isinstance(number, int) or number <= 0):
@@ -228,7 +232,16 @@ def _soft(part: _Part, notes: list[str]) -> str:
             fix="Count from 1.",
             position=part.position,
         )
-    name = f"#id{number}" if number is not None else ""
+    if number in soft:
+        return soft[number]
+    made = _new_soft(part, f"#id{number}" if number is not None else "", notes)
+    if number is not None:
+        soft[number] = f"[SOFT#id{number}]" * made.count("]")
+    return made
+
+
+def _new_soft(part: _Part, name: str, notes: list[str]) -> str:
+    options = part.options or {}
     words, count = options.get("soft"), options.get("duplicate") or 1
     if not isinstance(count, int) or not 1 <= count <= MAX_SOFT_TOKENS:
         raise TemplateError(
