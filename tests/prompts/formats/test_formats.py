@@ -192,53 +192,43 @@ def test_lm_bffs_published_templates_give_its_tokens(template, tokenizer):
     assert ids(source, tokenizer(), text_a=A, text_b=B) == starred_ids(template, tokenizer(), [A, B])
 
 
-def pet_parts(task: str, number: int) -> tuple[list[str], list[str]]:
-    """The parts that PET's PVP of the task gives for A and B; None marks the mask (pet/pvp.py of timoschick/pet)."""
-    bare = {"a": A.rstrip(string.punctuation), "b": B.rstrip(string.punctuation)}
-    mask = "\0"
-    return {
-        ("agnews", 4): (["[ Category:", mask, "]", A, B], []),
-        ("yahoo", 1): ([mask, "Question:", A, B], []),
-        ("yelp-polarity", 1): ([A, ". All in all, it was", mask, "."], []),
-        ("yelp-full", 2): (["Just", mask, "!"], [A]),
-        ("mnli", 0): (['"', bare["a"], '" ?'], [mask, ', "', B, '"']),
-        ("rte", 3): ([bare["b"], "?"], [mask, ".", A]),
-        ("cb", 4): ([A, " question: ", B, " true, false or neither? answer:", mask], []),
-        ("boolq", 4): (["Based on the following passage, ", B, "?", mask, ".", A], []),
-        ("wic", 0): (['"', A, '" / "', B, '" Similar sense of "movie"?', mask, "."], []),
-        ("xstance", 2): (['"', A, '"'], [mask, '. "', B, '"']),
-    }[task, number]
+BARE_A, BARE_B, MASK = A.rstrip(string.punctuation), B.rstrip(string.punctuation), "\0"
+# What PET's pattern of a task and number gives for A and B, in its two parts (pet/pvp.py of timoschick/pet).
+PET = {
+    ("agnews", 4): (["[ Category:", MASK, "]", A, B], []),
+    ("yahoo", 1): ([MASK, "Question:", A, B], []),
+    ("yelp-polarity", 1): ([A, ". All in all, it was", MASK, "."], []),
+    ("yelp-full", 2): (["Just", MASK, "!"], [A]),
+    ("mnli", 0): (['"', BARE_A, '" ?'], [MASK, ', "', B, '"']),
+    ("rte", 3): ([BARE_B, "?"], [MASK, ".", A]),
+    ("cb", 4): ([A, " question: ", B, " true, false or neither? answer:", MASK], []),
+    ("boolq", 4): (["Based on the following passage, ", B, "?", MASK, ".", A], []),
+    ("multirc", 0): ([A, ". Question: ", B, "? Is it ", "a film", "?", MASK, "."], []),
+    ("multirc", 1): ([A, ". Question: ", B, '? Is the correct answer "', "a film", '"?', MASK, "."], []),
+    ("multirc", 2): ([A, ". Based on the previous passage, ", B, '? Is "', "a film", '" a correct answer?', MASK, "."], []),
+    ("multirc", 3): ([A, B, "- [", MASK, "]", "a film"], []),
+    ("wic", 0): (['"', A, '" / "', B, '" Similar sense of "movie"?', MASK, "."], []),
+    ("xstance", 2): (['"', A, '"'], [MASK, '. "', B, '"']),
+}
 
 
-@pytest.mark.parametrize(
-    ("task", "number"),
-    [
-        ("agnews", 4),
-        ("yahoo", 1),
-        ("yelp-polarity", 1),
-        ("yelp-full", 2),
-        ("mnli", 0),
-        ("rte", 3),
-        ("cb", 4),
-        ("boolq", 4),
-        ("wic", 0),
-        ("xstance", 2),
-    ],
-)
+@pytest.mark.parametrize(("task", "number"), PET)
 def test_pet_pattern_ids_give_pets_tokens(task, number):
     tokenizer = wordpiece()
     (source,) = read_prompt(f"pet {task} {number}").templates
 
     def encode(parts: list[str]) -> list[int]:
-        return [i for p in parts for i in ([tokenizer.mask_token_id] if p == "\0" else tokenizer.encode(p, add_special_tokens=False))]
+        return [i for p in parts for i in ([tokenizer.mask_token_id] if p == MASK else tokenizer.encode(p, add_special_tokens=False))]
 
-    first, second = map(encode, pet_parts(task, number))
+    first, second = map(encode, PET[task, number])
     expected = [tokenizer.cls_token_id, *first, tokenizer.sep_token_id, *([*second, tokenizer.sep_token_id] if second else [])]
-    assert ids(source, tokenizer, text_a=A, text_b=B, text=A, word="movie") == expected
+    assert ids(source, tokenizer, text_a=A, text_b=B, text=A, word="movie", answer="a film") == expected
 
 
 def test_pet_words_follow_the_pattern():
     assert read_prompt("mnli 3").verbalizers == ({"contradiction": ["No"], "entailment": ["Yes"], "neutral": ["Maybe"]},)
+    assert read_prompt("multirc 3").verbalizers == ({"0": ["False"], "1": ["True"]},)
+    assert read_prompt("multirc 0").verbalizers == ({"0": ["No"], "1": ["Yes"]},)
     assert len(read_prompt("PET: rte").templates) == 5 and len(library_entry("pet-rte").patterns) == 5
 
 

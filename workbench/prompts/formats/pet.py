@@ -4,8 +4,8 @@
     1 terrible              label and words with blanks between
     2 great good
 
-The patterns themselves stand in presets/library/pet-TASK.yaml. copa, wsc, record and multirc choose among spans of the text instead
-of label words and are not read.
+The patterns themselves stand in presets/library/pet-TASK.yaml. copa, wsc and record choose among spans of the text instead of label
+words and are not read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from workbench.prompts.formats import register_notation
 from workbench.prompts.formats.notation import Imported, Notation, Words, plain_words
 
 ALIASES = {"ax-b": "rte", "ax-g": "rte", "xstance-de": "xstance", "xstance-fr": "xstance", "ag-news": "agnews"}
-SPAN_TASKS = ("copa", "wsc", "record", "multirc")
+SPAN_TASKS = ("copa", "wsc", "record")
 _NAME = re.compile(r"(?:pet[\s:/_-]+)?(?P<task>[a-z]+(?:[-_][a-z]+)?)(?:[\s:/#]+(?:pattern[\s_]*)?(?P<id>\d+|all))?", re.IGNORECASE)
 
 
