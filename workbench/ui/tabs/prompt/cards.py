@@ -10,15 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.data.dataset import load_splits
 from workbench.errors import RunError
 from workbench.prompts.cards import Card
 from workbench.recipe import PetPart, Recipe
-from workbench.runs.demo import check_demo
-from workbench.runs.jobs.pet import check_pet, pool_of
-from workbench.serving.scoring import Disagreement, Stop, compare, ensemble_of
+from workbench.runs.from_cards import Gathered, as_pet, cards_of, together
+from workbench.serving.scoring import Disagreement, Stop, compare
 from workbench.ui.markup import esc, heading, percent, sentence, short, table
-from workbench.ui.session import ready
 from workbench.ui.tabs.prompt.live import SCORED_ROWS
 from workbench.ui.tabs.prompt.sources import listed_words
 from workbench.ui.text import Words
@@ -59,11 +56,6 @@ def find(cards: list[Card], name: str, t: Words) -> Card:
     raise RunError(t("cards.gone"), fix=t("cards.gone_fix"))
 
 
-def of_recipe(recipe: Recipe) -> list[Card]:
-    """The templates in the editor as cards, with the recipe's label words."""
-    return [Card(template, recipe.prompt.verbalizer) for template in recipe.prompt.templates if template.strip()]
-
-
 def ranking(service: Any, recipe: Recipe, stop: Stop) -> Iterator[tuple[list[Card], int]]:
     """Scores all cards of the recipe's data, a few rows first; each time the cards, ranked, and how many measurements were made.
 
@@ -77,54 +69,30 @@ def ranking(service: Any, recipe: Recipe, stop: Stop) -> Iterator[tuple[list[Car
         yield service.lab.keep(recipe, found), done
 
 
-def used(recipe: Recipe, card: Card) -> Recipe:
-    """The recipe with this card's template and label words."""
-    return recipe.replace({"prompt.templates": [card.template], "prompt.verbalizer": card.verbalizer or recipe.prompt.verbalizer})
-
-
 def ensemble(recipe: Recipe, cards: list[Card], t: Words) -> tuple[Recipe, str]:
-    """The recipe in which all scored cards that share the best one's label words answer together, one model trained on the mean of their
-    probabilities; and what to say about it.
+    """The recipe in which the cards answer together, and what to say about it.
 
     Raises:
-        RunError: no card was scored yet.
+        RunError: as `together`.
     """
-    together, count, apart = _gathered(recipe, cards, t)
-    return together.replace({"pet": None}), t.line(t("cards.ensemble_made", count=count), _apart(apart, t))
+    made = together(recipe, cards)
+    return made.recipe, t.line(t("cards.ensemble_made", count=made.cards), _apart(made, t))
 
 
 def pet(recipe: Recipe, cards: list[Card], t: Words) -> tuple[Recipe, str]:
-    """The recipe in which the same cards are trained as PET, its options kept where it has some; and what training it will do.
+    """The recipe in which the cards are trained as PET, and what training it will do.
 
     Raises:
-        RunError: fewer than two cards can be scored together.
-        WorkbenchError: PET cannot train on this data: there are no rows without a label, or none with one.
+        WorkbenchError: as `as_pet`.
     """
-    together, count, apart = _gathered(recipe, cards, t)
-    if count < 2:
-        raise RunError(t("cards.pet_few"), fix=t("cards.no_other_fix"))
-    options = recipe.pet or PetPart()
-    made = together.replace({"pet": options.model_dump()})
-    wanted = ready(made.model_dump())
-    check_demo(wanted)
-    check_pet(wanted, options)
-    rows = len(pool_of(load_splits(wanted.data), wanted, options))
-    said = t("cards.pet_made", count=count, models=count * options.seeds, seeds=options.seeds, rows=f"{rows:,}")
-    return made, t.line(said, _apart(apart, t))
+    made = as_pet(recipe, cards)
+    seeds = (made.recipe.pet or PetPart()).seeds
+    said = t("cards.pet_made", count=made.cards, models=made.cards * seeds, seeds=seeds, rows=f"{made.unlabelled:,}")
+    return made.recipe, t.line(said, _apart(made, t))
 
 
-def _gathered(recipe: Recipe, cards: list[Card], t: Words) -> tuple[Recipe, int, int]:
-    """The recipe with all scored cards that share the best one's label words; how many they are, and how many have other words."""
-    scored = [card for card in cards if card.score is not None]
-    if not scored:
-        raise RunError(t("cards.none_scored"), fix=t("cards.none_scored_fix"))
-    together, apart = ensemble_of(scored, recipe.prompt.verbalizer)
-    words = together[0].verbalizer or recipe.prompt.verbalizer
-    return recipe.replace({"prompt.templates": [card.template for card in together], "prompt.verbalizer": words}), len(together), len(apart)
-
-
-def _apart(count: int, t: Words) -> str:
-    return t("cards.ensemble_apart", count=count) if count else ""
+def _apart(made: Gathered, t: Words) -> str:
+    return t("cards.ensemble_apart", count=made.apart) if made.apart else ""
 
 
 def difference(service: Any, recipe: Recipe, card: Card, t: Words) -> Difference:
@@ -146,7 +114,7 @@ def cards_html(cards: list[Card], recipe: Recipe, t: Words) -> str:
     """The list of cards, best first; without any, what to do."""
     if not cards:
         return sentence(t("cards.empty"), "note")
-    chosen = {digest(card) for card in of_recipe(recipe)}
+    chosen = {digest(card) for card in cards_of(recipe)}
     return f'<ol class="pw-cards">{"".join(_card(card, number, chosen, t) for number, card in enumerate(cards, start=1))}</ol>'
 
 

@@ -16,6 +16,7 @@ import gradio as gr
 from workbench.errors import WorkbenchError
 from workbench.prompts.cards import merged
 from workbench.recipe import Recipe
+from workbench.runs.from_cards import cards_of, with_card
 from workbench.serving.scoring import Dropped
 from workbench.ui import dialogues
 from workbench.ui.frame import Frame, Part, session_key
@@ -229,7 +230,7 @@ def _wire_sources(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
 
     def keep(draft: dict[str, Any], *boxes: str) -> str:
         recipe = _typed(draft, *boxes)
-        return cards.cards_html(book.keep(recipe, cards.of_recipe(recipe)), recipe, t)
+        return cards.cards_html(book.keep(recipe, cards_of(recipe)), recipe, t)
 
     def add(draft: dict[str, Any], name: str | None) -> str:
         recipe = ready(draft)
@@ -258,7 +259,7 @@ def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
     def compare(asked: gr.Request, draft: dict[str, Any], *boxes: str) -> Iterator[Any]:
         # What stands in the editor is compared too: that is the one to beat.
         recipe = _typed(draft, *boxes)
-        book.keep(recipe, merged(book.cards(recipe), cards.of_recipe(recipe)))
+        book.keep(recipe, merged(book.cards(recipe), cards_of(recipe)))
         dropped = book.newest(f"{session_key(asked)} cards")
         try:
             for found, done in cards.ranking(frame.service, recipe, dropped):
@@ -272,7 +273,7 @@ def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
         card = cards.find(book.cards(recipe), str(event.card), t)
         unchanged = [gr.skip()] * len(opened)
         if event.act == "use":
-            change = cards.used(change, card)
+            change = with_card(change, card)
             return [*frame.drawn(change), *editor.fill(change), gr.skip(), _cards(change)]
         if event.act == "differ":
             return [*unchanged, cards.difference_html(cards.difference(frame.service, recipe, card, t), t), gr.skip()]
