@@ -1,8 +1,8 @@
 import pytest
 import torch
-from transformers import BertConfig, BertForMaskedLM
+from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
 
-from tests.prompts.tiny_tokenizers import wordpiece
+from tests.prompts.tiny_tokenizers import qwen_like, wordpiece
 from workbench.data.dataset import InputExample
 from workbench.models.attention import attention_at
 from workbench.models.families import family_of
@@ -35,7 +35,7 @@ def test_a_row_shows_tokens_roles_cuts_and_probabilities(bert):
     assert [row.removed_tokens for row in rows] == [0, 5]
     assert rows[0].example is examples[0]
     for row in rows:
-        (top,) = row.top
+        (top,) = (top.tokens for top in row.top)
         assert len(top) == 4 and top == sorted(top, key=lambda pair: -pair[1])
         assert sum(row.class_probabilities.values()) == pytest.approx(1)
         assert {label: set(words) for label, words in row.label_words.items()} == {"no": {"bad"}, "yes": {"great", "good"}}
@@ -51,19 +51,51 @@ def test_one_pass_says_what_the_classifier_says(bert):
     for row, classes, found in zip(rows, expected, words, strict=True):
         assert list(row.class_probabilities.values()) == pytest.approx(classes, abs=1e-6)
         assert {w: p for of in row.label_words.values() for w, p in of.items()} == pytest.approx(found, abs=1e-7)
-        assert row.mass == pytest.approx(sum(found.values()), abs=1e-7)
+        assert row.masses == {1: pytest.approx(sum(found.values()), abs=1e-7)}
         encoding = classifier.encoders[0].encode(row.example.fields)
         with torch.no_grad():
             logits = bert.model(torch.tensor([encoding.input_ids])).logits[0, encoding.mask_positions[0]]
         probabilities, ids = (found.tolist() for found in logits.softmax(dim=-1).topk(4))
-        assert [word for word, _ in row.top[0]] == [bert.tokenizer.decode([number]) for number in ids]
-        assert [share for _, share in row.top[0]] == pytest.approx(probabilities, abs=1e-6)
+        assert [word for word, _ in row.top[0].tokens] == [bert.tokenizer.decode([number]) for number in ids]
+        assert [share for _, share in row.top[0].tokens] == pytest.approx(probabilities, abs=1e-6)
 
 
-def test_words_of_several_tokens_show_a_top_for_each_mask(bert):
+def test_words_of_several_tokens_show_a_top_for_each_mask_and_their_mass(bert):
     prompt = PROMPT.model_copy(update={"verbalizer": {"kind": "manual", "words": {"yes": ["满意"], "no": ["不满"]}}, "max_length": 20})
     (row,) = preview(bert, prompt, ("no", "yes"), [InputExample("0", {"text": "good"}, None)], k=3)
-    assert [len(top) for top in row.top] == [3, 3] and sum(t.role == "mask" for t in row.tokens) == 2
+    assert [len(top.tokens) for top in row.top] == [3, 3] and sum(t.role == "mask" for t in row.tokens) == 2
+    assert row.masses == {2: pytest.approx(sum(p for words in row.label_words.values() for p in words.values()))}
+
+
+def test_words_of_mixed_lengths_show_every_mask_of_every_prompt(bert):
+    words = {"yes": ["great", "满意"], "no": ["bad"]}
+    prompt = PROMPT.model_copy(update={"verbalizer": {"kind": "manual", "words": words}, "max_length": 20})
+    (row,) = preview(bert, prompt, ("no", "yes"), [InputExample("0", {"text": "good"}, None)], k=3)
+    assert [(top.number, top.masks) for top in row.top] == [(1, 1), (1, 2), (2, 2)]
+    found = {word: p for words in row.label_words.values() for word, p in words.items()}
+    assert row.masses == {1: pytest.approx(found["great"] + found["bad"]), 2: pytest.approx(found["满意"])}
+    classifier = PromptClassifier(bert, prompt, ("no", "yes"))
+    encoding = classifier.encoders[0].encode({"text": "good"}, masks=2)
+    with torch.no_grad():
+        logits = bert.model(torch.tensor([encoding.input_ids])).logits[0, encoding.mask_positions]
+    for top, likeliest in zip(row.top[1:], logits.softmax(dim=-1).topk(3).indices.tolist(), strict=True):
+        assert [word for word, _ in top.tokens] == [bert.tokenizer.decode([number]) for number in likeliest]
+
+
+def test_a_causal_model_shows_what_it_would_write_behind_the_beginning_of_each_word():
+    tokenizer = qwen_like()
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_positions=64, n_embd=32, n_layer=2, n_head=4, bos_token_id=None, eos_token_id=tokenizer.eos_token_id
+    )
+    model = GPT2LMHeadModel(config).eval()
+    gpt = LoadedModel(model, tokenizer, family_of(model, "causal"), "causal", "tiny", "", torch.device("cpu"), "none")
+    prompt = PromptPart(templates=["{text} [MASK]"], verbalizer={"kind": "manual", "words": {"yes": ["great plot"], "no": ["bad plot"]}})
+    (row,) = preview(gpt, prompt, ("no", "yes"), [InputExample("0", {"text": "good"}, None)], k=3)
+    contexts = PromptClassifier(gpt, prompt, ("no", "yes")).verbalizer.contexts
+    beginnings = {context[:length] for context in contexts for length in range(len(context) + 1)}
+    assert len(contexts) == 2 and row.top[0].behind == ""
+    assert sorted(top.behind for top in row.top) == sorted(map(tokenizer.decode, beginnings)), "what both begin with is shown once"
 
 
 @pytest.mark.parametrize(("cut", "kept"), [("tail", [True, True, True, False, False]), ("head", [False, False, True, True, True]),

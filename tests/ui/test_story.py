@@ -56,7 +56,7 @@ def test_each_step_says_its_sentence_and_draws_what_the_model_says(service, tiny
 def test_the_pictures_hold_the_models_own_figures(service, tiny, finished, boards):
     blank = scenes.blank(service, tiny, T)
     drawn = texts(pictures.blank_picture(blank, T))
-    assert [word for word, _ in blank.row.top[0] if word not in drawn] == [] and T("prompt.role_mask") in drawn
+    assert [word for word, _ in blank.row.top[0].tokens if word not in drawn] == [] and T("prompt.role_mask") in drawn
     reading = scenes.reading(service, tiny)
     drawn = texts(pictures.words_picture(reading, T))
     assert {word for words in reading.row.label_words.values() for word in words} <= set(drawn)

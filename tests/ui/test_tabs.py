@@ -16,6 +16,7 @@ from workbench.models.known import NotHereError, tokenizer_here
 from workbench.recipe import PRESETS, Recipe, load_recipe
 from workbench.runs.boards import BoardModels
 from workbench.ui import batch
+from workbench.ui.markup import small
 from workbench.ui.session import Watch
 from workbench.ui.tabs import data, method, model, runs, train, try_it
 from workbench.ui.tabs.prompt import editor, live
@@ -141,6 +142,20 @@ def test_the_preview_shows_tokens_and_answers(tiny, service):
     html = live.preview_html(shown, T)
     assert len(shown.rows) == live.ROWS_SHOWN and html.count("pw-role-mask") == live.ROWS_SHOWN + 1
     assert all(sum(row.class_probabilities.values()) == pytest.approx(1, abs=1e-5) for row in shown.rows)
+
+
+def test_the_preview_says_the_mass_of_words_of_several_tokens_and_names_each_blank(tiny, service):
+    for words, blanks, masses in (
+        ({"pos": ["great food"], "neg": ["bad food"]}, [(1, 2), (2, 2)], [2]),
+        ({"pos": ["great", "lovely food"], "neg": ["bad"]}, [(1, 2), (2, 2)], [1, 2]),
+    ):
+        shown = live.view(service, tiny.replace({"prompt.verbalizer": {"kind": "manual", "words": words}}))
+        html = live.preview_html(shown, T)
+        assert all(T("prompt.top_of", number=number, masks=masks) in html for number, masks in blanks)
+        assert (T("prompt.top") in html) == (1 in masses)
+        for row in shown.rows:
+            assert list(row.masses) == masses
+            assert all(T("prompt.mass_of", masks=masks, share=small(share)) in html for masks, share in row.masses.items())
 
 
 def test_a_wrong_template_is_marked_where_it_is_wrong(tiny, service):

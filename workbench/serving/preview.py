@@ -28,7 +28,22 @@ if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
     from workbench.recipe import PromptPart
 
-Top = list[tuple[str, float]]
+
+@dataclass(frozen=True)
+class MaskTop:
+    """What the model would write at one mask.
+
+    Args:
+        tokens: the most probable ones with their probabilities, best first.
+        behind: what the prompt of a causal model goes on with before this token, the beginning of a label word; empty at its end.
+        number: of this mask in its prompt, from 1.
+        masks: how many the prompt has: a masked model reads one for each number of tokens that label words have.
+    """
+
+    tokens: list[tuple[str, float]]
+    behind: str = ""
+    number: int = 1
+    masks: int = 1
 
 
 @dataclass(frozen=True)
@@ -55,22 +70,19 @@ class PreviewRow:
     Args:
         tokens: the prompt as the model reads it, with what was cut in its place; for a causal model the mask itself is not part of it.
         removed_tokens: tokens of the fields that were cut to make room.
-        top: for each mask the most probable tokens with their probabilities.
+        top: the most probable tokens at each mask of each prompt that the label words are read in.
         label_words: label -> word -> probability over the whole vocabulary.
+        masses: number of masks -> how much of their probability the label words of so many tokens hold together.
         class_probabilities: label -> probability.
     """
 
     example: InputExample
     tokens: list[PreviewToken]
     removed_tokens: int
-    top: list[Top]
+    top: list[MaskTop]
     label_words: dict[str, dict[str, float]]
+    masses: dict[int, float]
     class_probabilities: dict[str, float]
-
-    @property
-    def mass(self) -> float:
-        """How much of the mask's probability the label words hold together."""
-        return sum(probability for words in self.label_words.values() for probability in words.values())
 
 
 @own_numbers()
@@ -120,10 +132,11 @@ def preview(
             removed_tokens=encoding.removed_tokens,
             top=top,
             label_words=words,
+            masses=masses,
             class_probabilities=dict(zip(labels, row, strict=True)),
         )
-        for example, encoding, share, top, words, row in zip(
-            examples, shown, shares, looked.top, looked.words, probabilities, strict=True
+        for example, encoding, share, top, words, masses, row in zip(
+            examples, shown, shares, looked.top, looked.words, looked.masses, probabilities, strict=True
         )
     ]
 
@@ -151,10 +164,11 @@ def preview_tokens(encoding: Encoding, tokenizer: Any, attention: Sequence[float
 
 @dataclass
 class _Looked:
-    """What one forward pass says about each row: the top at each mask, the label words, the classes."""
+    """What one forward pass says about each row: the top at each mask, the label words and their mass, the classes."""
 
-    top: list[list[Top]]
+    top: list[list[MaskTop]]
     words: list[dict[str, dict[str, float]]]
+    masses: list[dict[int, float]]
     classes: list[list[float]]
 
 
@@ -183,25 +197,36 @@ def _look(classifier: PromptClassifier, reading: _WholeReading, k: int) -> _Look
     offsets = classifier.offsets()
     classes = torch.softmax(scores if offsets is None else scores - offsets[0], dim=-1).tolist()
     words: list[dict[str, dict[str, float]]] = [{label: {} for label in classifier.labels} for _ in classes]
+    masses: list[dict[int, float]] = [{} for _ in classes]
     if isinstance(verbalizer, WordVerbalizer):
         for row, probabilities in enumerate(verbalizer.word_probabilities(reading).tolist()):
             for word, probability in zip(verbalizer.words, probabilities, strict=True):
                 words[row][classifier.labels[word.label]][word.text] = probability
-    return _Looked(_top(classifier, reading, len(classes), k), words, classes)
+                masks = verbalizer.masks_of(word)
+                masses[row][masks] = masses[row].get(masks, 0.0) + probability
+    return _Looked(_top(classifier, reading, len(classes), k), words, [dict(sorted(mass.items())) for mass in masses], classes)
 
 
-def _top(classifier: PromptClassifier, reading: _WholeReading, rows: int, k: int) -> list[list[Top]]:
-    """For each row and each mask of the first context the k most probable tokens."""
-    template = classifier.encoders[0].template
-    if all(piece.kind != "mask" for piece in template.pieces):
-        return [[] for _ in range(rows)]
-    logits, _ = reading.logits(classifier.verbalizer.contexts[0], None)
-    probabilities, ids = torch.softmax(logits, dim=-1).topk(min(k, logits.shape[-1]), dim=-1)
+def _top(classifier: PromptClassifier, reading: _WholeReading, rows: int, k: int) -> list[list[MaskTop]]:
+    """For each row the k most probable tokens at each mask of each context; what several contexts of a causal model begin with, once."""
+    found: list[list[MaskTop]] = [[] for _ in range(rows)]
+    if all(piece.kind != "mask" for piece in classifier.encoders[0].template.pieces):
+        return found
     decode = classifier.loaded.tokenizer.decode
-    return [
-        [[(decode([token]), share) for token, share in zip(tokens, shares, strict=True)] for tokens, shares in zip(*row, strict=True)]
-        for row in zip(ids.tolist(), probabilities.tolist(), strict=True)
-    ]
+    causal, read = classifier.loaded.kind == "causal", set()
+    for context in classifier.verbalizer.contexts:
+        logits, _ = reading.logits(context, None)
+        masks = logits.shape[1]
+        probabilities, ids = torch.softmax(logits, dim=-1).topk(min(k, logits.shape[-1]), dim=-1)
+        for mask in range(masks):
+            behind = () if isinstance(context, int) else context[:mask]
+            if causal and behind in read:
+                continue
+            read.add(behind)
+            for top, tokens, shares in zip(found, ids[:, mask].tolist(), probabilities[:, mask].tolist(), strict=True):
+                likeliest = [(decode([token]), share) for token, share in zip(tokens, shares, strict=True)]
+                top.append(MaskTop(likeliest, decode(behind)) if causal else MaskTop(likeliest, "", mask + 1, masks))
+    return found
 
 
 def _carried(weights: Sequence[float], read: Encoding, shown: Encoding) -> list[float | None]:

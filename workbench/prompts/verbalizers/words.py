@@ -81,9 +81,13 @@ class WordVerbalizer(Verbalizer):
         wanted = {word.token_ids[:-1] for word in self.words}
         return tuple(sorted(c for c in wanted if not any(other != c and other[: len(c)] == c for other in wanted)))
 
+    def masks_of(self, word: LabelWord) -> int:
+        """At how many masks `word` is read."""
+        return len(word.token_ids) if self.pooling == "joint" else 1
+
     def context_of(self, word: LabelWord) -> Context:
         """The context in which `word` is read."""
-        count = len(word.token_ids) if self.pooling == "joint" else 1
+        count = self.masks_of(word)
         if count in self.contexts:
             return count
         return next(c for c in self.contexts if not isinstance(c, int) and c[: count - 1] == word.token_ids[:-1])

@@ -47,7 +47,7 @@ def blank_picture(shown: Blank, t: Words) -> str:
     said = t("story.model", name=shown.card.name.split(":")[-1], layers=shown.card.layers, parameters=amount(shown.card.parameters))
     sheet.text(said, WIDTH / 2, bottom + 18, size=SMALL, fill=QUIET)
     _pointer(sheet, WIDTH / 2, bottom + 26, WIDTH / 2, bottom + 50)
-    words = shown.row.top[0]
+    words = shown.row.top[0].tokens
     y = _bars(sheet, [(word, share, _share(share)) for word, share in words], 250, 560, bottom + 58, best=words[0][0])
     return sheet.svg(t("story.seen_1", words=_said(words)), WIDTH, y, KIND)
 

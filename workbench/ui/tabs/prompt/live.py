@@ -11,7 +11,7 @@ from workbench.errors import DataError, TemplateError, WorkbenchError
 from workbench.prompts.cards import Card
 from workbench.prompts.template import parse_template
 from workbench.recipe import Recipe
-from workbench.serving.preview import PreviewRow, PreviewToken, preview
+from workbench.serving.preview import MaskTop, PreviewRow, PreviewToken, preview
 from workbench.serving.scoring import Stop
 from workbench.ui.markup import bars, confusion, esc, facts, heading, percent, problem, sentence, small, token
 from workbench.ui.rows import dataset
@@ -135,16 +135,25 @@ def _card(row: PreviewRow, t: Words) -> str:
     tone = "good" if best == row.example.label else "off"
     verdict = f'<span class="pw-verdict pw-{tone}">{esc(t("prompt.verdict", predicted=best, actual=row.example.label))}</span>'
     words = "".join(_label_words(label, found, row.class_probabilities[label], label == best) for label, found in row.label_words.items())
-    worded = len(row.top) == 1 and any(row.label_words.values())
-    mass = f'<p class="pw-mass">{esc(t("prompt.mass", share=small(row.mass)))}</p>' if worded else ""
-    masks = "".join(
-        f"<section><h4>{esc(t('prompt.top') if len(row.top) == 1 else t('prompt.top_of', number=number))}</h4>{bars(top)}</section>"
-        for number, top in enumerate(row.top, start=1)
-    )
+    mass = "".join(f'<p class="pw-mass">{esc(_mass(masks, row.masses, t))}</p>' for masks in row.masses)
+    masks = "".join(f"<section><h4>{esc(_blank(top, t))}</h4>{bars(top.tokens)}</section>" for top in row.top)
     return (
         f'<article class="pw-card"><div class="pw-tokens">{tokens}{cut}</div><div class="pw-answers">'
         f"{masks}<section><h4>{esc(t('prompt.label_words'))}</h4>{words}{mass}</section></div>{verdict}</article>"
     )
+
+
+def _blank(top: MaskTop, t: Words) -> str:
+    """What the list of a blank's likeliest tokens is called."""
+    if top.behind:
+        return t("prompt.top_behind", beginning=top.behind.strip())
+    return t("prompt.top") if top.masks == 1 else t("prompt.top_of", number=top.number, masks=top.masks)
+
+
+def _mass(masks: int, masses: dict[int, float], t: Words) -> str:
+    """What the label words that are read at so many blanks hold together."""
+    share = small(masses[masks])
+    return t("prompt.mass", share=share) if list(masses) == [1] else t("prompt.mass_of", share=share, masks=masks)
 
 
 def _token(piece: PreviewToken, strongest: float) -> str:
