@@ -10,14 +10,17 @@ import pytest
 from transformers import AutoTokenizer
 
 from tests.ui.served import request_of
-from workbench.errors import DataError, VerbalizerError, WorkbenchError
+from workbench.errors import DataError, TemplateError, VerbalizerError, WorkbenchError
 from workbench.methods import method_info, method_names
 from workbench.models.known import NotHereError, tokenizer_here
 from workbench.recipe import PRESETS, Recipe, load_recipe
+from workbench.runs.answers import check_trainable
 from workbench.runs.boards import BoardModels
+from workbench.runs.jobs import check_job
 from workbench.ui import batch
 from workbench.ui.markup import small
 from workbench.ui.session import Watch
+from workbench.ui.steps import recipe_steps
 from workbench.ui.tabs import data, method, model, runs, train, try_it
 from workbench.ui.tabs.prompt import editor, live
 from workbench.ui.text import Words
@@ -164,6 +167,22 @@ def test_a_wrong_template_is_marked_where_it_is_wrong(tiny, service):
         live.view(service, tiny.replace({"prompt.templates": templates}))
     html = live.error_html(error.value, templates, T)
     assert "<mark>" in html and "<i>" not in html
+
+
+def test_soft_tokens_that_the_method_cannot_train_are_said_in_the_preview_and_refused_at_the_start(tiny, service):
+    soft = tiny.replace({"prompt.templates": ["[SOFT*3] {text} it was [MASK] ."], "method": {"name": "full"}})
+    said = live.untrainable_html(soft, T)
+    assert "only a method that trains them can fill" in said and "choose a soft prompt method" in said and "<mark>" in said
+    with pytest.raises(TemplateError, match="only a method that trains them can fill"):
+        service.submit(soft)
+    sweep = {"kind": "sweep", "methods": [{"name": "soft_prompt"}, {"name": "full"}]}
+    for job in ({"kind": "seeds"}, sweep, {"kind": "board", "shots": [0, 4]}):
+        with pytest.raises(TemplateError, match="only a method that trains them can fill"):
+            check_job(soft.replace({"job": job}))
+    assert next(step for step in recipe_steps(soft, T) if step.tab == "method").state == "wrong"
+    for name in ("soft_prompt", "p_tuning"):
+        assert live.untrainable_html(soft.replace({"method": {"name": name}}), T) == ""
+        check_trainable(soft.replace({"method": {"name": name}}))
 
 
 def test_label_words_go_into_the_table_and_back():

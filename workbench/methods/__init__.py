@@ -15,7 +15,17 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 from workbench.methods.attached import Attached, TunedRow
-from workbench.methods.registry import MethodInfo, OptionField, Options, check_method, method_class, method_info, method_names, register
+from workbench.methods.registry import (
+    MethodInfo,
+    OptionField,
+    Options,
+    check_method,
+    check_soft_tokens,
+    method_class,
+    method_info,
+    method_names,
+    register,
+)
 from workbench.prompts.verbalizers.verbalizer import Reads
 
 if TYPE_CHECKING:
@@ -33,6 +43,7 @@ __all__ = [
     "TunedRow",
     "attach",
     "check_method",
+    "check_soft_tokens",
     "method_class",
     "method_info",
     "method_names",

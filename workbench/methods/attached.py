@@ -82,6 +82,9 @@ class Attached:
     """Whether processes that train together may cut the model up among them: for methods whose parameters are the model's own, all of
     them."""
 
+    fills_soft: ClassVar[bool] = False
+    """Whether it trains the soft tokens of templates."""
+
     soft: SoftSlots | None = None
     positions: int = 0
 

@@ -11,6 +11,7 @@ Adding a method is adding such a file: `workbench.methods` scans its folder, and
 from __future__ import annotations
 
 import typing
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,11 +19,23 @@ from pydantic import ValidationError
 
 from workbench.errors import MethodError, nearest
 from workbench.options import OptionField, Options, mistakes_of, option_fields, tag_value
+from workbench.prompts.soft import refuse_soft
+from workbench.prompts.template import parse_template
 
 if typing.TYPE_CHECKING:
     from workbench.methods.attached import Attached
 
-__all__ = ["MethodInfo", "OptionField", "Options", "check_method", "method_class", "method_info", "method_names", "register"]
+__all__ = [
+    "MethodInfo",
+    "OptionField",
+    "Options",
+    "check_method",
+    "check_soft_tokens",
+    "method_class",
+    "method_info",
+    "method_names",
+    "register",
+]
 
 _METHODS: dict[str, type[Attached]] = {}
 
@@ -76,6 +89,20 @@ def check_method(options: dict[str, Any]) -> Any:
     except ValidationError as error:
         sentences = " ".join(mistakes_of(error, options_type))
         raise MethodError(f"Method '{options['name']}': {sentences}", fix="Correct these options and try again.") from None
+
+
+def check_soft_tokens(options: dict[str, Any], templates: Sequence[str]) -> None:
+    """Refuses templates with soft tokens under a method that trains none.
+
+    Args:
+        options: a recipe's `method` part, checked.
+
+    Raises:
+        TemplateError: as training would, once the model is loaded.
+    """
+    if not method_class(str(options["name"])).fills_soft:
+        for source in templates:
+            refuse_soft(parse_template(source, needs_mask=False))
 
 
 def method_info(name: str) -> MethodInfo:

@@ -81,6 +81,7 @@ class SoftMethod(Attached):
     """
 
     peft_type = "PROMPT_TUNING"
+    fills_soft = True
 
     def _setup(self, keep_original: bool) -> None:
         model = bare_model(self.loaded.model)

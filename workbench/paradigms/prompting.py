@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workbench.methods import method_names
+from workbench.methods import check_soft_tokens, method_names
 from workbench.methods.attached import parameter_count
 from workbench.paradigms.paradigm import Figures, OnEvent, Paradigm, Task, register
 from workbench.paradigms.tuned import TunedText, fit_recipe, method_options, validation_figures
@@ -38,6 +38,11 @@ class Prompting(Paradigm):
 
     def known(self) -> list[str]:
         return [ZERO_SHOT, HARD_PROMPT, PET, *(name for name in method_names() if name != "full")]
+
+    def check(self, recipe: Recipe, method: str) -> None:
+        super().check(recipe, method)
+        if method != ZERO_SHOT:
+            check_soft_tokens({"name": "full" if method in (HARD_PROMPT, PET) else method}, recipe.prompt.templates)
 
     def shots(self, method: str, shots: Sequence[int | None]) -> list[int | None]:
         if method == ZERO_SHOT:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.errors import TemplateError
-from workbench.prompts.soft import FRONT, SoftSlots, SoftToken
+from workbench.prompts.soft import FRONT, SoftSlots, SoftToken, refuse_soft
 from workbench.prompts.template import Cut, Piece, Template
 from workbench.prompts.tokenization import plain_tokenizer
 
@@ -291,13 +291,7 @@ class PromptEncoder:
         """Soft tokens by the position of their piece."""
         if self.soft is not None:
             return self.soft.tokens(self.template)
-        first = next((piece for piece in self.template.pieces if piece.kind == "soft"), None)
-        if first is not None:
-            raise TemplateError(
-                "The template has [SOFT] tokens, which only a method that trains them can fill.",
-                fix="Replace [SOFT] by words, or choose a soft prompt method.",
-                position=first.position,
-            )
+        refuse_soft(self.template)
         return {}
 
 

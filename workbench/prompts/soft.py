@@ -104,6 +104,21 @@ class SoftSlots:
         return token
 
 
+def refuse_soft(template: Template) -> None:
+    """Refuses soft tokens that no method fills.
+
+    Raises:
+        TemplateError: the template has some.
+    """
+    first = next((piece for piece in template.pieces if piece.kind == "soft"), None)
+    if first is not None:
+        raise TemplateError(
+            "The template has [SOFT] tokens, which only a method that trains them can fill.",
+            fix="Replace [SOFT] by words, or choose a soft prompt method.",
+            position=first.position,
+        )
+
+
 def without_soft(source: str) -> str:
     """A template's source as an untuned model can read it: words that soft tokens start from stay, other soft tokens go."""
     template = parse_template(source, needs_mask=False)

@@ -179,7 +179,7 @@ def check_trainable(recipe: Recipe) -> None:
     from workbench.data.conversations import load_conversations
     from workbench.data.dataset import load_splits
     from workbench.data.streams import check_rows
-    from workbench.methods import check_method
+    from workbench.methods import check_method, check_soft_tokens
     from workbench.models.loading import find_model
     from workbench.prompts.template import parse_template
     from workbench.prompts.verbalizers import check_verbalizer
@@ -192,6 +192,8 @@ def check_trainable(recipe: Recipe) -> None:
     options = check_verbalizer(recipe.prompt.verbalizer)
     for template in recipe.prompt.templates:
         parse_template(template, needs_mask=options.needs_mask)
+    if recipe.kind == "train" and recipe.task == "classification":
+        check_soft_tokens(recipe.method, recipe.prompt.templates)
     check_job(recipe)
     _check_stopping(recipe)
     if recipe.task == "generation":

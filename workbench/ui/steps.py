@@ -10,7 +10,7 @@ from typing import Any, Literal
 from workbench.access import check_model_path
 from workbench.data.table import Table
 from workbench.errors import DataError, ModelError, WorkbenchError
-from workbench.methods import check_method
+from workbench.methods import check_method, check_soft_tokens
 from workbench.prompts.template import parse_template
 from workbench.prompts.verbalizers import check_verbalizer
 from workbench.recipe import Recipe
@@ -45,7 +45,7 @@ def recipe_steps(recipe: Recipe, t: Words) -> list[Step]:
     data = f"{recipe.data.train.rsplit('/', 1)[-1]} \u00b7 {rows}"
     checks: list[tuple[str, str, Callable[[Recipe], object]]] = [
         ("model", recipe.model.path, _model), ("data", data, _data), ("prompt", prompt, _prompt),
-        ("method", method, lambda recipe: check_method(recipe.method)),
+        ("method", method, _method),
     ]  # fmt: skip
     return [_checked(tab, value, recipe, check) for tab, value, check in checks]
 
@@ -109,6 +109,12 @@ def _columns(file: Table, wanted: dict[str, str]) -> None:
     missing = sorted(set(wanted.values()) - set(file.columns))
     if missing:
         raise DataError(f"{file.name} has no column {missing[0]}.", fix="Choose the columns on the Data tab.")
+
+
+def _method(recipe: Recipe) -> None:
+    check_method(recipe.method)
+    if recipe.task == "classification":
+        check_soft_tokens(recipe.method, recipe.prompt.templates)
 
 
 def _prompt(recipe: Recipe) -> None:

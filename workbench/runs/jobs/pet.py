@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 def check_pet(recipe: Recipe, options: PetPart) -> None:
     """Refuses what no ensemble can be made of."""
+    from workbench.methods import check_soft_tokens
+
     if recipe.task != "classification":
         raise RecipeError("PET needs a classification task.", fix="Set pet to null.")
     if len(recipe.prompt.templates) < 2 and options.generations:
         raise RecipeError("iPET needs several templates to learn from each other.", fix="Add a template, or set pet.generations to 0.")
     if recipe.data.split.shots == 0 and not options.generations:
         raise RecipeError("Without training rows PET has nothing to train on.", fix="Set pet.generations to 1 or more, or give shots.")
+    check_soft_tokens(recipe.method, recipe.prompt.templates)
 
 
 def pool_of(splits: Splits, recipe: Recipe, options: PetPart) -> list[InputExample]:

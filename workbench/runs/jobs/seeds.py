@@ -28,11 +28,14 @@ class SeedsOptions(JobOptions):
 
 
 def check_seeds(recipe: Recipe, options: SeedsOptions) -> None:
-    """Refuses what has no accuracy to take the mean of."""
+    """Refuses what has no accuracy to take the mean of, and what cannot be trained."""
+    from workbench.methods import check_soft_tokens
+
     if recipe.task != "classification":
         raise RecipeError(
             "Several seeds are measured by accuracy, so they need a classification task.", fix="Set job to null, or task to classification."
         )
+    check_soft_tokens(recipe.method, recipe.prompt.templates)
 
 
 @register_job("seeds", SeedsOptions, check_seeds)

@@ -86,7 +86,7 @@ def check_sweep(recipe: Recipe, options: SweepOptions) -> None:
         WorkbenchError: an unknown method or option, a template that does not parse, no validation rows to compare by, nothing to compare.
     """
     from workbench.data.dataset import load_splits
-    from workbench.methods import check_method
+    from workbench.methods import check_method, check_soft_tokens
 
     if options.engine == "ray":
         refuse_without_ray()
@@ -104,6 +104,7 @@ def check_sweep(recipe: Recipe, options: SweepOptions) -> None:
     for tried in tries:
         check_method(tried.method)
         parse_template(tried.prompt.templates[0])
+        check_soft_tokens(tried.method, tried.prompt.templates)
         if tried.data.split.validation == 0 and tried.data.validation is None:
             raise RecipeError("A sweep compares by validation rows, and there are none.", fix="Set data.split.validation.")
     if options.seeds == 1 and prod(map(len, _axes(recipe, options).values())) == 1:

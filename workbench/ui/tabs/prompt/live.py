@@ -8,6 +8,7 @@ from typing import Any
 from workbench.data.dataset import InputExample
 from workbench.data.splits import seeded_order
 from workbench.errors import DataError, TemplateError, WorkbenchError
+from workbench.methods import check_method, check_soft_tokens
 from workbench.prompts.cards import Card
 from workbench.prompts.template import parse_template
 from workbench.recipe import Recipe
@@ -86,6 +87,17 @@ def preview_html(shown: PromptView, t: Words) -> str:
     if any(piece.attention is not None for row in shown.rows for piece in row.tokens):
         legend += f'<span class="pw-token pw-role-text pw-looked" style="--look:0.8">{esc(t("prompt.role_attention"))}</span>'
     return f'<div class="pw-legend">{legend}</div>' + "".join(_card(row, t) for row in shown.rows)
+
+
+def untrainable_html(recipe: Recipe, t: Words) -> str:
+    """What training would refuse though the model can be asked without: soft tokens that the method does not fill; empty otherwise."""
+    try:
+        check_soft_tokens(check_method(recipe.method).model_dump(), recipe.prompt.templates)
+    except TemplateError as error:
+        return error_html(error, recipe.prompt.templates, t)
+    except WorkbenchError:
+        return ""  # the tab Method says what is wrong
+    return ""
 
 
 def score_html(shown: ScoreView, t: Words) -> str:

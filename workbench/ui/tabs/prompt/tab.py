@@ -136,7 +136,8 @@ def _rows(frame: Frame, recipe: Recipe, page: int, attention: bool) -> str:
     try:
         if recipe.task == "generation":
             return dialogues.views_html(dialogues.views(frame.service, recipe, page), frame.t)
-        return live.preview_html(live.view(frame.service, recipe, page, attention=attention), frame.t)
+        shown = live.preview_html(live.view(frame.service, recipe, page, attention=attention), frame.t)
+        return live.untrainable_html(recipe, frame.t) + shown
     except WorkbenchError as error:
         return live.error_html(error, recipe.prompt.templates, frame.t)
 
