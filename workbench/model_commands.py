@@ -23,9 +23,9 @@ def inspect(arguments: argparse.Namespace) -> dict[str, Any]:
     path = arguments.model if arguments.model.startswith("embedded:") else resolve_path(arguments.model, Path.cwd())
     part = ModelPart(path=path, revision=arguments.revision, quantization=arguments.quantization)
     try:
-        card = known_model(part).card(part.quantization)
+        card = known_model(part).card(part)
     except NotHereError:
-        card = model_card(part.path, part.quantization, revision=part.revision)
+        card = model_card(part)
     content = card.to_json()
     for name, value in content.items():
         if isinstance(value, (str, int, float)):

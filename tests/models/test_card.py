@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.models.tiny import ARCHITECTURES, make_model, save_model
+from tests.models.tiny import ARCHITECTURES, make_model
 from workbench.errors import ModelError
 from workbench.models.card import model_card
 from workbench.models.loading import load_model
@@ -31,7 +31,7 @@ QWEN_7B = {
 
 def test_qwen_7b_from_its_configuration_alone(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(QWEN_7B))
-    card = model_card(str(tmp_path))
+    card = model_card(ModelPart(path=str(tmp_path), dtype="bfloat16"))
     assert card.parameters == 7_615_616_512  # the published count at vocabulary 152,064
     assert card.cache_bytes_per_token == 57_344  # 2 x 28 layers x 4 heads x 128 x 2 bytes
     assert card.cache_bytes_per_token_all_heads == 401_408
@@ -59,19 +59,35 @@ def test_counts_equal_the_real_model(tmp_path: Path, name: str) -> None:
     assert (card.cache_bytes_per_token == 0) == (card.kind == "masked")
 
 
-@pytest.mark.parametrize("quantization", ["none", "int8", "nf4", "fp4"])
-@pytest.mark.parametrize("name", ["bert", "llama"])
-def test_memory_equals_the_loaded_footprint(tmp_path: Path, name: str, quantization: str) -> None:
-    from workbench.models.memory import weights_bytes
+def held_bytes(model: torch.nn.Module) -> int:
+    """Everything that a loaded model's weights hold: parameters, and the scales that bitsandbytes keeps beside them."""
+    held: list[torch.Tensor] = []
+    for parameter in model.parameters():
+        held += [parameter, *(tensor for tensor in (getattr(parameter, "SCB", None),) if tensor is not None)]
+        state = getattr(parameter, "quant_state", None)
+        held += [state.absmax, state.state2.absmax] if state is not None else []
+    return sum({tensor.data_ptr(): tensor.nbytes for tensor in held}.values())
 
-    folder = save_model(tmp_path / name, name)
-    loaded = load_model(ModelPart(path=str(folder), quantization=quantization, device="cpu"))
-    card = model_card(loaded)
-    expected = weights_bytes(card.linear_parameters, card.linear_rows, card.parameters - card.linear_parameters, quantization, "float32")
-    # get_memory_footprint counts neither the scales of 4-bit nor those of 8-bit weights.
-    four_bit = round(card.linear_parameters * (1 / 64 + 4 / (64 * 256)))
-    scales = {"none": 0, "int8": 4 * card.linear_rows}.get(quantization, four_bit)
-    assert loaded.model.get_memory_footprint(return_buffers=False) == expected - scales
+
+@pytest.mark.parametrize("quantization", ["none", "int8", "nf4", "fp4"])
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+@pytest.mark.parametrize("name", ["tiny-en", "tiny-qwen"])
+def test_a_card_says_what_the_model_takes_once_it_is_loaded(name: str, dtype: str, quantization: str) -> None:
+    part = ModelPart(path=f"embedded:{name}", quantization=quantization, dtype=dtype, device="cpu")
+    before, loaded = model_card(part), load_model(part)
+    assert abs(before.memory[quantization] / held_bytes(loaded.model) - 1) < 0.1
+    assert model_card(loaded).memory == before.memory, "loaded or not, it is one model"
+
+
+def test_the_card_of_a_large_causal_model_is_in_the_type_that_loading_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(QWEN_7B))
+    part = ModelPart(path=str(tmp_path), device="cpu")
+    card = model_card(part)
+    assert (card.memory_dtype, round(card.memory["none"] / 2**30, 1)) == ("float32", 28.4)
+    monkeypatch.setattr("workbench.models.card.find_device", torch.device)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
+    card = model_card(part.model_copy(update={"device": "cuda"}))
+    assert (card.memory_dtype, round(card.memory["none"] / 2**30, 1)) == ("bfloat16", 14.2)
 
 
 def test_a_half_precision_card_leaves_the_default_type_of_other_threads_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ def test_a_folder_without_weights_has_a_card_a_tokenizer_and_a_blueprint(tmp_pat
     folder = save_model(tmp_path / "model", "qwen2")
     (folder / "model.safetensors").unlink()
     known = known_model(ModelPart(path=str(folder)))
-    assert known.here and known.name == "model" and known.card("fp4").quantization == "fp4"
+    assert known.here and known.name == "model" and known.card(ModelPart(quantization="fp4")).quantization == "fp4"
     assert known.tokenizer()("w1 w2").input_ids and known.tokenizer() is known.tokenizer()
     empty = known.blueprint()
     assert empty.family.name == "qwen2" and all(parameter.is_meta for parameter in empty.model.parameters())
@@ -77,7 +77,7 @@ def test_a_cache_that_holds_the_configuration_alone_gives_no_tokenizer(tmp_path:
 
 def test_a_model_of_the_catalog_is_known_as_published(cache: Path) -> None:
     known = known_model(ModelPart(path="Qwen/Qwen2.5-7B-Instruct"))
-    card = known.card("nf4")
+    card = known.card()
     assert not known.here and card.parameters == 7_615_616_512  # the published count, at the vocabulary of the checkpoint
     assert known.tokenizer_for_sizes() is known_model(ModelPart(path="embedded:tiny-qwen")).tokenizer()
     with pytest.raises(NotHereError):

@@ -35,9 +35,11 @@ def test_the_model_card_counts_every_parameter_once(tiny, service):
 
 
 def test_a_hub_model_has_its_card_from_the_catalog_and_says_so(tiny, service):
-    wanted = tiny.replace({"model": {"path": "Qwen/Qwen2.5-7B-Instruct", "quantization": "fp4"}})
+    wanted = tiny.replace({"model": {"path": "Qwen/Qwen2.5-7B-Instruct", "quantization": "fp4", "device": "cpu"}})
     shown = model.view(wanted, T, service.pool)
-    assert "published" in shown.note and dict(shown.tiles)[T("card.memory")] == "5.2 GB"  # as nf4: both take half a byte a weight
+    assert "published" in shown.note and dict(shown.tiles)[T("card.memory")] == "7.2 GB"  # half a byte a weight, the rest in float32
+    half = model.view(wanted.replace({"model.dtype": "bfloat16"}), T, service.pool)
+    assert dict(half.tiles)[T("card.memory")] == "5.2 GB" and half.memory[0][1] == 2 * 7_615_616_512, "the card follows the recipe's type"
     html = model.card_html(shown, T)
     assert "7.62B" in html and T("model.quantization_fp4") in html
     with pytest.raises(NotHereError):

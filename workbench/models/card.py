@@ -17,10 +17,11 @@ from workbench.models.baichuan import is_baichuan, llama_config
 from workbench.models.families import Family, family_of
 from workbench.models.folder import check_config, read_config
 from workbench.models.gguf import gguf_config, is_gguf
-from workbench.models.loading import LoadedModel, find_model, locate
+from workbench.models.loading import LoadedModel, find_device, find_model, locate, weight_dtype
 from workbench.models.memory import weights_bytes
 from workbench.models.quantization import QUANTIZATIONS
 from workbench.models.sizes import empty_model
+from workbench.recipe import ModelPart
 
 CACHE_BYTES = 2  # an element of the key/value cache in bfloat16
 
@@ -32,7 +33,7 @@ class ModelCard:
     Attributes:
         parameters_by_part: embeddings, attention, feed_forward, normalisation_and_other, head; tied weights count once.
         linear_parameters: those in matrices that quantization reaches; `linear_rows` their output rows.
-        memory: bytes of the weights as none, int8, nf4 and fp4, what is not quantized in `memory_dtype`.
+        memory: bytes of the weights as none, int8, nf4 and fp4, what is not quantized in `memory_dtype`, the type that loading takes.
         cache_bytes_per_token: keys and values of all layers in bfloat16; 0 for masked models, which keep none.
         cache_bytes_per_token_all_heads: the same if every query head had keys and values of its own.
     """
@@ -66,28 +67,35 @@ class ModelCard:
         return asdict(self)
 
 
-def model_card(source: str | LoadedModel, quantization: str = "none", *, revision: str | None = None) -> ModelCard:
-    """The card of a loaded model, or of `embedded:NAME`, a folder with a config.json (weights are not needed), or a hub id.
+def model_card(source: str | ModelPart | LoadedModel) -> ModelCard:
+    """The card of a loaded model, of a recipe's, or of `embedded:NAME`, a folder with a config.json (weights are not needed), or a hub id.
 
     Raises:
-        ModelError: not found, not a language model, own code.
+        ModelError: not found, not a language model, own code, or a device that this computer does not have.
     """
     if isinstance(source, LoadedModel):
-        return card_of(source.model.config, source.kind, source.name, source.quantization)
-    return card_of(*configuration(source, revision), quantization)
+        dtype = str(source.model.dtype).removeprefix("torch.")
+        part = ModelPart.model_validate({"quantization": source.quantization, "dtype": dtype, "device": str(source.device)})
+        return card_of(source.model.config, source.kind, source.name, part)
+    part = ModelPart(path=source) if isinstance(source, str) else source
+    return card_of(*configuration(part.path, part.revision), part)
 
 
-def card_of(config: Any, kind: str, name: str, quantization: str = "none") -> ModelCard:
+def card_of(config: Any, kind: str, name: str, part: ModelPart | None = None) -> ModelCard:
     """The card of what a transformers configuration describes; `kind` is masked or causal.
 
+    Args:
+        part: how the weights would be loaded; None for a recipe's defaults.
+
     Raises:
-        ModelError: sizes that make no model.
+        ModelError: sizes that make no model, or a device that this computer does not have.
     """
+    part = part or ModelPart()
     model = empty_model(config, kind)
     family = family_of(model, kind)
     linear, rows = _quantizable(model)
     parameters = sum(p.numel() for p in model.parameters())
-    dtype = "bfloat16" if kind == "causal" else "float32"
+    dtype = str(weight_dtype(part.dtype, find_device(part.device), parameters)).removeprefix("torch.")
     heads = config.num_attention_heads
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -110,7 +118,7 @@ def card_of(config: Any, kind: str, name: str, quantization: str = "none") -> Mo
         max_length=max_length(config),
         gated=len(feed_forward) > 2,
         features=_features(model, family, heads, kv_heads),
-        quantization=quantization,
+        quantization=part.quantization,
         memory={q: weights_bytes(linear, rows, parameters - linear, q, dtype) for q in QUANTIZATIONS},
         memory_dtype=dtype,
         cache_bytes_per_token=cache * kv_heads,

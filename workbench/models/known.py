@@ -58,9 +58,9 @@ class KnownModel:
         """Whether files of the model itself say so, and not its published configuration."""
         return self.folder is not None or self.loaded is not None
 
-    def card(self, quantization: str = "none") -> ModelCard:
-        """The model card."""
-        return card_of(copy.deepcopy(self.config), self.kind, self.name, quantization)
+    def card(self, part: ModelPart | None = None) -> ModelCard:
+        """The model card; `part` says how the weights would be loaded."""
+        return card_of(copy.deepcopy(self.config), self.kind, self.name, part)
 
     def tokenizer(self) -> Any:
         """The model's own tokenizer.

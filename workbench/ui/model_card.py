@@ -8,6 +8,8 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.models.card import ModelCard, model_card
 from workbench.models.known import KnownModel, NotHereError, known_model
+from workbench.models.loading import find_device
+from workbench.models.memory import free_bytes
 from workbench.models.pool import ModelPool
 from workbench.models.published import Published, published_of
 from workbench.recipe import Recipe
@@ -49,15 +51,15 @@ def view(recipe: Recipe, t: Words, pool: ModelPool | None = None, *, ask: bool =
     except NotHereError:
         if not ask:
             raise
-        return described(model_card(recipe.model.path, recipe.model.quantization, revision=recipe.model.revision), t)
-    card = known.card(recipe.model.quantization)
+        return described(model_card(recipe.model), t, recipe.model.device)
+    card = known.card(recipe.model)
     # Reading a tokenizer takes its time, so only where there is something to compare it with.
     tokenizer = _tokenizer_kind(known) if published_of(card) else ""
-    return described(card, t, note="" if known.here else t("model.from_catalog"), tokenizer=tokenizer)
+    return described(card, t, recipe.model.device, note="" if known.here else t("model.from_catalog"), tokenizer=tokenizer)
 
 
-def described(card: ModelCard, t: Words, note: str = "", tokenizer: str = "") -> ModelView:
-    """A card in the words of a page; `tokenizer` is the kind of the one that was found."""
+def described(card: ModelCard, t: Words, device: str, note: str = "", tokenizer: str = "") -> ModelView:
+    """A card in the words of a page; `device` is where the model would be loaded, `tokenizer` the kind of the one that was found."""
     heads = f"{card.heads}" if card.kv_heads == card.heads else t("card.heads_grouped", heads=card.heads, kv=card.kv_heads)
     tiles = [
         (t("card.kind"), t(f"card.kind_{card.kind}")),
@@ -73,7 +75,7 @@ def described(card: ModelCard, t: Words, note: str = "", tokenizer: str = "") ->
     if card.cache_bytes_per_token:
         tiles.append((t("card.cache"), size(card.cache_bytes_per_token)))
     parts = [(t.get(f"card.part_{name}", name.replace("_", " ")), count) for name, count in card.parameters_by_part.items()]
-    free = free_bytes()
+    free = free_bytes(find_device(device))
     memory = tuple((name, needed, needed <= free) for name, needed in card.memory.items())
     features = [t.get(f"card.features.{name}", name) for name in card.features]
     published = _published(card, t, tokenizer)
@@ -118,16 +120,6 @@ def _words(known: Published, card: ModelCard, t: Words, tokenizer: str) -> list[
     if known.tokens:  # which no file of a model tells
         pairs.append(("tokens", t(f"card.tokens_{known.languages}", tokens=known.tokens), UNKNOWN))
     return pairs
-
-
-def free_bytes() -> int:
-    """Memory that a model could be loaded into now: the card's where there is one, else the computer's."""
-    import torch
-
-    from workbench.models.loading import find_device
-    from workbench.models.memory import free_bytes as left
-
-    return left(find_device("auto") if torch.cuda.is_available() else find_device("cpu"))
 
 
 def card_html(shown: ModelView, t: Words) -> str:

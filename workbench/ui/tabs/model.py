@@ -135,7 +135,9 @@ def _wire_versions(frame: Frame, source: Any, revision: Any, dtype: Any, device:
     )
     frame.on(changed.then, _shower(frame), [frame.draft], [card], "model_revision_card")
     for control, name in ((dtype, "dtype"), (device, "device")):
-        frame.edit(control.input, lambda recipe, value, name=name: {f"model.{name}": value}, [control], f"model_{name}")
+        changed = frame.edit(control.input, lambda recipe, value, name=name: {f"model.{name}": value}, [control], f"model_{name}")
+        # What the weights take depends on both.
+        frame.on(changed.then, _shower(frame), [frame.draft], [card], f"model_{name}_card")
     frame.on(source.input, lambda kind: gr.update(visible=kind == "hub"), [source], [revision], "model_revision_shown")
 
 
