@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.models.tiny import make_model, make_tokenizer, save_model
-from workbench.errors import ModelError
+from workbench.errors import ModelError, OutOfMemory
 from workbench.models import loading
 from workbench.models.card import model_card
 from workbench.models.hub import fetch, is_hub_id
@@ -244,3 +244,43 @@ def test_where_weights_do_not_fit_the_message_says_what_would(bert_folder: Path,
     with pytest.raises(ModelError) as told:
         load_model(ModelPart(path=str(bert_folder), device="cpu"))
     assert told.value.fix.startswith("Choose a smaller model")
+
+
+def room(monkeypatch: pytest.MonkeyPatch, free: int, swap: int = 0, whole: int = 2**40) -> None:
+    monkeypatch.setattr("workbench.models.loading.free_bytes", lambda device: free)
+    monkeypatch.setattr("workbench.models.loading.swap_bytes", lambda device: swap)
+    monkeypatch.setattr("workbench.models.loading.whole_bytes", lambda: whole)
+
+
+def test_what_does_not_fit_is_refused_before_its_weights_are_read(bert_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = model_card(part(bert_folder)).memory
+    with monkeypatch.context() as patched:
+        patched.setattr("transformers.AutoModelForMaskedLM.from_pretrained", lambda *a, **b: pytest.fail("the weights were read"))
+        room(patched, needed["none"] - 1)
+        with pytest.raises(OutOfMemory, match=r"its weights take 0\.0 GiB, and 0\.0 GiB are left") as told:
+            load_model(part(bert_folder))
+        assert "model.dtype: bfloat16 (" in told.value.fix and "model.quantization: int8 (" in told.value.fix
+        room(patched, needed["nf4"] - 1)
+        with pytest.raises(OutOfMemory, match="does not fit") as told:
+            load_model(part(bert_folder, quantization="nf4"))
+        assert "int8" not in told.value.fix
+        room(patched, 1000)
+        for bits in ("none", "int8", "nf4", "fp4"):
+            with pytest.raises(OutOfMemory, match="does not fit"):
+                load_model(part(bert_folder, quantization=bits))
+    room(monkeypatch, needed["nf4"])
+    assert load_model(part(bert_folder, quantization="nf4")).quantization == "nf4"
+    room(monkeypatch, 1000, swap=needed["none"])
+    load_model(part(bert_folder))
+
+
+def test_weights_that_stay_in_their_file_need_a_machine_that_could_hold_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = save_model(tmp_path / "whole", dtype=torch.float32)
+    needed = model_card(part(folder)).memory["none"]
+    room(monkeypatch, 1000, whole=needed)
+    load_model(part(folder))
+    with pytest.raises(OutOfMemory):  # these are read, and packed into memory of their own
+        load_model(part(folder, quantization="int8"))
+    room(monkeypatch, 1000, whole=needed - 1)
+    with pytest.raises(OutOfMemory):
+        load_model(part(folder))

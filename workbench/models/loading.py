@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -22,13 +22,16 @@ from workbench.models.foreign import foreign
 from workbench.models.gguf import gguf_config, is_gguf, load_gguf
 from workbench.models.hub import fetch, is_hub_id
 from workbench.models.imports import import_transformers
-from workbench.models.memory import free_bytes, weights_bytes
+from workbench.models.memory import free_bytes, swap_bytes, weights_bytes, whole_bytes
 from workbench.models.modelscope import MODELSCOPE, fetch_from_modelscope
 from workbench.models.quantization import QUANTIZATIONS, keep_four_bit_exact, quantization_config, quiet_casts
 from workbench.models.shortage import is_shortage
-from workbench.models.sizes import parameters_of, refuse_swollen
+from workbench.models.sizes import parameters_of, refuse_swollen, stored_bytes
 from workbench.models.transfer import Progress
 from workbench.recipe import PRESETS, ModelPart
+
+if TYPE_CHECKING:
+    from workbench.models.card import ModelCard
 
 BIG_MODEL = 2**30  # parameters; 4 GiB in float32
 
@@ -123,7 +126,10 @@ def load_model(part: ModelPart, *, progress: Progress | None = None) -> LoadedMo
     device = find_device(part.device)
     if is_gguf(folder):
         report("weights", 0.3)
-        model, tokenizer = load_gguf(folder, part, weight_dtype(part.dtype, device, parameters_of(gguf_config(folder), "causal")), device)
+        parameters = parameters_of(gguf_config(folder), "causal")
+        dtype = weight_dtype(part.dtype, device, parameters)
+        _refuse_too_large(folder, part, device, parameters * dtype.itemsize)
+        model, tokenizer = load_gguf(folder, part, dtype, device)
         report("ready", 1.0)
         return LoadedModel(model, tokenizer, family_of(model, "causal"), "causal", folder.name, fingerprint(folder), device)
     config = read_config(folder)
@@ -131,8 +137,12 @@ def load_model(part: ModelPart, *, progress: Progress | None = None) -> LoadedMo
     report("tokenizer", 0.2)
     tokenizer = load_tokenizer(folder, kind, config)
     parameters = refuse_swollen(folder, kind)
+    dtype = weight_dtype(part.dtype, device, parameters)
+    # On a CPU weights stay in their files where those hold them as they are wanted: the system reads and drops their pages as it can.
+    mapped = stored_bytes(folder, dtype) if device.type == "cpu" and part.quantization == "none" else 0
+    _refuse_too_large(folder, part, device, parameters * dtype.itemsize, mapped)
     report("weights", 0.3)
-    model = _load_weights(folder, kind, part, device, weight_dtype(part.dtype, device, parameters))
+    model = _load_weights(folder, kind, part, device, dtype)
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise ModelError(
@@ -249,20 +259,56 @@ def _load_weights(folder: Path, kind: str, part: ModelPart, device: torch.device
     return model.eval()
 
 
-def _too_large(folder: Path, part: ModelPart, device: torch.device) -> OutOfMemory:
-    """That the weights do not fit, with the precisions in which they would, by their size and what the device has left."""
+def _refuse_too_large(folder: Path, part: ModelPart, device: torch.device, plain: int, mapped: int = 0) -> None:
+    """OutOfMemory, before any weight is read, where they take more than the device can give: Linux would end the process, unasked.
+
+    Args:
+        plain: bytes of the weights without quantization; `mapped` those that stay in their files.
+    """
+    most = free_bytes(device) + swap_bytes(device)
+    if plain <= most or (mapped and plain - mapped <= most and plain <= whole_bytes()):
+        return
+    if part.quantization == "none" or _weights(_counted(folder), part) > most:
+        raise _too_large(folder, part, device)
+
+
+def _counted(folder: Path) -> ModelCard:
+    """The card of what is about to be loaded, whose counts tell what it takes."""
     from workbench.models.card import card_of, configuration_in
 
-    card, free = card_of(*configuration_in(folder), folder.name), free_bytes(device)
-    dtype = str(weight_dtype(part.dtype, device, card.parameters)).removeprefix("torch.")
-    counts = (card.linear_parameters, card.linear_rows, card.parameters - card.linear_parameters)
-    sizes = {bits: weights_bytes(*counts, bits, dtype) for bits in QUANTIZATIONS}
-    fitting = {bits: size for bits, size in sizes.items() if size < sizes[part.quantization] and size <= free}
-    would = [f"model.quantization: {bits} ({size / 2**30:.1f} GiB)" for bits, size in fitting.items()]
+    return card_of(*configuration_in(folder), folder.name)
+
+
+def _weights(card: ModelCard, part: ModelPart) -> int:
+    """Bytes of the weights as a recipe would have them."""
+    dtype = str(weight_dtype(part.dtype, find_device(part.device), card.parameters)).removeprefix("torch.")
+    rest = card.parameters - card.linear_parameters
+    return weights_bytes(card.linear_parameters, card.linear_rows, rest, part.quantization, dtype)
+
+
+def _too_large(folder: Path, part: ModelPart, device: torch.device) -> OutOfMemory:
+    """That the weights do not fit, by their size and what the device has left, with the precisions and the device in which they would."""
+    card = _counted(folder)
+    needed, fitting = _weights(card, part), []
+    for change in _smaller(part, device, quantizes=not is_gguf(folder)):
+        other = part.model_copy(update=change)
+        size = _weights(card, other)
+        if (size < needed or "device" in change) and size <= free_bytes(find_device(other.device)):
+            fields = " + ".join(f"model.{field}: {value}" for field, value in change.items())
+            fitting.append(f"{fields} ({size / 2**30:.1f} GiB)")
     return OutOfMemory(
-        f"{folder.name} does not fit into the memory of {device}, which has {free / 2**30:.1f} GiB left.",
-        fix=f"Choose {', '.join(would)}, or a smaller model." if would else "Choose a smaller model, or one with fewer bits a weight.",
+        f"{folder.name} does not fit into the memory of {device}: its weights take {needed / 2**30:.1f} GiB, "
+        f"and {free_bytes(device) / 2**30:.1f} GiB are left.",
+        fix=f"Choose {', '.join(fitting)}, or a smaller model." if fitting else "Choose a smaller model, or one with fewer bits a weight.",
     )
+
+
+def _smaller(part: ModelPart, device: torch.device, *, quantizes: bool) -> list[dict[str, str]]:
+    """Changes of a recipe's model that may make it fit, the gentlest first."""
+    bits = [{"quantization": name} for name in QUANTIZATIONS[1:] if quantizes and device.type in ("cpu", "cuda")]
+    half = {"dtype": "bfloat16"}
+    both = [half | bits[-1]] if bits else []
+    return [half, *bits, *both, *([{"device": "cpu"}] if device.type != "cpu" else [])]
 
 
 def _first_line(error: Exception) -> str:

@@ -50,9 +50,25 @@ def weights_bytes(linear: int, linear_rows: int, rest: int, quantization: str, d
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that a device has left: a card's own, or this computer's for everything else."""
+    """Memory that a device has left: a card's own, what torch holds there for nobody included, or this computer's for everything else."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        return int(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
     import psutil
 
     return int(psutil.virtual_memory().available)
+
+
+def swap_bytes(device: torch.device) -> int:
+    """What this computer could put on its disk to make room; a card has none."""
+    if device.type == "cuda":
+        return 0
+    import psutil
+
+    return int(psutil.swap_memory().free)
+
+
+def whole_bytes() -> int:
+    """All of this computer's memory, whoever has it now."""
+    import psutil
+
+    return int(psutil.virtual_memory().total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from workbench.models.folder import weight_files
 # Packed 4-bit weights store two numbers in one element; a head that the checkpoint lacks comes on top.
 MOST_PARAMETERS_PER_ELEMENT = 4
 ALWAYS_ALLOWED = 10_000_000
+STORED_AS = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
 
 def empty_model(config: Any, kind: str) -> Any:
@@ -70,13 +72,29 @@ def stored_elements(folder: Path) -> int:
     Raises:
         ModelError: a file is damaged.
     """
-    total = 0
+    return sum(_stored(folder).values())
+
+
+def stored_bytes(folder: Path, dtype: torch.dtype) -> int:
+    """Bytes of the tensors of one type in the folder's safetensors.
+
+    Raises:
+        ModelError: a file is damaged.
+    """
+    return _stored(folder)[STORED_AS[dtype]] * dtype.itemsize
+
+
+def _stored(folder: Path) -> Counter[str]:
+    """Elements in the folder's safetensors by their type."""
+    found: Counter[str] = Counter()
     for file in weight_files(folder):
         try:
             with safe_open(file, framework="pt") as tensors:
-                total += sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118  no mapping
+                for name in tensors.keys():  # noqa: SIM118  no mapping
+                    tensor = tensors.get_slice(name)
+                    found[tensor.get_dtype()] += prod(tensor.get_shape())
         except (OSError, SafetensorError):
             raise ModelError(
                 f"The weights in {folder.name} cannot be loaded: {file.name} is damaged.", fix="Copy or download the model's files again."
             ) from None
-    return total
+    return found
