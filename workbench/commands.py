@@ -101,19 +101,17 @@ def presets(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _catalog() -> list[dict[str, Any]]:
-    """Published models with what they take and whether this machine has it."""
-    from tempfile import TemporaryDirectory
-
-    from workbench.models.catalog import catalog_names, entry
+    """Published models with what training them takes and whether this machine has it."""
+    from workbench.methods.catalog_table import entry
+    from workbench.models.catalog import catalog_names
     from workbench.models.loading import find_device
     from workbench.models.memory import free_bytes
 
     free, rows = free_bytes(find_device("auto")), []
     for name in catalog_names():
-        with TemporaryDirectory() as folder:
-            found = entry(name, Path(folder))
-        rows.append({**asdict(found), "fits": found.weight_bytes <= free})
-        sizes = f"download {found.download_bytes / 2**30:.1f} GiB, weights {found.weight_bytes / 2**30:.1f} GiB"
+        found = entry(name)
+        rows.append({**asdict(found), "fits": found.training_bytes <= free})
+        sizes = f"download {found.download_bytes / 2**30:.1f} GiB, memory to train {found.training_bytes / 2**30:.1f} GiB"
         say(f"{name:<34} {sizes}, {'fits' if rows[-1]['fits'] else 'does not fit'}")
     return rows
 

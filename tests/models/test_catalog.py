@@ -7,15 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from workbench.cli import main
 from workbench.methods import check_method
-from workbench.methods.footprint import step_bytes
+from workbench.methods.catalog_table import entry
+from workbench.methods.footprint import estimate, step_bytes
 from workbench.models.card import configuration
-from workbench.models.catalog import catalog_names, catalog_recipe, config_of, entry
+from workbench.models.catalog import catalog_names, catalog_recipe, config_of
+from workbench.models.known import known_model
 from workbench.models.loading import load_model
 from workbench.prompts.library import library
 from workbench.prompts.template import parse_template
 from workbench.recipe import ModelPart, find_recipe
 from workbench.runs.answers import check_trainable
+from workbench.ui.markup import size
+from workbench.ui.tabs.model import catalog_html
+from workbench.ui.text import Words
 
 # Parameters as the models' pages or papers give them: Qwen2.5 report, table 1; Qwen3 page; Baichuan config; BERT and RoBERTa papers.
 BILLIONS = {
@@ -31,11 +37,12 @@ def tokenizer():
 
 
 @pytest.mark.parametrize("name", catalog_names())
-def test_sizes_are_the_published_ones(tmp_path: Path, name: str) -> None:
-    found = entry(name, tmp_path)
+def test_sizes_are_the_published_ones(name: str) -> None:
+    found = entry(name)
     wanted = next(value for start, value in BILLIONS.items() if name.startswith(start))
     assert abs(found.parameters / 1e9 - wanted) / wanted < 0.03
     assert found.weight_bytes < found.download_bytes * 1.05 or found.quantization == "none"
+    assert found.training_bytes > found.weight_bytes
     assert found.converts == name.startswith("baichuan")
 
 
@@ -65,3 +72,26 @@ def test_what_is_called_pet_is_an_ensemble_of_the_librarys_patterns(name: str) -
     assert recipe.kind == "pet" and len(recipe.prompt.templates) >= 3
     known = {pattern.template for entry in library() for pattern in entry.patterns}
     assert set(recipe.prompt.templates) <= known
+
+
+def test_an_entry_needs_what_its_training_takes_and_fits_by_that(monkeypatch, capsys) -> None:
+    name = "roberta-large-pet"
+    found, recipe = entry(name), catalog_recipe(name)
+    # Numbers, gradients and AdamW's two moments of 4 bytes each for every parameter; activations come on top.
+    assert found.weight_bytes == 4 * found.parameters and found.training_bytes > 4 * found.weight_bytes
+    assert found.training_bytes == estimate(recipe, known_model(recipe.model))[0].total
+    monkeypatch.setattr("workbench.models.catalog.catalog_names", lambda: [name])
+    monkeypatch.setattr("workbench.ui.tabs.model.catalog_names", lambda: [name])
+    for free, said in ((found.training_bytes, "fits"), (found.training_bytes - 1, "does not fit")):
+        monkeypatch.setattr("workbench.models.memory.free_bytes", lambda device, free=free: free)
+        monkeypatch.setattr("workbench.ui.tabs.model.free_bytes", lambda device, free=free: free)
+        assert f">{said}<" in catalog_html(Words("en")) and size(found.training_bytes) in catalog_html(Words("zh"))
+        assert main(["presets", "--catalog"]) == 0
+        row = json.loads(capsys.readouterr().out.strip().splitlines()[-1])["catalog"][0]
+        assert row["fits"] == (said == "fits") and row["training_bytes"] == found.training_bytes
+
+
+def test_an_entry_in_four_bits_keeps_the_rest_as_this_machine_loads_it() -> None:
+    found = entry("qwen2.5-7b-instruct-classify")
+    recipe = catalog_recipe(found.name)
+    assert found.weight_bytes == known_model(recipe.model).card(recipe.model).memory["nf4"]

@@ -1,47 +1,22 @@
-"""Models that people really use, as recipes: how much there is to download, what training takes, and whether this machine has it.
+"""Models that people really use, as recipes.
 
 Each recipe of presets/catalog names a hub model; beside them lie the models' published configurations, so that sizes are known
-before anything is asked for or downloaded.
+before anything is asked for or downloaded: `workbench.methods.catalog_table` counts them.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from workbench.errors import RecipeError, nearest
-from workbench.models.card import configuration_in, model_card
-from workbench.models.memory import weights_bytes
+from workbench.models.card import configuration_in
 from workbench.recipe import PRESETS, Recipe, load_recipe
 
 CATALOG = PRESETS / "catalog"
-# A float32 checkpoint for the masked models, bfloat16 for the causal ones, as they are published.
-STORED_BYTES = {"masked": 4, "causal": 2}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One recipe for a published model.
-
-    Attributes:
-        download_bytes: of its weights on the hub.
-        weight_bytes: of its weights in memory, in the recipe's quantization.
-        converts: the checkpoint has to be converted once (Baichuan).
-    """
-
-    name: str
-    model: str
-    task: str
-    method: str
-    quantization: str
-    parameters: int
-    download_bytes: int
-    weight_bytes: int
-    converts: bool
 
 
 def catalog_names() -> list[str]:
@@ -79,24 +54,3 @@ def published_configuration(model: str) -> tuple[Any, str] | None:
     with TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(_published(model)), encoding="utf-8")
         return configuration_in(Path(folder))
-
-
-def entry(name: str, folder: Path) -> Entry:
-    """An entry with its sizes, counted from the published configuration; `folder` is an empty one to work in."""
-    recipe = catalog_recipe(name)
-    config = config_of(recipe)
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    card = model_card(str(folder))
-    rest = card.parameters - card.linear_parameters
-    dtype = "float32" if recipe.model.quantization == "none" else "bfloat16"
-    return Entry(
-        name=name,
-        model=recipe.model.path,
-        task=recipe.task,
-        method=str(recipe.method["name"]),
-        quantization=recipe.model.quantization,
-        parameters=card.parameters,
-        download_bytes=card.parameters * STORED_BYTES[card.kind],
-        weight_bytes=weights_bytes(card.linear_parameters, card.linear_rows, rest, recipe.model.quantization, dtype),
-        converts=config["model_type"] == "baichuan",
-    )

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
 
 from workbench.errors import ModelError, WorkbenchError
-from workbench.models.catalog import catalog_names, catalog_recipe, entry
+from workbench.methods.catalog_table import entry
+from workbench.models.catalog import catalog_names, catalog_recipe
 from workbench.models.known import NotHereError
-from workbench.models.memory import DTYPE_BYTES
+from workbench.models.loading import find_device
+from workbench.models.memory import DTYPE_BYTES, free_bytes
 from workbench.models.transfer import CancelledError
 from workbench.recipe import Recipe
 from workbench.ui.forms import SELDOM
 from workbench.ui.frame import Frame, Part, session_key
 from workbench.ui.glossary import lead
 from workbench.ui.markup import all_fields, problem, sentence, size, stage_text, table
-from workbench.ui.model_card import card_html, compare_html, free_bytes, view
+from workbench.ui.model_card import card_html, compare_html, view
 from workbench.ui.session import portable, ready
 from workbench.ui.text import Words
 
@@ -41,16 +42,15 @@ def source_of(path: str) -> str:
 
 
 def catalog_html(t: Words) -> str:
-    """Published models: what there is to download, what the weights take in memory, and whether this machine has it."""
-    free, rows = free_bytes(), []
+    """Published models: what there is to download, what training takes in memory, and whether this machine has it."""
+    free, rows = free_bytes(find_device("auto")), []
     for name in catalog_names():
-        with TemporaryDirectory() as folder:
-            found = entry(name, Path(folder))
-        fits = t("model.fits") if found.weight_bytes <= free else t("model.fits_not")
+        found = entry(name)
+        fits = t("model.fits") if found.training_bytes <= free else t("model.fits_not")
         precision = t(f"model.quantization_{found.quantization}")
-        rows.append((name, found.model, size(found.download_bytes), f"{size(found.weight_bytes)}, {precision}", fits))
-    columns = ["", t("model.hub"), t("model.catalog_download"), t("card.memory"), t("model.this_machine")]
-    return table(columns, rows, numeric=frozenset({2}))
+        rows.append((name, found.model, size(found.download_bytes), precision, size(found.training_bytes), fits))
+    columns = ["", t("model.hub"), t("model.catalog_download"), t("model.quantization"), t("model.catalog_memory"), t("model.this_machine")]
+    return table(columns, rows, numeric=frozenset({2, 4}))
 
 
 def build(frame: Frame) -> Part:
@@ -147,7 +147,7 @@ def _catalog(frame: Frame) -> None:
     with gr.Accordion(t("model.catalog"), open=False, elem_id="model-catalog") as catalog:
         gr.HTML(sentence(t("model.catalog_lead")))
         listed = gr.HTML(elem_id="model-catalog-table")
-        # Counting so many architectures takes seconds, so not before somebody looks.
+        # Counting a step of so many recipes takes half a minute, so not before somebody looks.
         frame.on(catalog.expand, lambda: catalog_html(t), [], [listed], "model_catalog_table", show_progress="minimal")
         entries = gr.Dropdown(
             catalog_names(), value=None, label=t("model.catalog_choose"), info=t("model.catalog_help"), elem_id="model-catalog-choose"
