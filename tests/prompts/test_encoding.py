@@ -76,6 +76,25 @@ def test_byte_level_keeps_the_blank_with_the_following_piece():
     assert encoding.input_ids == [tokenizer.cls_token_id, *expected, tokenizer.mask_token_id, *full_stop, tokenizer.sep_token_id]
 
 
+@pytest.mark.parametrize(
+    ("source", "text", "read"),
+    [
+        (" {text} it was [MASK]", "great", " great it was"),
+        (" it was {text} [MASK]", "great", " it was great"),
+        (" {text} it was [MASK]", "", " it was"),
+        ("{text} it was [MASK]", "", "it was"),
+        (" {text} [MASK]", "great", " great"),
+    ],
+)
+def test_a_blank_that_opens_the_template_counts_where_tokens_hold_blanks(source, text, read):
+    roberta, soft = roberta_like(), SoftSlots(roberta_like(), start=1000, length=2, templates=[source])
+    expected = roberta.encode(read, add_special_tokens=False)
+    assert encoder(source, roberta).encode({"text": text}).input_ids[1:-2] == expected
+    assert encoder(source, roberta, soft=soft).encode({"text": text}).input_ids[3:-2] == expected, "behind soft tokens put in front"
+    for tokenizer in (wordpiece(), albert_like()):
+        assert encoder(source, tokenizer).encode({"text": text}) == encoder(source.strip(), tokenizer).encode({"text": text})
+
+
 def test_an_empty_field_leaves_no_double_blank():
     tokenizer = qwen_like()
     encoding = encoder("{text} It was [MASK]", tokenizer, causal=True).encode({"text": ""})

@@ -163,9 +163,12 @@ class PromptEncoder:
         return len(self._plain.prefix) + (0 if self.causal else len(self._plain.suffix))
 
     def _lay_out(self, pieces: list[Piece]) -> list[tuple[Piece, str]]:
-        """Pieces with the text to tokenize: a blank goes with the word behind it, none stands at the start or around other tokens."""
+        """Pieces with the text to tokenize: a blank goes with the word behind it, and none stands around other tokens, nor at the start
+        unless the template itself opens with one."""
         laid_out: list[tuple[Piece, str]] = []
         blank, opening, first = "", True, True
+        added = self._plain.blanks == "added"
+        spaced = added or self.template.source.startswith(" ")
         for piece in pieces:
             if piece.kind == "mask" and self.causal:
                 break
@@ -175,6 +178,7 @@ class PromptEncoder:
                 # Soft tokens in front leave the text behind them what it was: the opening of the prompt, unless a blank is asked for.
                 blank, opening = "", piece.kind == "special" or (piece.kind == "soft" and opening)
                 first = piece.kind == "special" or piece.position == FRONT
+                spaced = added or (spaced and piece.position == FRONT)
                 continue
             text = blank + piece.text
             if opening and first:
@@ -182,8 +186,7 @@ class PromptEncoder:
             core = text.rstrip(" ")
             blank = text[len(core) :]
             if core:
-                opens_word = opening and self._plain.blanks == "added"
-                laid_out.append((piece, " " + core if opens_word else core))
+                laid_out.append((piece, " " + core if opening and spaced else core))
                 opening = False
         return laid_out
 

@@ -9,8 +9,9 @@
     literal    := any other character; '[[' ']]' '{{' '}}' stand for one bracket or brace
 
 `{text|head}` cuts the head and keeps the end; `{text|fixed}` is never cut. `[SOFT*5]` is five soft tokens, `[SOFT: it was]` starts
-from those words, and every `[SOFT#a]` of a template is the same soft token. The notation is read by this scanner alone: nothing in
-a template is ever evaluated.
+from those words, and every `[SOFT#a]` of a template is the same soft token. A blank that opens a template counts as any other: RoBERTa
+and GPT-2, whose tokens hold the blank in front of a word, read " It was" otherwise than "It was". The notation is read by this scanner
+alone: nothing in a template is ever evaluated.
 """
 
 from __future__ import annotations
@@ -70,10 +71,7 @@ class Template:
         if index is None:
             return False
         before = self.pieces[index - 1] if index else None
-        if before is None or before.kind != "text" or before.field is not None:
-            return False
-        # Blanks that open a prompt are dropped, and so is what they would have said about the mask.
-        return before.text.endswith(" ") and (index > 1 or before.text.strip() != "")
+        return before is not None and before.kind == "text" and before.field is None and before.text.endswith(" ")
 
     def fill(self, fields: dict[str, str]) -> list[Piece]:
         """The pieces with every field's text in place, filtered and without surrounding white space.

@@ -181,6 +181,8 @@ def starred_ids(template: str, tokenizer, sentences: list[str]) -> list[int]:
 STARRED = [
     "*cls**sent_0*_It_was*mask*.*sep+*", "*cls**sent_0*_This_is*mask*.*sep+*", "*cls**mask*:*+sent_0**sep+*",
     "*cls**sent-_0*?*mask*,*+sentl_1**sep+*", "*cls**sent_0**mask*,*+sentl_1**sep+*",
+    # Not theirs: openings with a blank, which its notation can say.
+    "*cls*_It_was*mask*.*+sent_0**sep+*", "*cls**+sent_0*_It_was*mask*.*sep+*",
 ]  # fmt: skip
 
 
@@ -190,6 +192,7 @@ def test_lm_bffs_published_templates_give_its_tokens(template, tokenizer):
     (source,) = read_prompt(template).templates
     assert notation("lm-bff").write(parse_template(source)) == template
     assert ids(source, tokenizer(), text_a=A, text_b=B) == starred_ids(template, tokenizer(), [A, B])
+    assert parse_template(source).leading_space, "LM-BFF scores ' great'"
 
 
 BARE_A, BARE_B, MASK = A.rstrip(string.punctuation), B.rstrip(string.punctuation), "\0"
@@ -223,6 +226,24 @@ def test_pet_pattern_ids_give_pets_tokens(task, number):
     first, second = map(encode, PET[task, number])
     expected = [tokenizer.cls_token_id, *first, tokenizer.sep_token_id, *([*second, tokenizer.sep_token_id] if second else [])]
     assert ids(source, tokenizer, text_a=A, text_b=B, text=A, word="movie", answer="a film") == expected
+
+
+@pytest.mark.parametrize(("task", "number"), [("agnews", 4), ("yahoo", 1), ("yelp-polarity", 1), ("mnli", 0), ("xstance", 2)])
+def test_a_blank_in_front_gives_pets_tokens_for_roberta(task, number):
+    """PET encodes each part with add_prefix_space for RoBERTa, and RoBERTa's pairs have two separators (pet/pvp.py, encode)."""
+    tokenizer = roberta_like()
+    found = read_prompt(f"pet {task} {number}")
+    assert any("begin the template with a blank" in note for note in found.notes)
+    source = " " + found.templates[0].replace("[SEP]", "[SEP][SEP]")
+
+    def encode(parts: list[str]) -> list[int]:
+        texts = [part if part == MASK else " " + part.lstrip(" ") for part in parts]
+        return [i for t in texts for i in ([tokenizer.mask_token_id] if t == MASK else tokenizer.encode(t, add_special_tokens=False))]
+
+    first, second = map(encode, PET[task, number])
+    separator = tokenizer.sep_token_id
+    expected = [tokenizer.cls_token_id, *first, separator, *([separator, *second, separator] if second else [])]
+    assert ids(source, tokenizer, text_a=A, text_b=B, text=A) == expected and parse_template(source).leading_space
 
 
 def test_pet_words_follow_the_pattern():

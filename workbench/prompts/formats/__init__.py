@@ -80,7 +80,7 @@ def read_prompt(
             OWN if "[MASK]" in text and "*mask*" not in text else next((n for n in notation_names() if notation(n).recognizes(text)), OWN)
         )
     if name == OWN:
-        sources = tuple(line.strip() for line in text.splitlines() if line.strip())
+        sources = tuple(line.rstrip() for line in text.splitlines() if line.strip())
         for source in sources:
             parse_template(source)
         found = Imported(OWN, sources)

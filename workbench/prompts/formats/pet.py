@@ -6,6 +6,9 @@
 
 The patterns themselves stand in presets/library/pet-TASK.yaml. copa, wsc and record choose among spans of the text instead of label
 words and are not read.
+
+PET tokenizes each part of a pattern by itself, for RoBERTa with a blank in front. Here the first one has none unless it is typed, and
+text behind [SEP] has none ever; blanks that end a part of PET's, as in RTE's `' question: '`, are tokens of their own there and not here.
 """
 
 from __future__ import annotations
@@ -78,7 +81,10 @@ def _patterns(task: str, number: int | None) -> Imported:
     chosen = [pattern for pattern in entry.patterns if number in (None, pattern.id)]
     if not chosen:
         raise TemplateError(f"PET's task {task} has no pattern {number}.", fix=f"It has 0 to {len(entry.patterns) - 1}.")
-    notes = [f"From {entry.source}."]
+    notes = [
+        f"From {entry.source}.",
+        "PET puts a blank before the first word for RoBERTa; begin the template with a blank there for PET's tokens and label words.",
+    ]
     if any("[SEP]" in pattern.template for pattern in chosen):
         notes.append("[SEP] is one separator; RoBERTa's own pairs have two, so write [SEP][SEP] there for PET's exact tokens.")
     words = tuple(dict(entry.words[name]) for name in dict.fromkeys(pattern.words for pattern in chosen))

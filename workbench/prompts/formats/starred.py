@@ -7,7 +7,7 @@
     *sentl-_0*                 {text_a|drop_last|lower_first}       *sentu_0*     {text_a|upper_first}
 
 Lines may be a template, a mapping, or both with a tab between. LM-BFF scores every label word with a blank in front, so the mask gets
-one here wherever something stands before it.
+one here wherever it stands, and a blank that opens the template is kept. One behind [SEP] is not: no text there begins with a blank.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _template(line: str, notes: list[str]) -> str:
     for part in parts:
         sentence = _SENTENCE.fullmatch(part)
         if part == "mask":
-            source += "[MASK]" if not source or source.endswith((" ", "[SEP]")) else " [MASK]"
+            source += "[MASK]" if source.endswith(" ") else " [MASK]"
         elif part in ("sep", "sep+"):
             if part == "sep+":
                 notes.append("*sep+* began a second segment for BERT; here both parts are one segment.")
@@ -101,13 +101,11 @@ def _template(line: str, notes: list[str]) -> str:
             )
         else:
             source += literal(part.replace("_", " "))
-    if source.startswith("[MASK]"):
-        notes.append("LM-BFF puts a blank before every label word; where the mask opens the prompt, words have none here.")
     return source
 
 
 def _written(piece: Piece, before: Piece | None, numbers: dict[str, int]) -> str:
-    opening = before is None or before.kind == "special"
+    opening = before is not None and before.kind == "special"
     if piece.kind == "mask":
         return "*mask*"
     if piece.kind == "special":

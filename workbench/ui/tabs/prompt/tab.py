@@ -310,4 +310,4 @@ def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
 
 
 def _append(text: str, piece: str) -> str:
-    return f"{(text or '').rstrip()} {piece}".strip()
+    return f"{text.rstrip()} {piece}" if text and text.strip() else piece
