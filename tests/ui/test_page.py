@@ -5,9 +5,10 @@ from collections import Counter
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.ui.program import Program
 from tests.ui.served import request_of
 from workbench.ui import page
-from workbench.ui.server import application
+from workbench.ui.server import MOST_OPEN_PAGES, application
 from workbench.ui.text import preferred
 
 
@@ -29,6 +30,25 @@ def test_named_handlers_make_a_scripting_interface(service, language):
 def test_the_page_answers_in_both_languages(client, language, word):
     answer = client.get(f"/{language}/")
     assert answer.status_code == 200 and word in answer.text
+
+
+def test_pages_that_were_opened_and_left_are_forgotten_and_one_that_comes_back_is_filled_by_its_browser(served, monkeypatch):
+    holder = next(route.app for route in served.guard.app.routes if route.path == "/en").state_holder
+    assert holder.capacity == MOST_OPEN_PAGES
+    monkeypatch.setattr(holder, "capacity", 3)
+    program = Program(served.url)
+    load, rename = program.endpoint("load"), program.endpoint("recipe_name")
+    assert program.call(load).ok
+    _, _, _, browser = program.call(rename, [None, "mine"]).data
+    for _ in range(5):
+        other = Program(served.url)
+        assert other.call(load).ok
+        other.close()
+    assert program.session not in holder and len(holder.session_data) == 3
+    answer = program.call(load, [browser, *load.values[1:]])
+    assert answer.ok and "name: mine" in answer.data[2]
+    assert "name: mine too" in program.call(rename, [None, "mine too"]).data[2]
+    program.close()
 
 
 def test_the_pages_name_no_other_host_for_fonts_or_styles(client):

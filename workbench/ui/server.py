@@ -27,6 +27,9 @@ HEAD_PLACES = {
 }
 MOST_UPLOAD = "200mb"
 STATUS_SECONDS = 2.0
+MOST_OPEN_PAGES = 300
+"""Of one language. gradio keeps 1.15 MB for every page that was ever opened, up to 10,000 of them: as many would take 11 GB. Those that
+were not heard of for longest go; an open page is heard of every few seconds, and what a browser keeps fills a page that is loaded anew."""
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#2c7a82"/>'
     '<path d="M8 10h7v4H8zM17 10h7v4h-7zM8 18h4v4H8zM20 18h4v4h-4z" fill="#fff" opacity=".75"/>'
@@ -67,6 +70,7 @@ def application(service: Any, *, language: str | None = None, policy: Policy | N
     for code in codes:
         # With "auto" everybody who waits would be told of every answer to anybody.
         blocks = page.build(service, code).queue(default_concurrency_limit=4, status_update_rate=STATUS_SECONDS)
+        blocks.state_session_capacity = MOST_OPEN_PAGES
         pages.append(blocks)
         gr.mount_gradio_app(
             app, blocks, path=f"/{code}", server_name="127.0.0.1", footer_links=[], run_history=False, show_error=False,
