@@ -147,6 +147,28 @@ def test_guessing_is_stopped_after_ten_tries_a_minute(way):
     assert client("POST", "/login", data={"token": TOKEN}).headers["retry-after"]
 
 
+def test_a_program_that_goes_on_asking_while_locked_out_is_let_in_after_the_window():
+    now, client = [0.0], Client(Policy(token=TOKEN))
+    client.guard._failed._clock = lambda: now[0]
+
+    def ask(word):
+        return client("GET", "/x", headers={"authorization": f"Bearer {word}"}).status_code
+
+    assert {ask("guess") for _ in range(10)} == {401}
+    for _ in range(11):
+        now[0] += 5
+        assert ask(TOKEN) == 401
+    now[0] += 6
+    assert ask(TOKEN) == 200
+
+
+def test_nobody_spends_what_the_owner_may_send():
+    client = Client(Policy(token=TOKEN, limits=Limits(posts_per_second=0.01, posts_at_once=5)))
+    assert {client("POST", "/favicon.ico").status_code for _ in range(20)} == {401}
+    assert client("GET", "/favicon.ico").text.startswith("visitor:")
+    assert client("POST", "/x", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
 def test_a_class_behind_one_address_may_log_in_at_once(users):
     client = Client(Policy(users=users))
 

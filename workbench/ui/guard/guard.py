@@ -129,8 +129,11 @@ class Guard:
         if given is not None and request.method == "GET":
             return await self._enter_with(request, given)
         principal, cookie = self._who(request)
-        if principal is None and request.path not in OPEN_PATHS:
-            return await self._unknown(request)
+        if principal is None:
+            if request.path not in OPEN_PATHS or request.method in CHANGING:
+                return await self._unknown(request)
+            # Counted as whoever asks from there: nobody may spend what the owner has left.
+            principal = Principal(f"{VISITOR_NAMES}nobody", Role.VISITOR, self.policy.visitor_places)
         await self._serve(request, principal, cookie)
 
     def _foreign(self, request: GuardedRequest) -> str:
@@ -149,11 +152,11 @@ class Guard:
         policy = self.policy
         known = self.sessions.find(request.cookie) if request.cookie else None
         kind, _, word = request.header("authorization").partition(" ")
-        if known is None and kind.lower() == "bearer" and word:
-            # A wrong word counts as a failed log-in, or programs could try as many as they like.
-            if self._failed.left(request.client) > 0:
-                known = self.sessions.with_token(word.strip())
+        # While locked out no try counts, or a program that goes on asking, with the right word too, would never be let in again.
+        if known is None and kind.lower() == "bearer" and word and self._failed.left(request.client) > 0:
+            known = self.sessions.with_token(word.strip())
             if known is None:
+                # A wrong word counts as a failed log-in, or programs could try as many as they like.
                 self._failed.add(request.client, 1)
         if known is not None:
             return known, None
@@ -224,9 +227,8 @@ class Guard:
     async def _later(self, request: GuardedRequest, seconds: float, why: str) -> None:
         await request.refuse(429, why, more=[(b"retry-after", str(int(seconds) + 1).encode())], seconds=f"{max(seconds, 1):.0f}")
 
-    async def _serve(self, request: GuardedRequest, principal: Principal | None, cookie: str | None) -> None:
+    async def _serve(self, request: GuardedRequest, principal: Principal, cookie: str | None) -> None:
         """Passes a request on with its body counted and its answer secured."""
-        principal = principal or self.policy.owner
         # A program that keeps no cookie is somebody new each time, so only its address tells that it is the same.
         client = principal.name if principal.role != Role.VISITOR or self.sessions.find(request.cookie) else request.client
         passage = await self._admitted(request, principal, client, cookie)
