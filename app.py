@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.access import Places
 from workbench.errors import SettingsError, WorkbenchError
 from workbench.recipe import PRESETS
-from workbench.settings import LOOPBACK, Settings, default_data_root
+from workbench.settings import LOOPBACK, Settings, default_data_root, make_data_root
 
 if TYPE_CHECKING:
     from workbench.ui.guard.guard import Policy
@@ -85,9 +85,10 @@ def prepare(data_root: Path, *, offline: bool = False) -> None:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
+    make_data_root(data_root)
     for name, variables in (("temporary", ("GRADIO_TEMP_DIR", "TMPDIR")), ("empty", ())):
         folder = data_root / name
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         os.environ.update(dict.fromkeys(variables, str(folder)))
     tempfile.tempdir = None
     os.chdir(data_root / "empty")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
+from workbench.settings import make_data_root
 
 LOG_FILE = "workbench.log"
 
@@ -62,7 +63,7 @@ def log_bug(root: Path, error: BaseException, doing: str) -> str:
     error_id = secrets.token_hex(4)
     text = "".join(traceback.format_exception(error))
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        make_data_root(root)
         with open(root / LOG_FILE, "a", encoding="utf-8", errors="backslashreplace") as log:
             log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} error {error_id} while {doing}\n{text}\n")
     except OSError:
