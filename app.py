@@ -85,11 +85,8 @@ def prepare(data_root: Path, *, offline: bool = False) -> None:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
-    make_data_root(data_root)
-    for name, variables in (("temporary", ("GRADIO_TEMP_DIR", "TMPDIR")), ("empty", ())):
-        folder = data_root / name
-        folder.mkdir(exist_ok=True)
-        os.environ.update(dict.fromkeys(variables, str(folder)))
+    make_data_root(data_root, "temporary", "empty")
+    os.environ.update(dict.fromkeys(("GRADIO_TEMP_DIR", "TMPDIR"), str(data_root / "temporary")))
     tempfile.tempdir = None
     os.chdir(data_root / "empty")
     with open(os.devnull) as nothing:

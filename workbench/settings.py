@@ -23,10 +23,12 @@ def default_data_root() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "share") / "prompt-workbench"
 
 
-def make_data_root(root: Path) -> None:
-    """Makes the data root where there is none, closed to the other people of this machine: it holds data, models and what was typed. One
-    that is there already stays as open as its person set it."""
+def make_data_root(root: Path, *folders: str) -> None:
+    """Makes the data root where there is none, closed to the other people of this machine, and folders in it: it holds data, models and
+    what was typed. One that is there already stays as open as its person set it."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in folders:
+        (root / folder).mkdir(exist_ok=True)
 
 
 def launched() -> bool:

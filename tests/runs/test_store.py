@@ -1,6 +1,8 @@
+import contextlib
 import json
 import multiprocessing
 import re
+import stat
 
 import pytest
 
@@ -20,6 +22,19 @@ def test_ids_are_server_made_and_sortable(store):
     run_id = store.add(Recipe(name="../../etc"))
     assert re.fullmatch(r"\d{8}-\d{4}-[0-9a-f]{6}", run_id)
     assert store.folder(run_id).is_relative_to(store.root)
+
+
+def test_a_new_data_root_is_closed_to_others_and_one_that_is_there_stays_as_it_was_set(tmp_path):
+    for mode, root in ((0o700, tmp_path / "not" / "there"), (0o750, tmp_path / "group"), (0o500, tmp_path / "read")):
+        if root.parent == tmp_path:
+            root.mkdir()
+            (root / "runs").mkdir()
+            (root / "writer.lock").touch()
+            root.chmod(mode)
+        with contextlib.suppress(RunError):  # of the last one, when root does not run the tests
+            RunStore(root).close()
+        assert stat.S_IMODE(root.stat().st_mode) == mode
+        root.chmod(0o700)
 
 
 @pytest.mark.parametrize("bad", ["..", ".", "", "../x", "A", "a/b", "a\\b", "-x", "x" * 65, "a\n"])

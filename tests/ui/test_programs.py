@@ -89,6 +89,15 @@ def test_a_mistake_is_answered_with_its_sentence(client, finished):
     assert event == "error" and "There is no run" in json.dumps(data)
 
 
+def test_no_sentence_tells_a_visitor_where_the_server_keeps_its_files(served, service, finished):
+    with served.under(Policy(token=TOKEN, demo=True)):
+        for run in ("nope", "", "../..", "a" * 100, finished):
+            for asks, more in (("predict", []), ("write", [8])):
+                url = f"{served.url}{programs.PATH}/gradio_api/run/{asks}"
+                said = httpx.post(url, json={"data": [run, ["a"], *more]}, timeout=60, trust_env=False).json()["error"]
+                assert "There is no run" in said and str(service.root) not in said and "python -m" not in said
+
+
 @pytest.mark.parametrize("texts", [[], ["a"] * 1001, [1], "a", [{"text": 1}], [["a"]]])
 def test_what_is_no_list_of_texts_is_refused(service, finished, texts):
     with pytest.raises(RunError, match="1 to 1000"):

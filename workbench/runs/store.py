@@ -35,6 +35,7 @@ from workbench.errors import RunError, WorkbenchError, nearest
 from workbench.recipe import Recipe, recipe_from
 from workbench.runs.lock import RootLock, is_held
 from workbench.runs.record import ACTIVE, COLUMNS, UNFINISHED, RunRecord, open_index, record_from_row, stored
+from workbench.settings import make_data_root
 from workbench.training.folder import sync_folder
 
 ANSWER = "answer.yaml"
@@ -99,7 +100,7 @@ class RunStore:
         """
         rows = self._query(f"SELECT {', '.join(COLUMNS)} FROM runs WHERE id = ?", run_id)
         if not rows or not may_see(record_from_row(rows[0]).owner):
-            raise RunError(f"There is no run '{run_id}'.", fix="`python -m workbench runs` lists them.")
+            raise RunError(f"There is no run '{run_id[:64]}'.", fix="Choose another run.")
         return self._as_seen(record_from_row(rows[0]))
 
     def count_unfinished(self, owners: str) -> int:
@@ -120,8 +121,7 @@ class RunStore:
             return matches[0]
         if matches:
             raise RunError(f"'{prefix}' is the start of {len(matches)} runs: {', '.join(matches[:5])}.", fix="Give more of the id.")
-        fix = nearest(prefix[:64], ids[-20:]) if ids else "There is no run here yet; `python -m workbench train RECIPE` makes one."
-        raise RunError(f"There is no run '{prefix[:64]}' in {self.root}.", fix=fix)
+        raise RunError(f"There is no run '{prefix[:64]}'.", fix=nearest(prefix[:64], ids[-20:]) if ids else "Train one first.")
 
     def with_key(self, key: str) -> str | None:
         """The run that was submitted under this idempotency key, or None."""
@@ -254,7 +254,7 @@ class RunStore:
 
     def _take_root(self) -> None:
         with plain_disk_errors():
-            (self.root / "runs").mkdir(parents=True, exist_ok=True)
+            make_data_root(self.root, "runs")
             self._lock.acquire()
 
     def _open_index(self) -> sqlite3.Connection:
