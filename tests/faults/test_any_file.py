@@ -121,6 +121,7 @@ def test_a_pickle_is_never_run_whatever_it_is_called(tmp_path, name):
 FIELDS = [
     {"auto_map": {"AutoModelForMaskedLM": "evil.Evil"}}, {"_attn_implementation_internal": "evil/kernels"},
     {"attn_implementation": "evil/kernels"}, {"_attn_implementation": "evil/kernels:x"}, {"experts_implementation": "evil/kernels"},
+    {"_attn_implementation": {"": "evil/kernels"}}, {"text_config": {"attn_implementation": {"a": ["sdpa", {"b": "evil/kernels"}]}}},
 ]  # fmt: skip
 LOADS = """
 import json, sys, time, torch, transformers

@@ -93,17 +93,19 @@ def check_config(folder: Path, config: dict[str, Any]) -> str:
 
 
 def _kernel_reference(config: dict[str, Any]) -> str | None:
-    """The first key, at any depth, that makes transformers fetch and run a kernel (CVE-2026-4372 was one such key); None without."""
-    waiting: list[Any] = [config]
+    """The first key, at any depth, that makes transformers fetch and run a kernel (CVE-2026-4372 was one such key); None without.
+
+    transformers also takes an implementation for each part of a model: whatever stands below such a key is looked at as its value is.
+    """
+    waiting: list[tuple[str, Any]] = [("", config)]  # with the key of an implementation that it stands below
     while waiting:
-        part = waiting.pop()
+        below, part = waiting.pop()
         if isinstance(part, list):
-            waiting += part
+            waiting += [(below, value) for value in part]
         elif isinstance(part, dict):
-            for key, value in part.items():
-                if "implementation" in str(key) and isinstance(value, str) and ("/" in value or "internal" in str(key)):
-                    return str(key)[:80]
-                waiting.append(value)
+            waiting += [(str(key) if "implementation" in str(key) else below, value) for key, value in part.items()]
+        elif isinstance(part, str) and below and ("/" in part or "internal" in below):
+            return below[:80]
     return None
 
 
