@@ -173,3 +173,15 @@ def test_a_line_of_a_further_model_says_which():
 
 def test_more_lines_than_dashes_are_lighter():
     assert shade("#4a78c0", 0) == "#4a78c0" and len({shade("#4a78c0", step) for step in range(5)}) == 5
+
+
+def test_the_largest_number_of_examples_is_looked_at_until_a_person_picks_one(pages, service, run):
+    handlers = {fn.api_name: fn.fn for fn in pages("en").fns.values()}
+
+    def looked_at(picked):
+        return handlers["board_poll"](None, "board", Watch(run), -1, picked)[4]["value"]
+
+    assert looked_at(board.Picked()) == "all"
+    picked = handlers["board_detail"](None, Watch(run), "4")[0]
+    assert looked_at(picked) == "4"
+    assert looked_at(board.Picked("another board", "4")) == "all" == looked_at(board.Picked(run, "gone"))

@@ -65,6 +65,14 @@ class BoardView:
     watch: Watch = field(default_factory=Watch)
 
 
+@dataclass(frozen=True)
+class Picked:
+    """The number of examples that a person looks closely at, and on which board; the largest is looked at until there is one."""
+
+    run: str | None = None
+    key: str | None = None
+
+
 def view(service: Any, watch: Watch) -> BoardView | None:
     """The board in view, or None when nothing happened since it was drawn. Without one in view, the newest is taken."""
     run_id = watch.run or newest(service)
@@ -216,24 +224,24 @@ def build(frame: Frame) -> Part:
             with gr.Row():
                 export = gr.Button(t("board.export"), size="sm", elem_id="board-export")
                 download = gr.File(label=t("board.download"), visible=False, elem_id="board-download")
-        timer, watch, done = gr.Timer(1.0, render=False), gr.State(Watch()), gr.State(-1)
+        timer, watch, done, picked = gr.Timer(1.0, render=False), gr.State(Watch()), gr.State(-1), gr.State(Picked())
     drawn = [watch, done, status, curves, detail_key, points, detail, asking.models, answered, start, pause, resume, stop, chosen]
     drawn += asking.boxes
     wiring = _Wiring(frame, drawn)
-    looked = [frame.shown_tab, watch, done, detail_key]
+    looked = [frame.shown_tab, watch, done, picked]
     frame.on(timer.tick, wiring.poll, looked, drawn, "board_poll", look=True, queue=True, concurrency_limit=None)
     frame.on(start.click, wiring.begin, [frame.draft, shots, seeds, methods, further, budget], drawn, "board_start", **IN_ORDER)
     for button, name in ((pause, "pause"), (resume, "resume"), (stop, "stop")):
-        frame.on(button.click, wiring.act(name), [watch, detail_key], drawn, f"board_{name}")
+        frame.on(button.click, wiring.act(name), [watch, picked], drawn, f"board_{name}")
     frame.on(chosen.input, wiring.choose, [chosen], drawn, "board_choose")
-    frame.on(detail_key.input, wiring.detail, [watch, detail_key], [points, detail, asking.models], "board_detail")
+    frame.on(detail_key.input, wiring.detail, [watch, detail_key], [picked, points, detail, asking.models], "board_detail")
     taken = frame.on(asking.example.click, wiring.example, [watch, asking.turn], [asking.turn, *asking.boxes], "board_example")
     asked = ((asking.ask.click, "ask"), (asking.boxes[0].submit, "submit"), (taken.then, "example_answer"))
     for event, name in asked:
         given = [watch, asking.models, *asking.boxes]
         frame.on(event, wiring.ask, given, [asking.answers], f"board_{name}", show_progress="minimal")
     frame.on(export.click, wiring.export, [watch], [download], "board_export", show_progress="minimal")
-    return Part("board", tab, [shots, seeds, methods, further, budget], _filled, (wiring.look, [watch, detail_key], drawn), timer)
+    return Part("board", tab, [shots, seeds, methods, further, budget], _filled, (wiring.look, [watch, picked], drawn), timer)
 
 
 def _filled(recipe: Recipe) -> list[Any]:
@@ -277,59 +285,60 @@ class _Wiring:
         self.service, self.t, self.size = frame.service, frame.t, len(drawn)
         self.models = frame.boards
 
-    def updates(self, shown: BoardView, done: int, key: str | None) -> list[Any]:
+    def updates(self, shown: BoardView, done: int, picked: Picked) -> list[Any]:
         """Everything that a view changes; what hangs on finished cells alone is drawn only when there are new ones."""
         t, report = self.t, shown.report
         count = report["done"] if report else 0
         presses = [gr.update(interactive=shown.buttons[name]) for name in ("start", "pause", "resume", "stop")]
         chosen, boxes = gr.update(choices=choices(self.service, t), value=shown.id), box_updates(shown.recipe, t)
         if report is None or not report["lines"]:
-            empty = [None, gr.update(choices=[], visible=False), None, "", gr.update(choices=[], value=[]), gr.update(visible=False)]
+            empty = _nothing_measured()
             return [shown.watch, count, status_html(shown, t), *empty, *presses, chosen, *boxes]
         if count == done:
             return [shown.watch, count, status_html(shown, t), *[gr.skip()] * 6, *presses, chosen, *boxes]
         known = [name for name in report["shots"] if any(line["shots"] == name for line in report["lines"])]
-        key = key if key in known else known[-1]
+        key = picked.key if picked.run == shown.id and picked.key in known else known[-1]
         radio = gr.update(choices=[(shots_name(name, t), name) for name in known], value=key, visible=True)
         found = [curves_figure(report, t), radio, *self._detail(report, key), gr.update(visible=True)]
         return [shown.watch, count, status_html(shown, t), *found, *presses, chosen, *boxes]
 
     def cleared(self) -> list[Any]:
         """The tab without a board: the one that it showed is gone, and there is no other."""
-        empty = [None, gr.update(choices=[], visible=False), None, "", gr.update(choices=[], value=[]), gr.update(visible=False)]
+        empty = _nothing_measured()
         presses = [gr.update(interactive=name == "start") for name in ("start", "pause", "resume", "stop")]
         return [Watch(), 0, status_html(None, self.t), *empty, *presses, gr.update(choices=[], value=None), *box_updates(None, self.t)]
 
-    def poll(self, tab: str, watch: Watch, done: int, key: str | None) -> Any:
+    def poll(self, tab: str, watch: Watch, done: int, picked: Picked) -> Any:
         shown = view(self.service, watch) if tab == "board" else None
-        return gr.skip() if shown is None else self.updates(shown, done, key)
+        return gr.skip() if shown is None else self.updates(shown, done, picked)
 
-    def look(self, watch: Watch, key: str | None) -> Any:
+    def look(self, watch: Watch, picked: Picked) -> Any:
         """The tab comes into view."""
         run_id = watch.run if watch.run in {run.id for run in self.service.runs()} else newest(self.service)
         if run_id is not None:
-            return self.updates(draw(self.service, run_id), -1, key)
+            return self.updates(draw(self.service, run_id), -1, picked)
         return self.cleared() if watch.run else [gr.skip()] * self.size
 
     def begin(self, draft: dict[str, Any], shots: str, seeds: float, methods: list[str], further: list[str], budget: str) -> Any:
         recipe = ready(draft)
         own = recipe.job if recipe.kind == "board" else None
         recipe = recipe.replace({"job": job_of(shots, seeds, methods, further, budget, self.t, own)})
-        return self.updates(draw(self.service, self.service.submit(recipe, alone=True)), -1, None)
+        return self.updates(draw(self.service, self.service.submit(recipe, alone=True)), -1, Picked())
 
     def act(self, name: str) -> Any:
-        def press(watch: Watch, key: str | None) -> Any:
+        def press(watch: Watch, picked: Picked) -> Any:
             run_id = self._board(watch)
             getattr(self.service, name)(run_id)
-            return self.updates(draw(self.service, run_id), -1, key)
+            return self.updates(draw(self.service, run_id), -1, picked)
 
         return press
 
     def choose(self, run_id: str | None) -> Any:
-        return [gr.skip()] * self.size if not run_id else self.updates(draw(self.service, run_id), -1, None)
+        return [gr.skip()] * self.size if not run_id else self.updates(draw(self.service, run_id), -1, Picked())
 
     def detail(self, watch: Watch, key: str) -> list[Any]:
-        return self._detail(board_of(self.service, self._board(watch)), key)
+        run_id = self._board(watch)
+        return [Picked(run_id, key), *self._detail(board_of(self.service, run_id), key)]
 
     def ask(self, watch: Watch, names: list[str], *texts: str) -> str:
         run_id = self._board(watch)
@@ -365,6 +374,13 @@ class _Wiring:
         if not watch.run:
             raise RunError(self.t("board.none"), fix=self.t("board.empty"))
         return watch.run
+
+
+def _nothing_measured() -> list[Any]:
+    """Curves, numbers of examples, points, detail, models and who can be asked, without a finished cell. A value goes with its choices:
+    one that stays without them makes every later event that reads the component fail."""
+    numbers, models = gr.update(choices=[], value=None, visible=False), gr.update(choices=[], value=[])
+    return [None, numbers, None, "", models, gr.update(visible=False)]
 
 
 def _budgets(t: Words) -> list[tuple[str, str]]:
