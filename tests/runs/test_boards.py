@@ -175,6 +175,15 @@ def test_pet_is_a_method_of_prompting(recipe, tmp_path, monkeypatch):
     assert len(open_cell(asked, tmp_path, name, ModelPool()).probabilities([{"text": "the food was nice"}])[0]) == 2
 
 
+def test_a_recipe_that_asks_for_pet_gives_it_to_no_cell_but_pets_own(recipe, tmp_path):
+    job = JOB | {"seeds": 1, "shots": [0, 4], "paradigms": {"fine_tuning": ["frozen"], "prompting": ["zero_shot", "bias"]}}
+    asked = recipe.replace({"pet": {"seeds": 1, "unlabeled": 8, "distill_epochs": 1}, "job": job})
+    report = run_job(asked, tmp_path, Control(), ModelPool())["board"]
+    plain = run_job(recipe.replace({"job": job}), tmp_path / "plain", Control(), ModelPool())["board"]
+    assert report["refused"] == [] and not list(tmp_path.glob("cells/*/cells"))
+    assert [line["confusion"] for line in report["lines"]] == [line["confusion"] for line in plain["lines"]]
+
+
 @pytest.mark.parametrize("validation", [0, 8], ids=["test rows", "validation rows"])
 def test_a_board_that_only_reads_tells_that_it_is_alive_and_can_be_stopped(recipe, tmp_path, monkeypatch, validation):
     monkeypatch.setattr("workbench.runs.job.SECONDS_BETWEEN_SIGNS", 0.0)

@@ -51,5 +51,7 @@ def head_recipe(recipe: Recipe, method: str) -> Recipe:
         "prompt.verbalizer": {"kind": "head"},
         # Under a classification head the method `head` trains nothing of the model.
         "method": {"name": "head"} if method == FROZEN else method_options(recipe, method),
+        # PET trains templates, and there is none.
+        "pet": None,
     }
     return recipe.replace(changes)
