@@ -51,6 +51,31 @@ def test_a_row_that_repeats_a_test_row_is_dropped(tmp_path):
     assert "the same text" in " ".join(rows.notes)
 
 
+def test_no_held_out_rows_text_comes_back_among_the_unlabelled(tmp_path):
+    """Every text of the file again, without labels, and one that is new."""
+    data = write(tmp_path, many(80))
+    lines = [("text",), *((text.upper(),) for text, _ in many(80)), ("a text of its own",)]
+    with open(tmp_path / "bare.csv", "w", encoding="utf-8", newline="") as handle:
+        csv.writer(handle).writerows(lines)
+    data = data.model_copy(update={"unlabeled": str(tmp_path / "bare.csv")})
+    rows = board_rows(data, 20)
+    assert "20 unlabelled rows left out" in " ".join(rows.notes)
+    write_rows(rows, tmp_path, validation=10, seed=1)
+    splits = load_splits(cell_data(data, tmp_path, shots=None, seed=1, validation=10))
+    given = {fold(example) for example in splits.unlabeled.examples}
+    assert len(given) == 51 and not given & {fold(example) for example in (*rows.test, *splits.validation.examples)}
+
+
+def test_an_unlabelled_file_of_test_rows_alone_gives_none(tmp_path):
+    data = write(tmp_path, many(80))
+    held = board_rows(data, 20).test
+    with open(tmp_path / "bare.csv", "w", encoding="utf-8", newline="") as handle:
+        csv.writer(handle).writerows([("text",), *((example.fields["text"],) for example in held)])
+    data = data.model_copy(update={"unlabeled": str(tmp_path / "bare.csv")})
+    write_rows(board_rows(data, 20), tmp_path, validation=10, seed=1)
+    assert load_splits(cell_data(data, tmp_path, shots=4, seed=1, validation=10)).unlabeled is None
+
+
 @pytest.mark.parametrize("classes", [3, 10])
 def test_several_classes_are_shared_in_proportion(tmp_path, classes):
     rows = board_rows(write(tmp_path, many(300, classes)), 60)

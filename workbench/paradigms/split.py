@@ -2,16 +2,16 @@
 
 The rule. Test rows are the first of the seeded order that `data.split.seed` gives, shared among the classes in proportion; they are
 the same for every cell and every seed of a board. Every other row whose text is that of a test row but for blanks and capitals is
-dropped. From the rest each seed draws its validation rows; what then remains is the pool of which shots are taken. Pool and
-validation are written to files of their own, and a paradigm is given those files and nothing else.
+dropped, unlabelled rows included. From the rest each seed draws its validation rows; what then remains is the pool of which shots are
+taken. Pool, validation and unlabelled rows are written to files of their own, and a paradigm is given those files and nothing else.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from workbench.errors import DataError
 from workbench.recipe import DataPart
 from workbench.training.folder import replace_file
 
-POOL, VALIDATION = "pool.jsonl", "validation.jsonl"
+POOL, VALIDATION, UNLABELLED = "pool.jsonl", "validation.jsonl", "unlabeled.jsonl"
 LABEL = "label"
 # Of a small file at most this share is held out, for testing and again for validation.
 LARGEST_SHARE = 0.25
@@ -38,19 +38,21 @@ class BoardRows:
         test: rows on which every cell is measured.
         rest: rows to validate and train on, none of them a test row's text again.
         notes: sentences for the person.
+        unlabelled: rows of the file in `data.unlabeled`, none of them a test row's text again; none without such a file.
     """
 
     labels: tuple[str, ...]
     test: list[InputExample]
     rest: list[InputExample]
     notes: list[str]
+    unlabelled: list[InputExample] = field(default_factory=list)
 
 
 def board_rows(data: DataPart, test: int) -> BoardRows:
-    """Reads the training file and sets the test rows aside.
+    """Reads the training file, and the unlabelled one where there is one, and sets the test rows aside.
 
     Raises:
-        DataError: the file cannot be used, has fewer than two labels, or is too small to hold any rows out.
+        DataError: a file cannot be used, has fewer than two labels, or is too small to hold any rows out.
     """
     table = rows_where(read_table(data.train, encoding=data.encoding), data.only)
     dataset, notes = without_gaps(dataset_from(table, data.columns), table.name)
@@ -67,33 +69,40 @@ def board_rows(data: DataPart, test: int) -> BoardRows:
             f"{table.name}: {count(len(dataset), 'row')} are too few to hold any out for a test.",
             fix="Give a file with more rows per class.",
         )
-    folded = {fold(example) for example in held}
     others = [example for i, example in enumerate(dataset.examples) if i not in taken]
-    rest = [example for example in others if fold(example) not in folded]
+    rest = _unlike(others, held)
     if len(rest) < len(others):
         notes.append(f"{count(len(others) - len(rest), 'row')} left out, because a test row has the same text.")
+    found, _ = read_unlabelled(data)
+    without_labels = found.examples if found else []
+    unlabelled = _unlike(without_labels, held)
+    if len(unlabelled) < len(without_labels):
+        notes.append(
+            f"{count(len(without_labels) - len(unlabelled), 'unlabelled row')} left out, because a test row has the same text."
+        )
     if len(held) < test:
         notes.append(f"{count(len(held), 'test row')} instead of {test}: the file has {count(len(dataset), 'row')} in all.")
-    return BoardRows(dataset.labels, held, rest, notes + _class_notes(dataset, held, rest, table.name))
+    return BoardRows(dataset.labels, held, rest, notes + _class_notes(dataset, held, rest, table.name), unlabelled)
 
 
 def write_rows(rows: BoardRows, folder: Path, *, validation: int, seed: int) -> dict[str, Any]:
-    """Writes one seed's pool and validation files; returns their sizes.
+    """Writes one seed's pool and validation files, and one of unlabelled rows where there are any; returns the sizes of the first two.
 
     Raises:
         DataError: a label has no row left in the pool.
     """
     chosen = set(_held_out(rows.rest, validation, seed))
     held = [example for i, example in enumerate(rows.rest) if i in chosen]
-    folded = {fold(example) for example in held}
-    pool = [example for i, example in enumerate(rows.rest) if i not in chosen and fold(example) not in folded]
+    pool = _unlike((example for i, example in enumerate(rows.rest) if i not in chosen), held)
     sizes = Counter(str(example.label) for example in pool)
     for label in rows.labels:
         if not sizes[label]:
             raise DataError(
                 f"No row of the class '{shorten(label)}' is left to train on.", fix="Add rows of that class, or leave the class out."
             )
-    for name, examples in ((POOL, pool), (VALIDATION, held)):
+    for name, examples in ((POOL, pool), (VALIDATION, held), (UNLABELLED, _unlike(rows.unlabelled, held))):
+        if name == UNLABELLED and not examples:
+            continue  # the pool's own unused rows stand in
         replace_file(folder / name, "".join(_line(example) for example in examples))
     return {"pool": len(pool), "validation": len(held), "per_class": dict(sizes)}
 
@@ -104,26 +113,21 @@ def cell_data(data: DataPart, folder: Path, *, shots: int | None, seed: int, val
     return DataPart(
         train=str(folder / POOL),
         validation=str(folder / VALIDATION) if validation else None,
-        unlabeled=_unlabelled(data, folder),
+        unlabeled=str(folder / UNLABELLED) if (folder / UNLABELLED).is_file() else None,
         columns={**{name: name for name in names}, LABEL: LABEL},
         split={"shots": shots, "validation": 0, "seed": seed},
     )
 
 
-def _unlabelled(data: DataPart, folder: Path) -> str | None:
-    """The unlabelled rows under the names of the fields, as the other files of the folder have them."""
-    if data.unlabeled is None:
-        return None
-    file = folder / "unlabeled.jsonl"
-    if not file.exists():
-        rows, _ = read_unlabelled(data)
-        replace_file(file, "".join(_line(example) for example in rows.examples) if rows else "")
-    return str(file)
-
-
 def fold(example: InputExample) -> tuple[str, ...]:
     """An example's texts without regard to capitals and blanks: what makes two rows the same."""
     return tuple("".join(value.split()).casefold() for value in example.content)
+
+
+def _unlike(examples: Iterable[InputExample], held: Sequence[InputExample]) -> list[InputExample]:
+    """Those of which no held-out row has the text."""
+    folded = {fold(example) for example in held}
+    return [example for example in examples if fold(example) not in folded]
 
 
 def _held_out(examples: Sequence[InputExample], wanted: int, seed: int) -> list[int]:
