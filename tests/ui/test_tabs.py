@@ -187,6 +187,20 @@ def test_soft_tokens_that_the_method_cannot_train_are_said_in_the_preview_and_re
         check_trainable(soft.replace({"method": {"name": name}}))
 
 
+def test_templates_beyond_the_boxes_are_said_and_an_emptied_box_takes_none_of_them(tiny):
+    sources = [f"{{text}} number {number} [MASK]" for number in range(editor.MOST_TEMPLATES + 3)]
+    recipe = tiny.replace({"prompt.templates": sources})
+    *boxes, rest, unboxed = editor.fill(recipe, T)[: editor.MOST_TEMPLATES + 2]
+    assert [box["value"] for box in boxes] == sources[:-3] and rest == sources[-3:]
+    assert unboxed["visible"] and "3 more templates" in unboxed["value"]
+    typed = ["", *(box["value"] for box in boxes[1:])]
+    for change in ("", " and"):  # what is typed after a box was emptied once lost the first of the others
+        typed[1] += change
+        recipe = recipe.replace(editor.set_templates(recipe, *typed, rest))
+        assert recipe.prompt.templates == [*typed[1:], *sources[-3:]]
+    assert not editor.fill(tiny, T)[editor.MOST_TEMPLATES + 1]["visible"]
+
+
 def test_label_words_go_into_the_table_and_back():
     words = {"good": ["great", "fine"], "bad": {"awful": 1.0, "poor": 0.5}}
     recipe = Recipe().replace({"prompt.verbalizer": {"kind": "manual", "words": words}})

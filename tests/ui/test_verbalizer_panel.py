@@ -55,7 +55,7 @@ def test_who_comes_back_to_a_kind_finds_what_was_set_in_it(service, tiny):
 
     def shown():
         """The forms as the page shows them after the recipe filled them."""
-        updates = verbalizer.fill(recipe)[1 + len(kinds) :]
+        updates = verbalizer.fill(recipe)[1 + len(kinds) : -1]
         return [before if update == gr.skip() else update for before, update in zip(standing, updates, strict=True)]
 
     handlers = {fn.api_name: fn.fn for fn in page.build(service, "en").fns.values()}
@@ -71,6 +71,25 @@ def test_who_comes_back_to_a_kind_finds_what_was_set_in_it(service, tiny):
     assert verbalizer.chosen(recipe, "head", {}, [*standing[:dropout], 2, *standing[dropout + 1 :]]) == {
         "kind": "head", "content_free": ["N/A"],
     }  # fmt: skip
+
+
+def test_the_inputs_that_say_nothing_have_a_box_beside_contextual_calibration(service, tiny):
+    contextual = {**tiny.prompt.verbalizer, "calibration": "contextual"}
+    for given in (["N/A"], [""], ["N/A, or so", "", "none"]):
+        recipe = tiny.replace({"prompt.verbalizer": {**contextual, "content_free": given}})
+        box = verbalizer.fill(recipe)[-1]
+        assert box["visible"] and verbalizer.with_content_free(tiny, box["value"])["content_free"] == given
+    usual = verbalizer.fill(tiny.replace({"prompt.verbalizer": contextual}))[-1]
+    assert verbalizer.with_content_free(recipe, usual["value"]) == contextual, "what is as it would be anyway is left out"
+    assert not verbalizer.fill(tiny)[-1]["visible"]
+    with pytest.raises(VerbalizerError, match="content_free"):
+        verbalizer.with_content_free(tiny, "x\n" * 100)
+    handlers = {fn.api_name: fn.fn for fn in page.build(service, "en").fns.values()}
+    shown = handlers["verbalizer_manual_calibration_inputs"]
+    assert [shown(request_of(), value)["visible"] for value in ("none", "contextual", "pmi")] == [False, True, False]
+    draft = handlers["verbalizer_content_free"](request_of(), tiny.replace({"prompt.verbalizer": contextual}).model_dump(), "N/A\n")[0]
+    assert draft["prompt"]["verbalizer"]["content_free"] == ["N/A", ""]
+    assert "verbalizer_manual_calibration_view" in handlers, "the preview follows"
 
 
 def test_what_is_known_is_shown(tiny, service):

@@ -23,6 +23,8 @@ class Editor:
     """The controls of the recipe's prompt, in the order in which `fill` gives their values."""
 
     boxes: list[gr.Textbox]
+    rest: gr.State
+    unboxed: gr.HTML
     fields: gr.Button
     pieces: list[gr.Button]
     more: gr.Button
@@ -35,10 +37,15 @@ class Editor:
     length: gr.Slider
 
     @property
+    def templates(self) -> list[Any]:
+        """What holds the recipe's templates: the boxes, and those that stand in none."""
+        return [*self.boxes, self.rest]
+
+    @property
     def controls(self) -> list[Any]:
         """What shows the recipe."""
         words = [self.more, self.keep, self.worded, self.table, self.words, *self.panel.controls]
-        return [*self.boxes, *words, *self.writing.controls, self.length]
+        return [*self.boxes, self.rest, self.unboxed, *words, *self.writing.controls, self.length]
 
 
 def layout(t: Words) -> Editor:
@@ -51,6 +58,7 @@ def layout(t: Words) -> Editor:
         )
         for i in range(MOST_TEMPLATES)
     ]  # fmt: skip
+    rest, unboxed = gr.State([]), gr.HTML(visible=False, elem_id="templates-unboxed")
     with gr.Row():
         fields = gr.Button("{text}", size="sm", min_width=60, elem_id="insert-fields")
         pieces = [gr.Button(piece, size="sm", min_width=60) for piece in PIECES]
@@ -69,24 +77,27 @@ def layout(t: Words) -> Editor:
     layout = writing.layout(t)
     kept = explained(t("prompt.max_length_help"), t("prompt.max_length_higher"), 128, t)
     length = gr.Slider(16, 512, step=8, label=t("prompt.max_length"), info=kept)
-    return Editor(boxes, fields, pieces, more, keep, worded, table, words, panel, layout, length)
+    return Editor(boxes, rest, unboxed, fields, pieces, more, keep, worded, table, words, panel, layout, length)
 
 
-def fill(recipe: Recipe) -> list[Any]:
+def fill(recipe: Recipe, t: Words) -> list[Any]:
     """One update per control of `Editor.controls`."""
     templates = recipe.prompt.templates
     boxes = [gr.update(value=templates[i] if i < len(templates) else "", visible=i < len(templates)) for i in range(MOST_TEMPLATES)]
+    rest = templates[MOST_TEMPLATES:]
+    unboxed = gr.update(value=sentence(t("prompt.templates_unboxed", count=len(rest)), "note"), visible=bool(rest))
     worded = verbalizer.has_words(str(recipe.prompt.verbalizer.get("kind", "manual")))
     # The words stay in a table that is not seen, for whoever goes back to a kind with words.
     rows = verbalizer_rows(recipe) if worded else gr.skip()
     length = gr.update(value=recipe.prompt.max_length, maximum=max(512, recipe.prompt.max_length))
     shown = [gr.update(visible=recipe.task == "classification")] * 3
-    return [*boxes, *shown, gr.update(visible=worded), rows, *verbalizer.fill(recipe), *writing.fill(recipe), length]
+    return [*boxes, rest, unboxed, *shown, gr.update(visible=worded), rows, *verbalizer.fill(recipe), *writing.fill(recipe), length]
 
 
-def set_templates(recipe: Recipe, *values: str) -> dict[str, Any]:
-    """What the boxes hold, as an assignment. The draft may hold more templates than there are boxes; those stay."""
-    kept = [value for value in values if value and value.strip()] + recipe.prompt.templates[MOST_TEMPLATES:]
+def set_templates(recipe: Recipe, *values: Any) -> dict[str, Any]:
+    """What `Editor.templates` holds, as an assignment: an emptied box makes none of those in no box its own."""
+    *boxes, rest = values
+    kept = [value for value in boxes if value and value.strip()] + rest
     return {"prompt.templates": kept or [""]}
 
 

@@ -72,14 +72,16 @@ def build(frame: Frame) -> Part:
         with gr.Column() as classes:
             lab = _layout(t, turn, attention, preview, score)
             searches = machine.layout(t)
-    _wire_editor(frame, edit, lab)
-    verbalizer.wire(frame, edit.panel, (edit.words, editor.verbalizer_words), (edit.boxes, _typed), lab.preview.change)
+    follow = _wire_editor(frame, edit, lab)
+    typed = (edit.templates, _typed)
+    for changed, name in verbalizer.wire(frame, edit.panel, (edit.words, editor.verbalizer_words), typed, lab.preview.change):
+        follow(changed, name)
     _wire_sources(frame, edit, lab)
     _wire_cards(frame, edit, lab)
     machine.wire(frame, searches, lab.list, tab)
     _wire_writing(frame, edit, lab, ask)
 
-    def show(draft: dict[str, Any], page: int, attention: bool, *boxes: str) -> list[Any]:
+    def show(draft: dict[str, Any], page: int, attention: bool, *boxes: Any) -> list[Any]:
         # What stands in the boxes too: a look between a keystroke and its edit would put what was there before into the preview.
         recipe = _typed(draft, *boxes)
         shown = cards.cards_html(frame.service.lab.cards(recipe), recipe, t) if recipe.task == "classification" else ""
@@ -88,10 +90,10 @@ def build(frame: Frame) -> Part:
     def fill(recipe: Recipe) -> list[Any]:
         choosing = gr.update(visible=recipe.task == "classification")
         asking = gr.update(visible=recipe.task == "generation")
-        return [*editor.fill(recipe), editor.field_pieces(recipe), choosing, choosing, asking]
+        return [*editor.fill(recipe, t), editor.field_pieces(recipe), choosing, choosing, asking]
 
     controls = [*edit.controls, edit.fields, classes, attention, ask]
-    return Part("prompt", tab, controls, fill, (show, [frame.draft, lab.page, lab.attention, *edit.boxes], [lab.preview, lab.list]))
+    return Part("prompt", tab, controls, fill, (show, [frame.draft, lab.page, lab.attention, *edit.templates], [lab.preview, lab.list]))
 
 
 def _layout(t: Words, turn: gr.Button, attention: gr.Checkbox, preview: gr.HTML, score: gr.HTML) -> Lab:
@@ -142,7 +144,7 @@ def _rows(frame: Frame, recipe: Recipe, page: int, attention: bool) -> str:
         return live.error_html(error, recipe.prompt.templates, frame.t)
 
 
-def _typed(draft: dict[str, Any], *boxes: str) -> Recipe:
+def _typed(draft: dict[str, Any], *boxes: Any) -> Recipe:
     """The draft with what stands in the boxes now, which may be newer."""
     recipe = ready(draft)
     return recipe.replace(editor.set_templates(recipe, *boxes))
@@ -154,15 +156,16 @@ def _asked(recipe: Recipe) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _wire_editor(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
-    looked = [frame.draft, lab.page, lab.attention, *edit.boxes]
+def _wire_editor(frame: Frame, edit: editor.Editor, lab: Lab) -> Callable[[Any, str], None]:
+    """Joins the editor to the recipe; what comes back lets the preview follow a further event under a name."""
+    looked = [frame.draft, lab.page, lab.attention, *edit.templates]
 
-    def look(asked: gr.Request, draft: dict[str, Any], page: int, attention: bool, *boxes: str) -> str:
+    def look(asked: gr.Request, draft: dict[str, Any], page: int, attention: bool, *boxes: Any) -> str:
         recipe = _typed(draft, *boxes)
         frame.service.lab.overtake(session_key(asked), _asked(recipe))
         return _preview(frame, recipe, page, attention)
 
-    def rate(asked: gr.Request, draft: dict[str, Any], *boxes: str) -> Iterator[Any]:
+    def rate(asked: gr.Request, draft: dict[str, Any], *boxes: Any) -> Iterator[Any]:
         recipe = _typed(draft, *boxes)
         dropped = frame.service.lab.newest(session_key(asked), _asked(recipe))
         if recipe.task == "generation":  # there is nothing to count before the model has written
@@ -186,11 +189,11 @@ def _wire_editor(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
 
     # change, not input: what an input method or a paste puts into a box raises no input event in gradio.
     for number, box in enumerate(edit.boxes):
-        frame.edit(box.change, editor.set_templates, edit.boxes, f"prompt_template_{number + 1}", trigger_mode="always_last")
+        frame.edit(box.change, editor.set_templates, edit.templates, f"prompt_template_{number + 1}", trigger_mode="always_last")
         follow(box.change, f"prompt_preview_{number + 1}")
     for button in (edit.fields, *edit.pieces):
         added = button.click(_append, [edit.boxes[0], button], [edit.boxes[0]], api_name=False, show_progress="hidden")
-        follow(frame.edit(added.then, editor.set_templates, edit.boxes, "prompt_insert").then, "prompt_insert_preview")
+        follow(frame.edit(added.then, editor.set_templates, edit.templates, "prompt_insert").then, "prompt_insert_preview")
     follow(
         frame.edit(edit.words.input, editor.set_words, [edit.words], "prompt_words", trigger_mode="always_last").then,
         "prompt_words_preview",
@@ -200,24 +203,24 @@ def _wire_editor(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
     turned = frame.on(lab.turn.click, lambda number: number + 1, [lab.page], [lab.page], "prompt_other_rows")
     follow(turned.then, "prompt_other_rows_preview")
     follow(lab.attention.input, "prompt_attention")
-    frame.on(
-        lab.preview.change, rate, [frame.draft, *edit.boxes], [lab.score], "prompt_score", trigger_mode="always_last", concurrency_limit=4
-    )
+    rated = {"trigger_mode": "always_last", "concurrency_limit": 4}
+    frame.on(lab.preview.change, rate, [frame.draft, *edit.templates], [lab.score], "prompt_score", **rated)
 
     def add_template(draft: dict[str, Any]) -> list[Any]:
         count = min(len(draft["prompt"]["templates"]) + 1, editor.MOST_TEMPLATES)
         return [gr.update(visible=i < count) for i in range(editor.MOST_TEMPLATES)]
 
     frame.on(edit.more.click, add_template, [frame.draft], edit.boxes, "prompt_add_template")
+    return follow
 
 
 def _wire_writing(frame: Frame, edit: editor.Editor, lab: Lab, ask: gr.Button) -> None:
-    looked = [frame.draft, lab.page, *edit.boxes]
+    looked = [frame.draft, lab.page, *edit.templates]
 
-    def look(draft: dict[str, Any], page: int, *boxes: str) -> str:
+    def look(draft: dict[str, Any], page: int, *boxes: Any) -> str:
         return _preview(frame, _typed(draft, *boxes), page, attention=False)
 
-    def answer(draft: dict[str, Any], page: int, *boxes: str) -> str:
+    def answer(draft: dict[str, Any], page: int, *boxes: Any) -> str:
         recipe = _typed(draft, *boxes)
         return dialogues.views_html(dialogues.views(frame.service, recipe, page, answers=True), frame.t)
 
@@ -229,7 +232,7 @@ def _wire_writing(frame: Frame, edit: editor.Editor, lab: Lab, ask: gr.Button) -
 def _wire_sources(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
     t, book = frame.t, frame.service.lab
 
-    def keep(draft: dict[str, Any], *boxes: str) -> str:
+    def keep(draft: dict[str, Any], *boxes: Any) -> str:
         recipe = _typed(draft, *boxes)
         return cards.cards_html(book.keep(recipe, cards_of(recipe)), recipe, t)
 
@@ -248,7 +251,7 @@ def _wire_sources(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
         kept = book.keep(recipe, sources.imported_cards(found, recipe, labels))
         return [sources.imported_html(found, labels, t), cards.cards_html(kept, recipe, t)]
 
-    frame.on(edit.keep.click, keep, [frame.draft, *edit.boxes], [lab.list], "cards_keep")
+    frame.on(edit.keep.click, keep, [frame.draft, *edit.templates], [lab.list], "cards_keep")
     frame.on(lab.add.click, add, [frame.draft, lab.entry], [lab.list], "library_add")
     frame.on(lab.read.click, read, [frame.draft, lab.pasted, lab.notation, lab.truncation], [lab.imported, lab.list], "import_read")
 
@@ -257,7 +260,7 @@ def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
     t, book = frame.t, frame.service.lab
     opened = [*frame.recipe_views, *edit.controls]
 
-    def compare(asked: gr.Request, draft: dict[str, Any], *boxes: str) -> Iterator[Any]:
+    def compare(asked: gr.Request, draft: dict[str, Any], *boxes: Any) -> Iterator[Any]:
         # What stands in the editor is compared too: that is the one to beat.
         recipe = _typed(draft, *boxes)
         book.keep(recipe, merged(book.cards(recipe), cards_of(recipe)))
@@ -275,7 +278,7 @@ def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
         unchanged = [gr.skip()] * len(opened)
         if event.act == "use":
             change = with_card(change, card)
-            return [*frame.drawn(change), *editor.fill(change), gr.skip(), _cards(change)]
+            return [*frame.drawn(change), *editor.fill(change, t), gr.skip(), _cards(change)]
         if event.act == "differ":
             return [*unchanged, cards.difference_html(cards.difference(frame.service, recipe, card, t), t), gr.skip()]
         book.remove(recipe, [card.key])
@@ -297,7 +300,7 @@ def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
     def look(draft: dict[str, Any], page: int, attention: bool) -> str:
         return _preview(frame, ready(draft), page, attention)
 
-    frame.on(lab.compare.click, compare, [frame.draft, *edit.boxes], [lab.note, lab.list], "cards_compare", trigger_mode="always_last")
+    frame.on(lab.compare.click, compare, [frame.draft, *edit.templates], [lab.note, lab.list], "cards_compare", trigger_mode="always_last")
     acted = frame.on(
         lab.list.click, act, [frame.draft], [*opened, lab.note, lab.list], "cards_act", **IN_ORDER
     )

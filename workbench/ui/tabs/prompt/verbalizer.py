@@ -14,7 +14,7 @@ from workbench.errors import VerbalizerError, WorkbenchError
 from workbench.options import OptionField
 from workbench.prompts.verbalizers import VerbalizerInfo, check_verbalizer, verbalizer_info, verbalizer_kinds
 from workbench.prompts.verbalizers.automatic import AutomaticVerbalizer
-from workbench.prompts.verbalizers.verbalizer import Diagnosis
+from workbench.prompts.verbalizers.verbalizer import CONTENT_FREE, Diagnosis
 from workbench.recipe import Recipe
 from workbench.serving.classifier import PromptClassifier
 from workbench.serving.predictor import untuned
@@ -26,7 +26,7 @@ from workbench.ui.session import ready
 from workbench.ui.text import Words
 
 ROWS_LEARNT_FROM = 64
-# Kept out of the form: words have a table of their own, and a list with an empty text in it cannot be written between commas.
+# Kept out of the forms: words have a table of their own, and the inputs that say nothing a box, for one of them may be the empty text.
 UNLISTED = ("words", "content_free")
 GRAVE = ("skew", "first_token", "same")
 
@@ -38,12 +38,14 @@ class Panel:
     kind: gr.Dropdown
     groups: dict[str, gr.Column]
     fields: dict[str, list[Any]]
+    content_free: gr.Textbox
     shown: gr.HTML
 
     @property
     def controls(self) -> list[Any]:
         """Every control, as inputs or outputs of a handler."""
-        return [self.kind, *self.groups.values(), *(control for kind in self.fields for control in self.fields[kind])]
+        options = (control for kind in self.fields for control in self.fields[kind])
+        return [self.kind, *self.groups.values(), *options, self.content_free]
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,11 @@ def layout(t: Words) -> Panel:
             gr.HTML(sentence(t.get(f"verbalizers.{name}.description", info.description), "note"))
             with gr.Accordion(t("verbalizer.options"), open=False):
                 fields[name] = [forms.control(field, name, t, group="verbalizers") for field in listed(info)]
-    return Panel(kind, groups, fields, gr.HTML(elem_id="verbalizer-view", render=False))
+    free = gr.Textbox(
+        "\n".join(CONTENT_FREE), label=t("verbalizer.content_free"), info=t("verbalizer.content_free_help"), lines=3, visible=False,
+        elem_id="content-free",
+    )  # fmt: skip
+    return Panel(kind, groups, fields, free, gr.HTML(elem_id="verbalizer-view", render=False))
 
 
 def fill(recipe: Recipe) -> list[Any]:
@@ -98,7 +104,26 @@ def fill(recipe: Recipe) -> list[Any]:
     for kind, info in infos().items():  # the forms of the others keep what was set in them, for whoever comes back to one
         given = [forms.shown(field, recipe.prompt.verbalizer.get(field.name, field.default)) for field in listed(info)]
         updates += given if kind == chosen else [gr.skip()] * len(given)
-    return updates
+    inputs = "\n".join(recipe.prompt.verbalizer.get("content_free", CONTENT_FREE))
+    return [*updates, gr.update(value=inputs, visible=_reads_nothing(recipe.prompt.verbalizer.get("calibration")))]
+
+
+def with_content_free(recipe: Recipe, text: str | None) -> dict[str, Any]:
+    """The verbalizer with the inputs that say nothing, one in each line; an empty line is the empty text.
+
+    Raises:
+        VerbalizerError: too many of them.
+    """
+    inputs = (text or "").split("\n")
+    others = {name: value for name, value in recipe.prompt.verbalizer.items() if name != "content_free"}
+    verbalizer = others if inputs == CONTENT_FREE else {**others, "content_free": inputs}
+    check_verbalizer(verbalizer)
+    return verbalizer
+
+
+def _reads_nothing(calibration: Any) -> bool:
+    """Whether this calibration asks about the inputs that say nothing."""
+    return calibration == "contextual"
 
 
 def chosen(recipe: Recipe, kind: str, words: dict[str, Any], values: Sequence[Any]) -> dict[str, Any]:
@@ -180,13 +205,13 @@ def said(diagnosis: Diagnosis, t: Words) -> str:
     return t(f"diagnosis.{diagnosis.code}", **diagnosis.values)
 
 
-def wire(frame: Frame, panel: Panel, words: tuple[gr.Dataframe, Any], typed: tuple[list[gr.Textbox], Any], after: Any) -> None:
-    """Joins the panel to the recipe.
+def wire(frame: Frame, panel: Panel, words: tuple[gr.Dataframe, Any], typed: tuple[list[Any], Any], after: Any) -> list[tuple[Any, str]]:
+    """Joins the panel to the recipe; the events behind which the model answers otherwise, each with a name.
 
     Args:
         words: the table of label words, and what makes words of its rows.
         typed: the boxes of the templates, and what makes a recipe of the draft and of what stands in them.
-        after: an event after which what is known is worked out again, such as a change of the preview.
+        after: an event after which what is known is worked out again: a change of the preview, which follows those events.
     """
     table, read_words = words
     boxes, recipe_of = typed
@@ -202,6 +227,7 @@ def wire(frame: Frame, panel: Panel, words: tuple[gr.Dataframe, Any], typed: tup
         except WorkbenchError:
             return ""  # the preview says what is wrong
 
+    follows = []
     every = [control for controls in panel.fields.values() for control in controls]
     frame.opens(panel.kind.input, choose, [panel.kind, table, *every], "verbalizer_kind")
     for kind, info in infos().items():
@@ -213,5 +239,14 @@ def wire(frame: Frame, panel: Panel, words: tuple[gr.Dataframe, Any], typed: tup
             event = control.blur if isinstance(control, gr.Textbox) else control.input
             name = f"verbalizer_{kind}_{field.name}"
             changed = frame.edit(event, assign, panel.fields[kind], name, trigger_mode="always_last")
-            frame.on(changed.then, show, [frame.draft, *boxes], [panel.shown], f"{name}_view")
+            follows.append((changed.then, f"{name}_view"))
+            if field.name == "calibration":
+                frame.on(event, lambda value: gr.update(visible=_reads_nothing(value)), [control], [panel.content_free], f"{name}_inputs")
+
+    def assign_free(recipe: Recipe, text: str | None) -> dict[str, Any]:
+        return {"prompt.verbalizer": with_content_free(recipe, text)}
+
+    changed = frame.edit(panel.content_free.blur, assign_free, [panel.content_free], "verbalizer_content_free", trigger_mode="always_last")
+    follows.append((changed.then, "verbalizer_content_free_view"))
     frame.on(after, show, [frame.draft, *boxes], [panel.shown], "verbalizer_view", trigger_mode="always_last")
+    return follows
