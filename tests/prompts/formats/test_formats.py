@@ -63,14 +63,19 @@ def test_what_openprompt_is_written_with_quotes_is_read_again(source):
 
 def test_where_openprompt_cuts():
     text = '{"placeholder": "text_a"} {"meta": "w"} {"mask"}'
-    sources = {t: read_prompt(text, truncation=t).templates[0] for t in ("tail", "head", "balanced")}
+    sources = {t: read_prompt(text, truncation=t).templates[0] for t in ("tail", "head")}
     assert sources == {
         "tail": "{text_a} {w|fixed} [MASK]",
         "head": "{text_a|head} {w|fixed} [MASK]",
-        "balanced": "{text_a} {w|fixed} [MASK]",
     }
     with pytest.raises(TemplateError, match="Did you mean 'head'"):
         read_prompt(text, truncation="haed")
+    told = [any("the longest is cut first" in note for note in read_prompt(t).notes) for t in (text, text.replace("meta", "placeholder"))]
+    assert told == [False, True], "with one field to cut, OpenPrompt's ways of sharing the cut are all the same"
+
+
+def test_a_blank_that_opens_our_own_notation_stays():
+    assert read_prompt(" {text} it was [MASK] \n\n[MASK] {text}").templates == (" {text} it was [MASK]", "[MASK] {text}")
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,11 @@
 
 A soft_id is as many tokens wherever it stands as its first use made, whatever a later use asks for.
 
-`truncate_method` stands in OpenPrompt's configuration: tail and balanced become our default, which takes from the longest field; head
-cuts the beginning, as its documentation says. A blank between two parts is kept; several are one.
+`truncate_method` stands in OpenPrompt's configuration: `tail` cuts the end, `head` the beginning, as its documentation says. Which field
+gives up how much is the encoder's to say: the longest first. OpenPrompt empties the last one first (tail), the first one first (head), or
+takes from each in proportion to its length (balanced, which is `tail` here); with one field there is no difference.
+
+A blank between two parts is kept; several are one.
 """
 
 from __future__ import annotations
@@ -48,7 +51,7 @@ BODIES = {
 }  # fmt: skip
 SEPARATORS = ("<sep>", "[SEP]", "</s>", "<eos>")
 OPENINGS = ("<cls>", "<bos>", "[CLS]", "<s>")
-TRUNCATIONS = {"tail": "", "balanced": "", "head": "|head"}
+TRUNCATIONS = {"tail": "", "head": "|head"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,11 @@ class MixedTemplate(Notation):
         notes: list[str] = []
         templates = [_template(line.strip(), truncation, notes) for line in text.splitlines() if line.strip()]
         for source in templates:
-            parse_template(source)
+            if sum(piece.shortenable for piece in parse_template(source).pieces) > 1:
+                notes.append(
+                    "Of several fields the longest is cut first here; "
+                    "OpenPrompt empties one after the other, or cuts all in proportion."
+                )
         return Imported("openprompt", tuple(templates), notes=tuple(dict.fromkeys(notes)))
 
     def write(self, template: Template) -> str:

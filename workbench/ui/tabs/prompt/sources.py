@@ -8,13 +8,13 @@ from typing import Any
 from workbench.data.dataset import Dataset
 from workbench.prompts.cards import Card
 from workbench.prompts.formats import Imported, notation, notation_names, read_prompt
+from workbench.prompts.formats.mixed import TRUNCATIONS
 from workbench.prompts.library import library, library_entry
 from workbench.recipe import Recipe
 from workbench.ui.markup import esc, heading, sentence
 from workbench.ui.text import Words
 
 AUTO = "auto"
-TRUNCATIONS = ("tail", "head", "balanced")
 
 
 def entry_choices(t: Words) -> list[tuple[str, str]]:
@@ -26,6 +26,11 @@ def entry_choices(t: Words) -> list[tuple[str, str]]:
 def notation_choices(t: Words) -> list[tuple[str, str]]:
     """Notations for a dropdown, finding it out first."""
     return [(t("import.auto"), AUTO), *((notation(name).title, name) for name in notation_names())]
+
+
+def cut_choices(t: Words) -> list[tuple[str, str]]:
+    """Ends of a field for a dropdown, for notations that say outside of the template which one is cut."""
+    return [(t(f"import.cut_{name}"), name) for name in TRUNCATIONS]
 
 
 def library_cards(name: str, recipe: Recipe, data: Dataset) -> list[Card]:

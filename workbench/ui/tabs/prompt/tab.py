@@ -111,8 +111,9 @@ def _layout(t: Words, turn: gr.Button, attention: gr.Checkbox, preview: gr.HTML,
                 sources.notation_choices(t), value=sources.AUTO, label=t("import.notation"), info=t("import.notation_help"),
                 elem_id="import-notation",
             )
-            cuts = [(t(f"import.cut_{name}"), name) for name in sources.TRUNCATIONS]
-            truncation = gr.Dropdown(cuts, value="tail", label=t("import.truncation"), info=t("import.truncation_help"))
+            truncation = gr.Dropdown(
+                sources.cut_choices(t), value="tail", label=t("import.truncation"), info=t("import.truncation_help")
+            )
         read = gr.Button(t("import.read"), size="sm", elem_id="import-read")
         imported = gr.HTML(elem_id="imported")
     with gr.Row():
