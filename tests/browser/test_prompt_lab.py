@@ -32,6 +32,30 @@ def test_typing_is_followed_by_tokens_and_score(visit):
     expect(person.page.locator("#preview .pw-looked").first).to_be_visible()
 
 
+def test_label_words_are_followed_while_they_are_typed_but_not_while_an_input_method_composes(visit):
+    person = visit("zh")
+    person.tab("prompt").sees("preview", person.t("prompt.top"))
+    person.find("verbalizer").locator('[data-col="1"]').first.dblclick()
+    cell = person.find("verbalizer").locator("textarea")
+    cell.fill("")
+    cell.press_sequentially("优")
+    words = person.page.locator("#preview .pw-word b")
+    expect(words.filter(has_text=re.compile("^优$")).first).to_be_visible()
+    expect(cell).to_be_focused()
+    cell.press_sequentially("，棒")  # the cell is still open, and the caret where it was
+    expect(words.filter(has_text=re.compile("^棒$")).first).to_be_visible()
+    expect(cell).to_have_value("优，棒")
+    keyboard = person.page.context.new_cdp_session(person.page)
+    for part in ("，s", "，sh", "，shuai"):
+        keyboard.send("Input.imeSetComposition", {"text": part, "selectionStart": len(part), "selectionEnd": len(part)})
+    time.sleep(3)  # the pause, and what the page would need to answer
+    assert cell.input_value() == "优，棒，shuai" and not [word for word in words.all_inner_texts() if "s" in word]
+    keyboard.send("Input.insertText", {"text": "，快"})
+    expect(words.filter(has_text=re.compile("^快$")).first).to_be_visible()
+    expect(cell).to_have_value("优，棒，快")
+    expect(cell).to_be_focused()
+
+
 def test_a_template_of_another_tool_becomes_a_card_that_can_be_used_and_removed(visit):
     person = visit("en")
     person.tab("prompt").sees("preview", person.t("prompt.top"))

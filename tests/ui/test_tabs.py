@@ -208,6 +208,7 @@ def test_label_words_go_into_the_table_and_back():
     assert rows == [["good", "great, fine"], ["bad", "awful, poor*0.5"]]
     assert editor.verbalizer_words(rows) == words
     assert editor.verbalizer_words([["好评", "好，棒、赞"]]) == {"好评": ["好", "棒", "赞"]}
+    assert editor.verbalizer_words([["good", "great*"]]) == {"good": ["great"]}, "heard while the weight is being typed"
     with pytest.raises(VerbalizerError):
         editor.verbalizer_words([["good", "great*much"]])
 

@@ -65,7 +65,7 @@ document.addEventListener("paste", ({{target}}) => setTimeout(() => {{
 }}));
 </script>
 <script>{scripts}</script>"""
-SCRIPTS = ("stream.js", "charts.js", "names.js", "story.js")
+SCRIPTS = ("stream.js", "charts.js", "names.js", "cells.js", "story.js")
 
 PAPER = """() => {
     const dark = document.body.classList.toggle("dark");

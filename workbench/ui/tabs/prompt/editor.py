@@ -143,6 +143,8 @@ def _weighted(part: str, label: str) -> tuple[str, float]:
     word, star, weight = part.rpartition("*")
     if not star or not word:
         return part, 1.0
+    if not weight:  # on its way to a number: the table is read while it is typed
+        return word, 1.0
     try:
         return word, float(weight)
     except ValueError:
