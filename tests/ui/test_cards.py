@@ -1,5 +1,6 @@
 """All cards at once: as one model that answers with every template, or as PET; the page says which, and Train does what it says."""
 
+import gradio as gr
 import pytest
 
 from workbench.access import Principal, Role, acting_as
@@ -51,6 +52,29 @@ def test_pet_is_refused_where_it_cannot_be_trained(tiny, few):
         cards.pet(tiny, scored(*TEMPLATES), T)  # every row of the file is trained or validated on
     with acting_as(Principal("visitor", Role.VISITOR)), pytest.raises(AccessError):
         cards.pet(few, scored(*TEMPLATES), T)
+
+
+def test_any_two_cards_are_set_beside_each_other(few, service):
+    """Differences pressed on one card, then on another; before, every card was set beside the best alone."""
+    kept = service.lab.keep(few, scored(*TEMPLATES))
+    best, second, third = kept
+    alone = cards.difference(service, few, third, "", T)
+    assert (alone.first, alone.second, alone.chosen) == (third, best, False)
+    pair = cards.difference(service, few, third, cards.digest(second), T)
+    assert (pair.first, pair.second, pair.chosen) == (second, third, True)
+    assert pair.rows == service.lab.scorer(few).disagreements(second, third, pair.of)
+    for before in (cards.digest(third), "gone"):
+        assert not cards.difference(service, few, third, before, T).chosen
+    assert T("cards.differ_best") in cards.difference_html(alone, T) and T("cards.differ_chosen") in cards.difference_html(pair, T)
+
+
+def test_the_page_remembers_the_first_card_of_a_pair_until_the_second(few, service, pages):
+    kept = service.lab.keep(few, scored(*TEMPLATES))
+    act = {fn.api_name: fn.fn for fn in pages("en").fns.values()}["cards_act"]
+    draft, picked = portable(few).model_dump(), ""
+    for card, left in ((kept[2], cards.digest(kept[2])), (kept[1], ""), (kept[1], cards.digest(kept[1])), (kept[1], cards.digest(kept[1]))):
+        *_, note, _, picked = act(None, gr.EventData(None, {"act": "differ", "card": cards.digest(card)}), draft, picked)
+        assert picked == left and T("cards.differ_title") in note
 
 
 def test_the_button_sets_the_recipe_and_the_tab_train_shows_it(few, pages, service):

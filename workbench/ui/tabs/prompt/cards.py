@@ -31,12 +31,18 @@ CLICK = """element.addEventListener('click', (event) => {
 
 @dataclass(frozen=True)
 class Difference:
-    """Rows on which a card and the best one, or the best and the second, answer differently."""
+    """Rows on which two cards answer differently.
+
+    Args:
+        of: how many rows were looked at.
+        chosen: a person chose both; otherwise the second is the best of the others.
+    """
 
     first: Card
     second: Card
     rows: list[Disagreement]
     of: int
+    chosen: bool
 
 
 def digest(card: Card) -> str:
@@ -95,8 +101,11 @@ def _apart(made: Gathered, t: Words) -> str:
     return t("cards.ensemble_apart", count=made.apart) if made.apart else ""
 
 
-def difference(service: Any, recipe: Recipe, card: Card, t: Words) -> Difference:
-    """Where a card answers otherwise than the best one; of the best itself, otherwise than the second.
+def difference(service: Any, recipe: Recipe, card: Card, before: str, t: Words) -> Difference:
+    """Where a card answers otherwise than the one chosen before it; without one, otherwise than the best of the others.
+
+    Args:
+        before: the other card's name in the page, or nothing; a card that is gone or has no score counts for none.
 
     Raises:
         RunError: there is no other card with a score.
@@ -107,7 +116,9 @@ def difference(service: Any, recipe: Recipe, card: Card, t: Words) -> Difference
         raise RunError(t("cards.no_other"), fix=t("cards.no_other_fix"))
     scorer = service.lab.scorer(recipe)
     rows = min(SCORED_ROWS, len(scorer.examples))
-    return Difference(card, others[0], scorer.disagreements(card, others[0], rows), rows)
+    chosen = next((other for other in others if digest(other) == before), None)
+    first, second = (card, others[0]) if chosen is None else (chosen, card)
+    return Difference(first, second, scorer.disagreements(first, second, rows), rows, chosen is not None)
 
 
 def cards_html(cards: list[Card], recipe: Recipe, t: Words) -> str:
@@ -123,9 +134,10 @@ def difference_html(shown: Difference, t: Words) -> str:
     title = heading(t("cards.differ_title"))
     pair = f"<p class='pw-sentence'>A {_template(shown.first.template)}<br>B {_template(shown.second.template)}</p>"
     said = sentence(t("cards.differ_rows", count=len(shown.rows), rows=shown.of))
+    how = sentence(t("cards.differ_chosen" if shown.chosen else "cards.differ_best"), "note")
     rows = [[_short(d.example.fields), str(d.example.label), d.first, d.second] for d in shown.rows[:ROWS_OF_DIFFERENCE]]
     drawn = table([t("cards.text"), t("train.actual"), "A", "B"], rows) if rows else ""
-    return title + pair + said + drawn
+    return title + pair + how + said + drawn
 
 
 def _card(card: Card, number: int, chosen: set[str], t: Words) -> str:

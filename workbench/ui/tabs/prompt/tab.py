@@ -43,6 +43,7 @@ class Lab:
     pet: gr.Button
     list: gr.HTML
     note: gr.HTML
+    picked: gr.State
     entry: gr.Dropdown
     add: gr.Button
     pasted: gr.Textbox
@@ -120,11 +121,11 @@ def _layout(t: Words, turn: gr.Button, attention: gr.Checkbox, preview: gr.HTML,
         compare = gr.Button(t("cards.compare"), variant="primary", size="sm", min_width=150, elem_id="cards-compare")
         ensemble = gr.Button(t("cards.ensemble"), size="sm", min_width=150, elem_id="cards-ensemble")
         pet = gr.Button(t("cards.pet"), size="sm", min_width=150, elem_id="cards-pet")
-    note = gr.HTML(elem_id="cards-note")
+    note, picked = gr.HTML(elem_id="cards-note"), gr.State("")
     listed = gr.HTML(js_on_load=cards.CLICK, elem_id="cards")
     page = gr.State(0)
     return Lab(
-        turn, attention, preview, score, page, compare, ensemble, pet, listed, note, entry, add, pasted, notation, truncation, read,
+        turn, attention, preview, score, page, compare, ensemble, pet, listed, note, picked, entry, add, pasted, notation, truncation, read,
         imported,
     )  # fmt: skip
 
@@ -273,17 +274,18 @@ def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
             return
         yield ["", cards.cards_html(book.cards(recipe), recipe, t)]
 
-    def act(event: gr.EventData, draft: dict[str, Any]) -> list[Any]:
+    def act(event: gr.EventData, draft: dict[str, Any], picked: str) -> list[Any]:
         recipe, change = ready(draft), recipe_of(draft)
         card = cards.find(book.cards(recipe), str(event.card), t)
         unchanged = [gr.skip()] * len(opened)
         if event.act == "use":
             change = with_card(change, card)
-            return [*frame.drawn(change), *editor.fill(change, t), gr.skip(), _cards(change)]
+            return [*frame.drawn(change), *editor.fill(change, t), gr.skip(), _cards(change), gr.skip()]
         if event.act == "differ":
-            return [*unchanged, cards.difference_html(cards.difference(frame.service, recipe, card, t), t), gr.skip()]
+            found = cards.difference(frame.service, recipe, card, picked, t)
+            return [*unchanged, cards.difference_html(found, t), gr.skip(), "" if found.chosen else cards.digest(card)]
         book.remove(recipe, [card.key])
-        return [*unchanged, "", _cards(change)]
+        return [*unchanged, "", _cards(change), gr.skip()]
 
     def gathers(how: Callable[..., tuple[Recipe, str]]) -> Callable[..., list[Any]]:
         def gather(draft: dict[str, Any]) -> list[Any]:
@@ -302,9 +304,8 @@ def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
         return _preview(frame, ready(draft), page, attention)
 
     frame.on(lab.compare.click, compare, [frame.draft, *edit.templates], [lab.note, lab.list], "cards_compare", trigger_mode="always_last")
-    acted = frame.on(
-        lab.list.click, act, [frame.draft], [*opened, lab.note, lab.list], "cards_act", **IN_ORDER
-    )
+    shown = [*opened, lab.note, lab.list, lab.picked]
+    acted = frame.on(lab.list.click, act, [frame.draft, lab.picked], shown, "cards_act", **IN_ORDER)
     frame.on(acted.then, look, looked, [lab.preview], "cards_act_preview")
     for button, how in ((lab.ensemble, cards.ensemble), (lab.pet, cards.pet)):
         name = f"cards_{how.__name__}"
