@@ -32,7 +32,7 @@ def lines(count: int) -> list[str]:
         with (PRESETS / "data" / name).open(encoding="utf-8", newline="") as file:
             texts.append([row["text"] for row in csv.DictReader(file)][: count // 2])
     odd = ["  two  blanks ", "1234567 and 3.14", "emoji 😀 and 𠮷", "<s> is text </s>", "", " ", "a\tb\nc", "日本語と한국어"]
-    odd += ["<unk>", "▁under"]
+    odd += ["<unk>", "▁under", "four    blanks", "x      six"]
     return [text for pair in zip(*texts) for text in pair][: count - len(odd)] + odd
 
 
@@ -42,7 +42,9 @@ def spm_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("spm")
     (folder / "text.txt").write_text("\n".join(lines(1200)), encoding="utf-8")
     plain = {"normalization_rule_name": "identity", "remove_extra_whitespaces": False, "byte_fallback": True, "split_digits": True}
-    kinds = {"first": plain | {"add_dummy_prefix": True}, "second": plain | {"add_dummy_prefix": False}, "default": {}}
+    # Baichuan 2's has pieces of several blanks.
+    second = {"add_dummy_prefix": False, "user_defined_symbols": ["\u2581\u2581", "\u2581\u2581\u2581\u2581"]}
+    kinds = {"first": plain | {"add_dummy_prefix": True}, "second": plain | second, "default": {}}
     for name, options in kinds.items():
         sentencepiece.SentencePieceTrainer.train(
             input=str(folder / "text.txt"), model_prefix=str(folder / name), model_type="bpe", vocab_size=2600, character_coverage=0.995,

@@ -76,7 +76,9 @@ def fast_tokenizer(file: Path) -> Any:
     ends = [decoders.Strip(" ", 1, 0)] if spm.add_dummy_prefix else []
     tokenizer.decoder = decoders.Sequence([decoders.Replace(BLANK, " "), decoders.ByteFallback(), decoders.Fuse(), *ends])
     tokenizer.add_special_tokens([AddedToken(text, normalized=False) for text, _, kind in spm.pieces if kind in (UNKNOWN, CONTROL)])
-    tokenizer.add_tokens([AddedToken(text, normalized=False) for text, _, kind in spm.pieces if kind == USER_DEFINED])
+    # A piece with blanks in it stands in normalized text only.
+    added = [AddedToken(text, normalized=BLANK in text) for text, _, kind in spm.pieces if kind == USER_DEFINED]
+    tokenizer.add_tokens(added)
     return tokenizer
 
 
