@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers as hf
 
 from tests.models.tiny import ARCHITECTURES, make_model
 from workbench.errors import ModelError
-from workbench.models.card import model_card
+from workbench.models.card import card_of, model_card
 from workbench.models.loading import load_model
 from workbench.recipe import ModelPart
 
@@ -88,6 +89,22 @@ def test_the_card_of_a_large_causal_model_is_in_the_type_that_loading_takes(tmp_
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
     card = model_card(part.model_copy(update={"device": "cuda"}))
     assert (card.memory_dtype, round(card.memory["none"] / 2**30, 1)) == ("bfloat16", 14.2)
+
+
+def test_an_architecture_without_a_file_has_the_figures_of_its_configuration_and_none_that_are_made_up() -> None:
+    smol = card_of(hf.SmolLM3Config(), "causal", "smollm3")
+    assert smol.feed_forward_size == 11_008 and smol.gated and smol.norms == [True, False, True, False]
+    assert smol.parameters_by_part["feed_forward"] == 36 * 3 * 2048 * 11_008
+    assert smol.parameters_by_part["normalisation_and_other"] == 36 * 2 * 2048 + 2048
+    assert {"RoPE", "RMSNorm", "SwiGLU", "pre-normalisation"} <= set(smol.features)
+    modern = card_of(hf.ModernBertConfig(), "masked", "modernbert")  # one map of twice the width, and norms of its own naming
+    assert (modern.feed_forward_size, modern.gated, modern.norms) == (1152, True, None) and modern.parameters_by_part["feed_forward"] > 0
+
+
+@pytest.mark.parametrize("config", [hf.MambaConfig, hf.Mamba2Config, hf.RwkvConfig, hf.FNetConfig])
+def test_an_architecture_without_attention_has_a_card_that_says_so(config) -> None:
+    card = card_of(config(num_hidden_layers=2), "masked" if config is hf.FNetConfig else "causal", "unusual")
+    assert card.heads == card.kv_heads == card.cache_bytes_per_token == 0 and "no attention heads" in card.features
 
 
 def test_a_half_precision_card_leaves_the_default_type_of_other_threads_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

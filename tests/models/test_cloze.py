@@ -7,12 +7,11 @@ from threading import Thread
 import pytest
 import torch
 
-from tests.models.tiny import ARCHITECTURES, CAUSAL, VOCABULARY, make_model
+from tests.models.tiny import ARCHITECTURES, CAUSAL, GENERIC, VOCABULARY, make_model
 from workbench.models.cloze import cloze_logits, hidden_at
 from workbench.models.families import family_of
 from workbench.models.loading import LoadedModel
 
-GENERIC = {"mpnet", "modernbert", "phi"}
 WORDS = torch.tensor([7, 3, 99, 7])
 
 

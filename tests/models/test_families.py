@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.models.tiny import ARCHITECTURES, CAUSAL, make_model
+from tests.models.tiny import ARCHITECTURES, CAUSAL, GENERIC, make_model
 from workbench.models.families import Family, families, family_of, known_family, register_family
 
 
@@ -18,6 +18,10 @@ def test_names_exist(name: str) -> None:
     for path in (family.query, family.key, family.value, family.output, *family.feed_forward):
         if path:
             layers[0].get_submodule(path)
+    norms = [*(family.attention_norms or ()), *(family.feed_forward_norms or ()), *family.head_norms]
+    if name not in GENERIC:
+        found = {n for n, m in layers[0].named_modules() if "norm" in type(m).__name__.lower()}
+        assert {n for n in norms if n} == found
     assert family.word_embeddings(model) is model.get_input_embeddings()
     assert family.output_module(model) is model.get_output_embeddings()
     assert isinstance(family.backbone(model), torch.nn.Module)

@@ -31,11 +31,12 @@ ARCHITECTURES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "gemma2": (hf.Gemma2Config, hf.Gemma2ForCausalLM, GROUPED | {"final_logit_softcapping": 0.5}),
     "gemma3_text": (hf.Gemma3TextConfig, hf.Gemma3ForCausalLM, GROUPED | {"final_logit_softcapping": 0.5}),
     "gpt2": (hf.GPT2Config, hf.GPT2LMHeadModel, {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": VOCABULARY}),
-    # Without a file of its own: the generic family.
+    # Those of GENERIC.
     "mpnet": (hf.MPNetConfig, hf.MPNetForMaskedLM, BODY),
     "modernbert": (hf.ModernBertConfig, hf.ModernBertForMaskedLM, BODY | {"sep_token_id": 3, "cls_token_id": 2}),
     "phi": (hf.PhiConfig, hf.PhiForCausalLM, BODY),
 }
+GENERIC = {"mpnet", "modernbert", "phi"}  # without a file of their own
 CAUSAL = {name for name, (_, cls, _) in ARCHITECTURES.items() if not cls.__name__.endswith("MaskedLM")}
 
 

@@ -32,6 +32,8 @@ class ModelCard:
 
     Attributes:
         parameters_by_part: embeddings, attention, feed_forward, normalisation_and_other, head; tied weights count once.
+        feed_forward_size: 0 where it is not known, as are `heads` of an architecture without attention.
+        norms: whether one stands before attention, behind it, before the feed-forward part, behind it; None where it is not known.
         linear_parameters: those in matrices that quantization reaches; `linear_rows` their output rows.
         memory: bytes of the weights as none, int8, nf4 and fp4, what is not quantized in `memory_dtype`, the type that loading takes.
         cache_bytes_per_token: keys and values of all layers in bfloat16; 0 for masked models, which keep none.
@@ -53,6 +55,7 @@ class ModelCard:
     vocabulary: int
     max_length: int
     gated: bool
+    norms: list[bool] | None
     features: list[str]
     quantization: str
     memory: dict[str, int]
@@ -96,11 +99,11 @@ def card_of(config: Any, kind: str, name: str, part: ModelPart | None = None) ->
     linear, rows = _quantizable(model)
     parameters = sum(p.numel() for p in model.parameters())
     dtype = str(weight_dtype(part.dtype, find_device(part.device), parameters)).removeprefix("torch.")
-    heads = config.num_attention_heads
+    heads = getattr(config, "num_attention_heads", None) or 0
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    head_size = getattr(config, "head_dim", None) or (config.hidden_size // heads if heads else 0)
     cache = 2 * config.num_hidden_layers * head_size * CACHE_BYTES if kind == "causal" else 0
-    feed_forward = _feed_forward(model, family)
+    feed_forward_size, gated = _feed_forward(model, family)
     return ModelCard(
         name=name,
         family=family.name,
@@ -110,13 +113,14 @@ def card_of(config: Any, kind: str, name: str, part: ModelPart | None = None) ->
         parameters_by_part=_by_part(model, family),
         layers=config.num_hidden_layers,
         hidden_size=config.hidden_size,
-        feed_forward_size=feed_forward[0] if feed_forward else 4 * config.hidden_size,
+        feed_forward_size=feed_forward_size,
         heads=heads,
         kv_heads=kv_heads,
         head_size=head_size,
         vocabulary=config.vocab_size,
         max_length=max_length(config),
-        gated=len(feed_forward) > 2,
+        gated=gated,
+        norms=_norms(family),
         features=_features(model, family, heads, kv_heads),
         quantization=part.quantization,
         memory={q: weights_bytes(linear, rows, parameters - linear, q, dtype) for q in QUANTIZATIONS},
@@ -213,23 +217,30 @@ def _part(name: str, family: Family, attention: list[str]) -> str:
     return "embeddings" if "embed" in name or name.split(".")[1] in ("wte", "wpe") else "normalisation_and_other"
 
 
-def _feed_forward(model: Any, family: Family) -> list[int]:
-    """Widths inside the feed-forward part: the output width of its first map, once per map."""
-    layer = family.layers(model)[0]
+def _feed_forward(model: Any, family: Family) -> tuple[int, bool]:
+    """Width inside the feed-forward part, and whether one map gates another; both may be one map of twice the width."""
+    # Of a family read off a model the configuration tells more surely than the shapes.
+    width = int(getattr(model.config, "intermediate_size", None) or 0) if family.linear else 0
     if not family.feed_forward:
-        return []
-    first: Any = layer.get_submodule(family.feed_forward[0])
-    width = first.out_features if isinstance(first, nn.Linear) else first.nf
-    return [width] * len(family.feed_forward)
+        return width, False
+    first: Any = family.layers(model)[0].get_submodule(family.feed_forward[0])
+    rows = first.out_features if isinstance(first, nn.Linear) else first.nf
+    return width or rows, len(family.feed_forward) > 2 or rows == 2 * width
+
+
+def _norms(family: Family) -> list[bool] | None:
+    if family.attention_norms is None or family.feed_forward_norms is None:
+        return None
+    return [bool(name) for name in (*family.attention_norms, *family.feed_forward_norms)]
 
 
 def _features(model: Any, family: Family, heads: int, kv_heads: int) -> list[str]:
     features = list(family.features)
-    # As Llama names them: a norm before attention and one before the feed-forward part, and none behind either.
-    norms = {name for name, _ in family.layers(model)[0].named_children() if "norm" in name}
-    if norms == {"input_layernorm", "post_attention_layernorm"}:
+    if _norms(family) == [True, False, True, False] and "LayerNorm before each block" not in features:
         features.append("pre-normalisation")
-    if kv_heads == heads:
+    if not heads:
+        features.append("no attention heads")
+    elif kv_heads == heads:
         features.append("multi-head attention")
     else:
         features.append("multi-query attention" if kv_heads == 1 else "grouped-query attention")

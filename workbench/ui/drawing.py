@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from workbench.models.card import ModelCard
 from workbench.ui.svg import INK, LINE, PAPER, Sheet
 from workbench.ui.text import Words
@@ -9,6 +11,12 @@ from workbench.ui.text import Words
 WIDTH = 340
 MIDDLE, LEFT, RIGHT = 170, 52, 288
 MOST_HEADS = 32  # more are drawn as this many, with their number beside
+IDEAS = (
+    ("RoPE", "rope"), ("learned positions", "learned"), ("RMSNorm", "rmsnorm"), ("LayerNorm after each block", "layernorm_after"),
+    ("LayerNorm before each block", "layernorm_before"), ("normalised queries and keys", "head_norms"),
+    ("biases on query, key and value", "biases"), ("SwiGLU", "swiglu"), ("GeGLU", "geglu"), ("local and global layers", "local"),
+    ("tied embeddings", "tied"),
+)  # fmt: skip
 ATTENTION, QUERY, NORM, FEED, TABLE = "#2f8f98", "#8fc7cc", "#b9a36a", "#7a6db0", "#5f7f9f"
 
 
@@ -17,15 +25,15 @@ def drawing(card: ModelCard, t: Words) -> str:
     sheet = _Sheet()
     features = set(card.features)
     norm = "RMSNorm" if "RMSNorm" in features else "LayerNorm"
-    before = norm == "RMSNorm" or "LayerNorm before each block" in features
+    norms = card.norms or [False] * 4
     sheet.box(t("draw.head"), f"{card.hidden_size:,} \u2192 {card.vocabulary:,}", TABLE, note=_tied(features, t))
     sheet.arrow()
-    if before:
+    if norms[0]:
         sheet.box(norm, "", NORM, height=20)
         sheet.arrow()
     top = sheet.y - 6
     sheet.y += 6
-    _block(sheet, card, norm, before, t)
+    _block(sheet, card, norm, norms, t)
     sheet.frame(top, sheet.y + 2, t("draw.times", n=card.layers))
     sheet.y += 8
     sheet.arrow()
@@ -43,48 +51,60 @@ def ideas(card: ModelCard, t: Words) -> list[str]:
     """One sentence for every idea that this model uses, with its own numbers."""
     found = []
     features = set(card.features)
-    if card.kv_heads < card.heads:
+    if not card.heads:
+        found.append(t("idea.no_heads"))
+    elif card.kv_heads < card.heads:
         cache, whole = card.cache_bytes_per_token, card.cache_bytes_per_token_all_heads
         shares = {"heads": card.heads, "kv": card.kv_heads, "times": f"{whole / cache:g}"}
         found.append(t("idea.gqa", **shares, cache=f"{cache:,}", all=f"{whole:,}"))
     elif card.kind == "causal":
         found.append(t("idea.mha", heads=card.heads, cache=f"{card.cache_bytes_per_token:,}"))
-    for feature, key in (("RoPE", "rope"), ("RMSNorm", "rmsnorm"), ("SwiGLU", "swiglu"), ("tied embeddings", "tied")):
-        if feature in features:
-            found.append(t(f"idea.{key}"))
+    found += [t(f"idea.{key}") for feature, key in IDEAS if feature in features]
     found.append(t("idea.causal" if card.kind == "causal" else "idea.masked"))
     return found
 
 
-def _block(sheet: _Sheet, card: ModelCard, norm: str, before: bool, t: Words) -> None:
-    def sub_layer(draw: object) -> None:
-        start = sheet.y
-        if not before:
+def _block(sheet: _Sheet, card: ModelCard, norm: str, norms: list[bool], t: Words) -> None:
+    """Attention below and the feed-forward part above it, each with its norms inside the way around it where they stand there."""
+
+    def sub_layer(draw: Callable[[_Sheet, ModelCard, Words], None], before: bool, behind: bool) -> None:
+        start, inside = sheet.y, before or not behind
+        if behind and not before:
             sheet.box(norm, "", NORM, height=20)
             sheet.arrow(8)
         sheet.plus()
         sheet.arrow(8)
-        draw()  # type: ignore[operator]
+        if behind and before:
+            sheet.box(norm, "", NORM, height=20)
+            sheet.arrow(8)
+        draw(sheet, card, t)
         if before:
             sheet.arrow(8)
             sheet.box(norm, "", NORM, height=20)
-        sheet.bypass(start + (8 if before else 36), sheet.y + 5)
+        sheet.bypass(start + (8 if inside else 36), sheet.y + 5)
         sheet.y += 10
 
-    sub_layer(lambda: _feed_forward(sheet, card, t))
-    sub_layer(lambda: _attention(sheet, card, t))
+    if card.heads or card.parameters_by_part["feed_forward"]:  # Mamba has one part only
+        sub_layer(_feed_forward, norms[2], norms[3])
+    sub_layer(_attention if card.heads else _mixing, norms[0], norms[1])
+
+
+def _mixing(sheet: _Sheet, card: ModelCard, t: Words) -> None:
+    """What stands in attention's place in an architecture without it."""
+    sheet.box(t("draw.mixing"), "", ATTENTION, height=24)
 
 
 def _feed_forward(sheet: _Sheet, card: ModelCard, t: Words) -> None:
     name = "SwiGLU" if "SwiGLU" in card.features else "GeGLU" if card.gated else t("draw.feed_forward")
-    size = f"{card.hidden_size:,} \u2192 {card.feed_forward_size:,} \u2192 {card.hidden_size:,}"
+    size = f"{card.hidden_size:,} \u2192 {card.feed_forward_size:,} \u2192 {card.hidden_size:,}" if card.feed_forward_size else ""
     sheet.box(name, size, FEED, note=t("draw.gate") if card.gated else "")
 
 
 def _attention(sheet: _Sheet, card: ModelCard, t: Words) -> None:
     """Query heads in a row, each group above the key/value head that it shares."""
-    top = sheet.y
-    sheet.rect(LEFT, top, RIGHT - LEFT, 74, PAPER, ATTENTION)
+    top, normed = sheet.y, "normalised queries and keys" in card.features
+    height = 88 if normed else 74
+    sheet.rect(LEFT, top, RIGHT - LEFT, height, PAPER, ATTENTION)
     sheet.text(t("draw.attention"), MIDDLE, top + 14, size=12, weight=600)
     heads = min(card.heads, MOST_HEADS)
     groups = max(1, min(heads, round(heads * card.kv_heads / card.heads)))
@@ -99,7 +119,9 @@ def _attention(sheet: _Sheet, card: ModelCard, t: Words) -> None:
     counts = {"heads": card.heads, "kv": card.kv_heads, "size": card.head_size}
     said = t("draw.heads_own", **counts) if card.kv_heads == card.heads else t("draw.heads", **counts)
     sheet.text(said, MIDDLE, top + 68, size=10.5)
-    sheet.y = top + 74
+    if normed:
+        sheet.text(t("draw.head_norms"), MIDDLE, top + 82, size=10.5)
+    sheet.y = top + height
 
 
 def _tied(features: set[str], t: Words) -> str:

@@ -30,6 +30,8 @@ class AlbertFamily(Family):
     value: str = "attention.value"
     output: str = "attention.dense"
     feed_forward: tuple[str, ...] = ("ffn", "ffn_output")
+    attention_norms: tuple[str, str] | None = ("", "attention.LayerNorm")
+    feed_forward_norms: tuple[str, str] | None = ("", "full_layer_layer_norm")
     features: tuple[str, ...] = ("bidirectional attention", "learned positions", "shared layers", "factorised embeddings", "MLM head")
 
     def transform_hidden(self, model: nn.Module, hidden: torch.Tensor) -> torch.Tensor:

@@ -30,6 +30,8 @@ class DistilBertFamily(Family):
     value: str = "attention.v_lin"
     output: str = "attention.out_lin"
     feed_forward: tuple[str, ...] = ("ffn.lin1", "ffn.lin2")
+    attention_norms: tuple[str, str] | None = ("", "sa_layer_norm")
+    feed_forward_norms: tuple[str, str] | None = ("", "output_layer_norm")
     features: tuple[str, ...] = ("bidirectional attention", "learned positions", "LayerNorm after each block", "MLM head")
 
     def transform_hidden(self, model: nn.Module, hidden: torch.Tensor) -> torch.Tensor:

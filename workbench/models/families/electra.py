@@ -31,6 +31,8 @@ class ElectraFamily(Family):
     value: str = "attention.self.value"
     output: str = "attention.output.dense"
     feed_forward: tuple[str, ...] = ("intermediate.dense", "output.dense")
+    attention_norms: tuple[str, str] | None = ("", "attention.output.LayerNorm")
+    feed_forward_norms: tuple[str, str] | None = ("", "output.LayerNorm")
     layer_at: NarrowForward | None = encoder_layer_at
     features: tuple[str, ...] = ("bidirectional attention", "learned positions", "factorised embeddings", "MLM head")
 

@@ -1,7 +1,8 @@
 """Family: the names of an architecture's parts, and the way from a hidden state to the vocabulary.
 
 All paths are dotted attribute paths: from the model for `backbone_path`, `embeddings_path`, `layers_path` and `output_path`, from
-one layer for `query`, `key`, `value`, `output`, `feed_forward` and `linear`. An object lives as long as the process and holds no model.
+one layer for `query`, `key`, `value`, `output`, `feed_forward`, the norms and `linear`. An object lives as long as the process and
+holds no model.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ class Family:
         head_prefixes: parameter name prefixes of the language-model head, without tied embeddings; empty when the head is
             only the vocabulary product.
         feed_forward: the linear maps of the feed-forward part, in order of use.
+        attention_norms, feed_forward_norms: the norms before and behind either part; "" where there is none, both None where a family was
+            read off a model whose norms were not recognised.
+        head_norms: the norms of queries and keys.
         linear: every linear map of a layer, for a family read off a model, whose parts need not have been recognised.
         features: words for the model card; those that depend on the configuration are found by the card.
         rows_only: the vocabulary product may be computed for chosen rows at chosen positions.
@@ -48,6 +52,9 @@ class Family:
     value: str = ""
     output: str = ""
     feed_forward: tuple[str, ...] = ()
+    attention_norms: tuple[str, str] | None = None
+    feed_forward_norms: tuple[str, str] | None = None
+    head_norms: tuple[str, ...] = ()
     linear: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     rows_only: bool = True

@@ -31,6 +31,8 @@ class Gemma2Family(DecoderFamily):
     name: str = "gemma2"
     title: str = "Gemma 2"
     model_types: tuple[str, ...] = ("gemma2",)
+    attention_norms: tuple[str, str] | None = ("input_layernorm", "post_attention_layernorm")
+    feed_forward_norms: tuple[str, str] | None = ("pre_feedforward_layernorm", "post_feedforward_layernorm")
     features: tuple[str, ...] = ("causal attention", "RoPE", "RMSNorm", "GeGLU", "local and global layers")
 
     def finish_logits(self, model: nn.Module | Any, logits: torch.Tensor) -> torch.Tensor:

@@ -16,4 +16,5 @@ class Gemma3Family(Gemma2Family):
     name: str = "gemma3"
     title: str = "Gemma 3"
     model_types: tuple[str, ...] = ("gemma3_text",)
+    head_norms: tuple[str, ...] = ("self_attn.q_norm", "self_attn.k_norm")
     features: tuple[str, ...] = ("causal attention", "RoPE", "RMSNorm", "GeGLU", "normalised queries and keys", "local and global layers")

@@ -28,5 +28,7 @@ class Gpt2Family(Family):
     value: str = "attn.c_attn"
     output: str = "attn.c_proj"
     feed_forward: tuple[str, ...] = ("mlp.c_fc", "mlp.c_proj")
+    attention_norms: tuple[str, str] | None = ("ln_1", "")
+    feed_forward_norms: tuple[str, str] | None = ("ln_2", "")
     packs: bool = True
     features: tuple[str, ...] = ("causal attention", "learned positions", "LayerNorm before each block", "GELU")

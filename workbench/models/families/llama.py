@@ -25,6 +25,8 @@ class DecoderFamily(Family):
     value: str = "self_attn.v_proj"
     output: str = "self_attn.o_proj"
     feed_forward: tuple[str, ...] = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+    attention_norms: tuple[str, str] | None = ("input_layernorm", "")
+    feed_forward_norms: tuple[str, str] | None = ("post_attention_layernorm", "")
     features: tuple[str, ...] = ("causal attention", "RoPE", "RMSNorm", "SwiGLU")
 
 

@@ -17,6 +17,7 @@ class Qwen3Family(DecoderFamily):
     name: str = "qwen3"
     title: str = "Qwen3"
     model_types: tuple[str, ...] = ("qwen3",)
+    head_norms: tuple[str, ...] = ("self_attn.q_norm", "self_attn.k_norm")
     packs: bool = True
     layer_at: NarrowForward | None = decoder_layer_at
     features: tuple[str, ...] = ("causal attention", "RoPE", "RMSNorm", "SwiGLU", "normalised queries and keys")
