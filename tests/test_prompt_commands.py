@@ -1,8 +1,32 @@
+"""Commands about prompts before any training; what scoring sends on is what the page's buttons make."""
+
 import json
 
 import pytest
 
+from tests.tiny_runs import make_data, make_recipe
 from workbench.cli import main
+from workbench.data.dataset import load_splits
+from workbench.models.loading import load_model
+from workbench.prompts.cards import Card
+from workbench.recipe import load_recipe
+from workbench.runs.from_cards import cards_of
+from workbench.runs.service import RunService
+from workbench.serving.scoring import CardScorer, compare
+from workbench.ui.tabs.prompt.cards import ensemble, pet
+from workbench.ui.text import Words
+
+TWO = ["{text} it was [MASK] .", "the [MASK] film {text}"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a recipe of two templates, 4 rows per class to train on and 60 to score on."""
+    folder = tmp_path_factory.mktemp("prompts")
+    recipe = make_recipe(folder, data__split__shots=4, data__split__validation=60, prompt__templates=TWO)
+    make_data(folder / "data.csv", rows=120)
+    (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+    return folder
 
 
 def call(capsys, *arguments):
@@ -41,3 +65,65 @@ def test_the_library_is_listed_with_sources(tmp_path, capsys):
     assert code == 0 and all(row["source"] for row in answer["library"]) and len(answer["library"]) >= 15
     code, answer, err = call(capsys, "library", "zh-sentiment", "--runs", tmp_path / "none")
     assert code == 0 and "FewCLUE" in err and len(answer["library"][0]["patterns"]) >= 6
+
+
+def test_many_templates_are_scored_on_few_rows_first_as_the_lab_does(place, capsys):
+    templates = [f"{'film ' * (n % 7)}{{text}} {'the ' * (n // 7)}[MASK] ." for n in range(14)]
+    assigned = f"prompt.templates={json.dumps(templates)}"
+    code, answer, err = call(capsys, "score", place / "recipe.yaml", "--set", assigned, "--runs", place / "none")
+    assert code == 0, err
+    # 60 rows in rounds of 25, 50 and 60; 12 of 14 cards go through to the end.
+    assert sorted(row["rows"] for row in answer["templates"]) == [25] * 2 + [60] * 12 and answer["examples"] == 60
+    assert all(row["score"] == row["metrics"]["accuracy"] for row in answer["templates"])
+    recipe = load_recipe(place / "recipe.yaml", {"prompt.templates": templates})
+    splits = load_splits(recipe.data)
+    scorer = CardScorer(load_model(recipe.model), recipe.prompt, splits.labels, splits.validation.examples)
+    *_, ranking = compare(scorer, cards_of(recipe), 60)
+    assert [answer["templates"][i]["template"] for i in answer["ranking"]] == [card.template for card in ranking]
+    assert answer["ensemble"]["rows"] == 25 and sorted(answer["ensemble"]["members"]) == list(range(14)), "rows that all of them have read"
+
+
+def test_the_pages_cards_are_scored_and_what_was_scored_becomes_cards(place, tmp_path, capsys):
+    recipe, other = load_recipe(place / "recipe.yaml"), Card("{text} [MASK]", None, source="search")
+    service = RunService(tmp_path)
+    service.lab.keep(recipe, [other, *cards_of(recipe)[:1]])
+    service.close()
+    code, answer, err = call(capsys, "score", place / "recipe.yaml", "--kept", "--runs", tmp_path)
+    assert code == 0, err
+    assert [(row["template"], row["source"]) for row in answer["templates"]] == [*((t, "recipe") for t in TWO), (other.template, "search")]
+    service = RunService(tmp_path, writable=False)
+    assert [card.score for card in service.lab.cards(recipe)] == [None, None], "nothing is kept unasked"
+    code, answer, err = call(capsys, "score", place / "recipe.yaml", "--kept", "--keep", "--runs", tmp_path)
+    assert code == 0, err
+    cards = service.lab.cards(recipe)
+    assert [card.template for card in cards] == [answer["templates"][i]["template"] for i in answer["ranking"]]
+    assert [card.score for card in cards] == [answer["templates"][i]["score"] for i in answer["ranking"]] and cards[0].rows == 60
+    service.close()
+
+
+def test_what_was_found_is_written_as_the_buttons_of_the_page_make_it(place, tmp_path, capsys):
+    files = {flag: tmp_path / f"{flag}.yaml" for flag in ("best", "together", "pet")}
+    asked = [part for flag, file in files.items() for part in (f"--{flag}", file)]
+    code, answer, err = call(capsys, "score", place / "recipe.yaml", *asked, "--runs", tmp_path / "root")
+    assert code == 0 and answer["written"] == {flag: str(file) for flag, file in files.items()}, err
+    recipe = load_recipe(place / "recipe.yaml")
+    ranked = [TWO[i] for i in answer["ranking"]]
+    scored = [Card(template, recipe.prompt.verbalizer).scored(correct=9 - n, rows=10, loss=0.5) for n, template in enumerate(ranked)]
+    assert load_recipe(files["best"]).prompt.templates == ranked[:1]
+    assert load_recipe(files["together"]) == ensemble(recipe, scored, Words("en"))[0]
+    assert load_recipe(files["pet"]) == pet(recipe, scored, Words("en"))[0] and load_recipe(files["pet"]).kind == "pet"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--keep", "--data", "data.csv"], "validation rows"),
+        (["--best", "nowhere/best.yaml"], "no folder"),
+        (["--pet", "pet.yaml", "--set", "data.split.shots=null"], "no unlabelled rows"),
+        (["--set", "task=generation"], "no label words"),
+    ],
+)
+def test_what_cannot_be_scored_or_sent_on_is_refused_before_the_work(place, arguments, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, answer, err = call(capsys, "score", place / "recipe.yaml", *arguments, "--runs", tmp_path / "none")
+    assert code == 2 and answer is None and words in err and list(tmp_path.iterdir()) == []

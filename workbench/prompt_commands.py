@@ -4,116 +4,32 @@ people on stderr."""
 from __future__ import annotations
 
 import argparse
-import itertools
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import WorkbenchError
-from workbench.recipe import load_recipe, resolve_path
-from workbench.terminal import say, watched
+from workbench.errors import RecipeError
+from workbench.recipe import load_recipe
+from workbench.terminal import say
 
 if TYPE_CHECKING:
-    from workbench.data.dataset import InputExample, Splits
-    from workbench.prompts.cards import Card
     from workbench.recipe import Recipe
-    from workbench.serving.scoring import CardScorer
-
-MOST_SHOWN = 3
 
 
 def score(arguments: argparse.Namespace) -> dict[str, Any]:
-    """score RECIPE [--data FILE] [--library NAME]: each template on the untuned model, ranked, and all together when there are several;
-    what is odd about the label words, and what they say before a row is read."""
-    from workbench.data.dataset import load_splits
-    from workbench.models.loading import load_model
-    from workbench.models.transfer import TimedStage
-    from workbench.prompts.cards import ranked
-    from workbench.prompts.library import library_entry
-    from workbench.runs.files import metrics_of
-    from workbench.serving.scoring import CardScorer
+    """score RECIPE [--data FILE] [--library NAME] [--kept] [--keep] [--best FILE] [--together FILE] [--pet FILE]: each template on the
+    untuned model, ranked as the page's cards are: all on few rows, the better half on more. Also all together that share their label
+    words, what is odd about the words, and what they say before a row is read."""
+    from workbench.score import score_cards
 
+    return score_cards(_classifying(arguments), arguments)
+
+
+def _classifying(arguments: argparse.Namespace) -> Recipe:
+    """The recipe, which has to have label words."""
     recipe = load_recipe(arguments.recipe, dict(arguments.assignments))
-    splits = load_splits(recipe.data)
-    examples, labels = _rows(recipe, splits, arguments.data), splits.labels
-    fields = recipe.fields
-    cards = _own_cards(recipe)
-    for name in arguments.library:
-        cards += library_entry(name).cards(fields, labels)
-    scored: list[Card] = []
-    with watched() as progress:
-        loaded = load_model(recipe.model, progress=progress)
-        pace = TimedStage("score", progress)
-
-        def between(share: float) -> None:
-            pace((len(scored) + share) / len(cards))
-
-        scorer = CardScorer(loaded, recipe.prompt, labels, examples, training=splits.train.examples, between=between)
-        scorer.read(cards, len(examples))
-        for card in cards:
-            scored.append(scorer.score(card, len(examples)))
-    refused = next((card for card in scored if card.problem and card.source == "recipe"), None)
-    if refused is not None:
-        raise WorkbenchError(refused.problem)
-    truth = [str(example.label) for example in examples]
-    answer: dict[str, Any] = {"templates": [], "examples": len(examples), **_before_reading(recipe, scorer)}
-    for card in scored:
-        metrics = metrics_of(scorer.probabilities(card, len(examples)).double().tolist(), truth, labels) if not card.problem else None
-        answer["templates"].append({**card.to_plain(), "metrics": metrics})
-    order = ranked(card for card in scored if not card.problem)
-    answer["ranking"] = [scored.index(card) for card in order]
-    for card in [*order, *(card for card in scored if card.problem)]:
-        say(f"{_measured(card)}   {card.template}")
-    if len(order) > 1:
-        together = sum(scorer.probabilities(card, len(examples)).double() for card in order) / len(order)
-        answer["ensemble"] = metrics_of(together.tolist(), truth, labels)
-        say(f"{answer['ensemble']['accuracy']:.3f}   all {len(order)} together")
-        answer["disagreements"] = [_disagreement(scorer, scored, *pair) for pair in itertools.combinations(answer["ranking"][:3], 2)]
-    return answer
-
-
-def _before_reading(recipe: Recipe, scorer: CardScorer) -> dict[str, Any]:
-    """Warnings about the recipe's label words, and the prior of its templates together, as the page shows them."""
-    from workbench.serving.classifier import PromptClassifier
-    from workbench.serving.predictor import untuned
-
-    classifier = PromptClassifier(scorer.loaded, untuned(recipe.prompt), scorer.labels)
-    classifier.fit(scorer.training)
-    diagnoses, prior = classifier.before_reading()
-    for diagnosis in diagnoses:
-        say(diagnosis.message)
-    if prior is not None:
-        say(f"Before a row is read: {', '.join(f'{label} {share:.3f}' for label, share in prior.items())}")
-    return {"warnings": [asdict(diagnosis) for diagnosis in diagnoses], "prior": prior}
-
-
-def _own_cards(recipe: Recipe) -> list[Card]:
-    from workbench.prompts.cards import Card
-
-    return [Card(template, None, source="recipe") for template in recipe.prompt.templates]
-
-
-def _rows(recipe: Recipe, splits: Splits, data: str | None) -> list[InputExample]:
-    from workbench.runs.files import labelled_examples
-
-    if data:
-        return labelled_examples(resolve_path(data, Path.cwd()), recipe, splits.labels)
-    if not splits.validation.examples:
-        raise WorkbenchError("There are no rows to score.", fix="Give a labelled file with --data, or set data.split.validation.")
-    return splits.validation.examples
-
-
-def _measured(card: Card) -> str:
-    if card.interval is None or card.score is None:
-        return f"not scored: {card.problem}"
-    return f"{card.score:.3f} [{card.interval[0]:.3f}, {card.interval[1]:.3f}] on {card.rows}"
-
-
-def _disagreement(scorer: CardScorer, cards: list[Card], first: int, second: int) -> dict[str, Any]:
-    found = scorer.disagreements(cards[first], cards[second], len(scorer.examples))
-    say(f"{len(found)} rows answered differently by '{cards[first].template}' and '{cards[second].template}'")
-    shown = [{"line": d.example.line, "label": d.example.label, "first": d.first, "second": d.second} for d in found[:MOST_SHOWN]]
-    return {"first": first, "second": second, "rows": len(found), "examples": shown}
+    if recipe.task != "classification":
+        raise RecipeError("A recipe for writing text has no label words to look at.", fix="Set task to classification.")
+    return recipe
 
 
 def import_template(arguments: argparse.Namespace) -> dict[str, Any]:
