@@ -14,6 +14,7 @@ from workbench.runs.from_cards import cards_of
 from workbench.runs.service import RunService
 from workbench.serving.scoring import CardScorer, compare
 from workbench.ui.tabs.prompt.cards import ensemble, pet
+from workbench.ui.tabs.prompt.live import view
 from workbench.ui.text import Words
 
 TWO = ["{text} it was [MASK] .", "the [MASK] film {text}"]
@@ -127,3 +128,45 @@ def test_what_cannot_be_scored_or_sent_on_is_refused_before_the_work(place, argu
     monkeypatch.chdir(tmp_path)
     code, answer, err = call(capsys, "score", place / "recipe.yaml", *arguments, "--runs", tmp_path / "none")
     assert code == 2 and answer is None and words in err and list(tmp_path.iterdir()) == []
+
+
+def test_a_preview_on_the_command_line_is_the_pages(place, tmp_path, capsys):
+    recipe = load_recipe(place / "recipe.yaml")
+    command = ("preview", place / "recipe.yaml", "--page", "1", "--set", "prompt.max_length=12", "--runs", tmp_path / "none")
+    code, answer, err = call(capsys, *command, "--attention")
+    assert code == 0 and not (tmp_path / "none").exists(), err
+    service = RunService(tmp_path / "root")
+    shown = view(service, recipe.replace({"prompt.max_length": 12}), 1, attention=True)
+    service.close()
+    assert answer["labels"] == list(shown.labels) and len(answer["rows"]) == 3
+    for said, row in zip(answer["rows"], shown.rows, strict=True):
+        assert said["example"] == {"line": row.example.line, "label": row.example.label, "fields": row.example.fields}
+        assert [(t["text"], t["role"], t["cut"]) for t in said["tokens"]] == [(t.text, t.role, t.cut) for t in row.tokens]
+        assert [t["attention"] for t in said["tokens"]] == pytest.approx([t.attention for t in row.tokens], abs=1e-6)
+        assert [word for word, _ in said["top"][0]["tokens"]] == [word for word, _ in row.top[0].tokens] and len(row.top[0].tokens) == 10
+        assert said["label_words"]["pos"] == pytest.approx(row.label_words["pos"], abs=1e-6)
+        assert said["masses"]["1"] == pytest.approx(row.masses[1], abs=1e-6)
+        assert said["class_probabilities"] == pytest.approx(row.class_probabilities, abs=1e-6)
+        assert f"Line {row.example.line}, {row.example.label}: [CLS]" in err
+    assert any(token["cut"] for row in answer["rows"] for token in row["tokens"]) and "tokens cut" in err
+    code, answer, _ = call(capsys, *command, "--rows", "1", "--top", "2")
+    assert code == 0 and len(answer["rows"]) == 1 and len(answer["rows"][0]["top"][0]["tokens"]) == 2
+    assert all(token["attention"] is None for token in answer["rows"][0]["tokens"]), "only when asked for"
+
+
+def test_a_preview_in_chinese_is_readable(tmp_path, capsys):
+    assert main(["preview", "zh-sentiment-hard-prompt", "--rows", "1", "--runs", str(tmp_path / "none")]) == 0
+    out, err = capsys.readouterr()
+    assert "总" in out and "label words: 好" in err and "\\u" not in out
+
+
+def test_a_preview_with_words_that_rows_teach_has_its_training_rows(place, tmp_path, capsys):
+    learnt = "prompt.verbalizer={kind: automatic, words_per_label: 1}"
+    code, answer, err = call(capsys, "preview", place / "recipe.yaml", "--set", learnt, "--rows", "1", "--runs", tmp_path / "none")
+    assert code == 0 and all(answer["rows"][0]["label_words"].values()), err
+
+
+@pytest.mark.parametrize(("arguments", "words"), [(["--rows", "-1"], "rows"), (["--set", "task=generation"], "no label words")])
+def test_what_has_no_preview_is_one_sentence(place, arguments, words, tmp_path, capsys):
+    code, answer, err = call(capsys, "preview", place / "recipe.yaml", *arguments, "--runs", tmp_path / "none")
+    assert code == 2 and answer is None and words in err and "Traceback" not in err

@@ -156,6 +156,12 @@ def _prompts(add: Add) -> None:
     score.add_argument("--best", metavar="FILE", help="write the recipe with the best template there")
     score.add_argument("--together", metavar="FILE", help="write the recipe in which all with the best one's label words answer together")
     score.add_argument("--pet", metavar="FILE", help="write the recipe that trains those as PET")
+    preview = add("preview", prompt_commands.preview, "Show rows as the untuned model reads them, and what it answers at the mask.")
+    _takes_recipe(preview)
+    preview.add_argument("--attention", action="store_true", help="also what the mask looks at, token by token")
+    preview.add_argument("--rows", type=_count, default=3, metavar="N", help="how many rows (%(default)s)")
+    preview.add_argument("--page", type=_count, default=0, metavar="N", help="other rows: 1, 2, ...")
+    preview.add_argument("--top", type=_count, default=10, metavar="N", help="words shown at each mask (%(default)s)")
     template = add("import-template", prompt_commands.import_template, "Read a template or label words of OpenPrompt, LM-BFF or PET.")
     template.add_argument("source", metavar="TEXT", help="the text itself, or a file that holds it")
     template.add_argument("--from", metavar="NOTATION", dest="notation", help="openprompt, openprompt-words, lm-bff, pet; else found out")
@@ -230,6 +236,13 @@ def _reports(add: Add) -> None:
     user.add_argument("name", metavar="NAME")
     user.add_argument("--users", required=True, metavar="FILE")
     user.add_argument("--role", choices=("owner", "user"), default="user")
+
+
+def _count(text: str) -> int:
+    """A whole number from 0 on."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number")
+    return int(text)
 
 
 def _assignment(text: str) -> tuple[str, Any]:

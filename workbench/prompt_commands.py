@@ -4,15 +4,17 @@ people on stderr."""
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RecipeError
 from workbench.recipe import load_recipe
-from workbench.terminal import say
+from workbench.terminal import say, watched
 
 if TYPE_CHECKING:
     from workbench.recipe import Recipe
+    from workbench.serving.preview import PreviewRow
 
 
 def score(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -30,6 +32,48 @@ def _classifying(arguments: argparse.Namespace) -> Recipe:
     if recipe.task != "classification":
         raise RecipeError("A recipe for writing text has no label words to look at.", fix="Set task to classification.")
     return recipe
+
+
+def preview(arguments: argparse.Namespace) -> dict[str, Any]:
+    """preview RECIPE [--attention] [--rows N] [--page N] [--top N]: rows of the data as the untuned model reads them under the first
+    template, token by token with what was cut, and what it answers: the top at each mask, label words, classes."""
+    from workbench.data.dataset import load_splits
+    from workbench.data.splits import rows_of_page
+    from workbench.models.loading import load_model
+    from workbench.serving.preview import preview as rows_read
+    from workbench.serving.preview import takes_rows
+    from workbench.ui.rows import dataset
+
+    recipe = _classifying(arguments)
+    data = dataset(recipe)
+    chosen = rows_of_page([example.guid for example in data.examples], arguments.page, arguments.rows)
+    fit_on = load_splits(recipe.data).train.examples if takes_rows(recipe.prompt) else []
+    with watched() as progress:
+        loaded = load_model(recipe.model, progress=progress)
+        examples = [data.examples[i] for i in chosen]
+        rows = rows_read(loaded, recipe.prompt, data.labels, examples, k=arguments.top, attention=arguments.attention, fit_on=fit_on)
+    for row in rows:
+        _say_row(row)
+    return {"template": recipe.prompt.templates[0], "labels": list(data.labels), "rows": [_plain_row(row) for row in rows]}
+
+
+def _say_row(row: PreviewRow) -> None:
+    cut = f"   ({row.removed_tokens} tokens cut)" if row.removed_tokens else ""
+    say(f"Line {row.example.line}, {row.example.label}: {' '.join(token.text for token in row.tokens if not token.cut)}{cut}")
+    for top in row.top:
+        place = f"mask {top.number} of {top.masks}" + (f" behind '{top.behind}'" if top.behind else "")
+        say(f"  {place}: {', '.join(f'{word} {share:.3f}' for word, share in top.tokens)}")
+    words = {word: share for found in row.label_words.values() for word, share in found.items()}
+    if words:
+        mass = ", ".join(f"{share:.3f}" for share in row.masses.values())
+        say(f"  label words: {', '.join(f'{word} {share:.3f}' for word, share in words.items())}; together {mass}")
+    say(f"  classes: {', '.join(f'{label} {share:.3f}' for label, share in row.class_probabilities.items())}")
+
+
+def _plain_row(row: PreviewRow) -> dict[str, Any]:
+    """A row as JSON holds it; its example by line, label and fields."""
+    example = row.example
+    return {**asdict(row), "example": {"line": example.line, "label": example.label, "fields": example.fields}}
 
 
 def import_template(arguments: argparse.Namespace) -> dict[str, Any]:

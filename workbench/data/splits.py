@@ -18,6 +18,14 @@ def seeded_order(keys: Sequence[str], seed: int) -> list[int]:
     return sorted(range(len(keys)), key=lambda i: (digest[i], i))
 
 
+def rows_of_page(keys: Sequence[str], page: int, size: int) -> list[int]:
+    """Indices of `size` of the first 2,000 rows, by their keys in a random-looking order; each page shows the next ones, and after the last
+    comes the first."""
+    order = seeded_order(keys[:2000], seed=0)
+    start = page * size % max(len(order), 1)
+    return (order + order)[start : start + min(size, len(order))]
+
+
 def proportional_counts(sizes: dict[str, int], total: int) -> dict[str, int]:
     """Shares `total` among classes in proportion to their sizes, by largest remainder; ties go to the first name.
 

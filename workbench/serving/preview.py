@@ -141,6 +141,11 @@ def preview(
     ]
 
 
+def takes_rows(prompt: PromptPart) -> bool:
+    """Whether the label words' kind takes something from training rows; only then a preview needs them, and with them the split."""
+    return bool(prompt.verbalizer.get("kind", "manual") != "manual")
+
+
 def preview_tokens(encoding: Encoding, tokenizer: Any, attention: Sequence[float | None] | None = None) -> list[PreviewToken]:
     """The encoding's tokens as text, each with its role, and in their places those that were cut. Soft tokens, which have no text, are
     shown as [SOFT]."""

@@ -11,7 +11,7 @@ from typing import Any
 from workbench.data.conversations import MESSAGE, MESSAGES, RESPONSE, Conversation, conversations
 from workbench.data.encoding import common_name
 from workbench.data.profile import length_histogram, text_lengths
-from workbench.data.splits import seeded_order
+from workbench.data.splits import rows_of_page
 from workbench.data.table import Table
 from workbench.errors import DataError, TemplateError
 from workbench.prompts.chat import ChatEncoder
@@ -106,7 +106,7 @@ def views(service: Any, recipe: Recipe, page: int = 0, *, answers: bool = False)
     rows = [row for row in conversations(training_table(recipe), recipe.data.columns) if row.turns]
     if not rows:
         raise DataError("No row has both a question and an answer.", fix="Check the chosen columns in the tab Data.")
-    picked = _some(rows, page)
+    picked = [rows[i] for i in rows_of_page([row.guid for row in rows], page, ROWS_SHOWN)]
     loaded = service.pool.get(recipe.model)
     generator = Generator(loaded, None, recipe)
     encoder = generator.encoder
@@ -165,7 +165,3 @@ def _holds_messages(table: Table, column: str) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(part, dict) for part in value)
 
 
-def _some(rows: list[Conversation], page: int) -> list[Conversation]:
-    order = seeded_order([row.guid for row in rows[:2000]], seed=0)
-    start = page * ROWS_SHOWN % len(order)
-    return [rows[i] for i in (order + order)[start : start + min(ROWS_SHOWN, len(order))]]

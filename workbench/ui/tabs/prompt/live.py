@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.data.dataset import InputExample
-from workbench.data.splits import seeded_order
+from workbench.data.splits import rows_of_page
 from workbench.errors import DataError, TemplateError, WorkbenchError
 from workbench.methods import check_method, check_soft_tokens
 from workbench.prompts.cards import Card
 from workbench.prompts.template import parse_template
 from workbench.recipe import Recipe
-from workbench.serving.preview import MaskTop, PreviewRow, PreviewToken, preview
+from workbench.serving.preview import MaskTop, PreviewRow, PreviewToken, preview, takes_rows
 from workbench.serving.scoring import Stop
 from workbench.ui.markup import bars, confusion, esc, facts, heading, percent, problem, sentence, small, token
 from workbench.ui.rows import dataset
@@ -60,8 +60,7 @@ def view(service: Any, recipe: Recipe, page: int = 0, *, attention: bool = False
     data = dataset(recipe)
     examples = _some(data.examples, page)
     loaded = service.pool.get(recipe.model)
-    # Only kinds that take something from rows need the training rows, and with them the split.
-    fit_on = [] if recipe.prompt.verbalizer.get("kind", "manual") == "manual" else service.lab.scorer(recipe).training
+    fit_on = service.lab.scorer(recipe).training if takes_rows(recipe.prompt) else []
     rows = preview(loaded, recipe.prompt, data.labels, examples, k=TOP_SHOWN, attention=attention, fit_on=fit_on)
     return PromptView(rows, data.labels)
 
@@ -134,9 +133,7 @@ def error_html(error: WorkbenchError, templates: list[str], t: Words) -> str:
 def _some(examples: list[InputExample], page: int) -> list[InputExample]:
     if not examples:
         raise DataError("The file holds no rows.", fix="Choose another file in the tab Data.")
-    order = seeded_order([example.guid for example in examples[:2000]], seed=0)
-    start = page * ROWS_SHOWN % len(order)
-    return [examples[i] for i in (order + order)[start : start + min(ROWS_SHOWN, len(order))]]
+    return [examples[i] for i in rows_of_page([example.guid for example in examples], page, ROWS_SHOWN)]
 
 
 def _card(row: PreviewRow, t: Words) -> str:
