@@ -9,6 +9,7 @@ from workbench.cli import main
 from workbench.data.dataset import load_splits
 from workbench.models.loading import load_model
 from workbench.prompts.cards import Card
+from workbench.prompts.formats import notation
 from workbench.recipe import load_recipe
 from workbench.runs.from_cards import cards_of
 from workbench.runs.service import RunService
@@ -46,6 +47,26 @@ def test_a_template_of_another_tool_is_read_and_written(tmp_path, capsys):
     assert code == 0 and answer["templates"] == ["*cls**sent_0*_It_was*mask*.*sep+*"]
     code, answer, err = call(capsys, "import-template", "{'0':'terrible','1':'great'}", "--recipe", "en-sentiment-lora", *runs)
     assert answer["verbalizers"] == [{"negative": ["terrible"], "positive": ["great"]}] and "Note: Classes were taken" in err
+
+
+@pytest.mark.parametrize("to", ["pet", "openprompt-words", "lm-bff"])
+def test_label_words_are_written_in_another_tools_notation_and_read_back(to, tmp_path, capsys):
+    words, runs = {"negative": ["terrible"], "positive": ["great"]}, ("--runs", tmp_path / "none")
+    code, answer, err = call(capsys, "import-template", json.dumps(words), "--to", to, *runs)
+    assert code == 0 and answer["to"] == to and answer["words"] == [notation(to).write_words(words)], err
+    assert answer["words"][0].strip() in err
+    code, answer, err = call(capsys, "import-template", answer["words"][0], "--from", to, *runs)
+    assert code == 0 and answer["verbalizers"] == [words] and answer["words"] == [], err
+
+
+def test_a_notation_without_label_words_writes_the_template_and_says_so(tmp_path, capsys):
+    runs = ("--runs", tmp_path / "none")
+    both = "*cls**sent_0*_It_was*mask*.*sep+*\t{'0':'terrible','1':'great'}"
+    code, answer, err = call(capsys, "import-template", both, "--to", "openprompt", *runs)
+    assert code == 0 and len(answer["templates"]) == 1 and answer["words"] == [], err
+    assert "0: terrible" in err and "Note: Label words are not written as OpenPrompt" in err
+    code, answer, err = call(capsys, "import-template", "{'0':'terrible','1':'great'}", "--to", "openprompt", *runs)
+    assert code == 2 and answer is None and "Label words are not written as OpenPrompt" in err
 
 
 @pytest.mark.parametrize(

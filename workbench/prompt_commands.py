@@ -8,11 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import RecipeError
+from workbench.errors import RecipeError, TemplateError
 from workbench.recipe import load_recipe
 from workbench.terminal import say, watched
 
 if TYPE_CHECKING:
+    from workbench.prompts.formats.notation import Words
     from workbench.recipe import Recipe
     from workbench.serving.preview import PreviewRow
 
@@ -77,28 +78,36 @@ def _plain_row(row: PreviewRow) -> dict[str, Any]:
 
 
 def import_template(arguments: argparse.Namespace) -> dict[str, Any]:
-    """import-template TEXT_OR_FILE [--from N] [--to N] [--truncation T] [--recipe R]: in our notation, or written in another."""
+    """import-template TEXT_OR_FILE [--from N] [--to N] [--truncation T] [--recipe R]: in our notation, or written in another,
+    label words too. A note says so where that notation cannot hold the words beside the templates."""
     from workbench.prompts.formats import notation, read_prompt
     from workbench.prompts.template import parse_template
 
     fields, labels = _data_of(arguments.recipe)
     text = _text(arguments.source)
     found = read_prompt(text, name=arguments.notation, truncation=arguments.truncation, fields=fields, labels=labels)
-    templates: list[str] = list(found.templates)
+    templates, notes, written = list(found.templates), list(found.notes), []
     if arguments.to:
         target = notation(arguments.to)
         templates = [target.write(parse_template(source)) for source in found.templates]
-    for template in templates:
-        say(template)
-    for words in found.verbalizers:
-        for label, listed in words.items():
-            say(f"{label}: {', '.join(listed)}")
-    for note in found.notes:
+        try:
+            written = [target.write_words(verbalizer) for verbalizer in found.verbalizers]
+        except TemplateError as error:
+            if not templates:
+                raise
+            notes.append(error.message)
+    for text in [*templates, *(written or map(_listed, found.verbalizers))]:
+        say(text.rstrip("\n"))
+    for note in notes:
         say(f"Note: {note}")
     return {
         "from": found.notation, "to": arguments.to or "workbench", "templates": templates, "verbalizers": list(found.verbalizers),
-        "notes": list(found.notes),
+        "words": written, "notes": notes,
     }  # fmt: skip
+
+
+def _listed(words: Words) -> str:
+    return "\n".join(f"{label}: {', '.join(listed)}" for label, listed in words.items())
 
 
 def library(arguments: argparse.Namespace) -> dict[str, Any]:
