@@ -48,7 +48,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     shared.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a name under which a proxy leads here")
     shared.add_argument("--isolate", action="store_true", help="each run in its own process: it may run out of memory, or hang, alone")
     shared.add_argument("--launch", default="", metavar="COMMAND", help="each run under this launcher: 'torchrun --nproc-per-node 2'")
-    shared.add_argument("--tls", action="store_true", help="a proxy in front speaks TLS: cookies are for TLS only")
+    shared.add_argument("--tls", action="store_true", help="a proxy in front speaks TLS and says who asks: cookies are for TLS only")
     return parser.parse_args(arguments)
 
 
@@ -141,6 +141,7 @@ def serve(settings: Settings, server: socket.socket, language: str | None) -> No
 
     with without_stubs():
         from workbench.ui.server import application
+    from workbench.ui.guard.connections import Bounds, Connections
     from workbench.ui.temporary import swept
 
     policy = policy_of(settings)
@@ -157,9 +158,13 @@ def serve(settings: Settings, server: socket.socket, language: str | None) -> No
             threading.Timer(1.0, webbrowser.open, [address]).start()
         # Every handler waits for it; meanwhile the browser fetches and paints the page.
         threading.Thread(target=import_transformers, daemon=True).start()
+        bounds = Bounds.of_process()
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False,
-            loop="asyncio", http="h11", ws="none",  # not what else happens to be installed: the guard was tried on these
+            app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False, backlog=bounds.at_once,
+            # Whom X-Forwarded-For names may guess passwords anew: it is believed only where a proxy is said to write it.
+            proxy_headers=settings.tls,
+            # Not what else happens to be installed: the guard was tried on these.
+            loop="asyncio", http=Connections(bounds).protocol, ws="none",  # type: ignore[arg-type]  # uvicorn only calls it
         )  # fmt: skip
         # Only now, with the runs held, is it sure that no other server uses the folder.
         with swept(settings.data_root / "temporary"):

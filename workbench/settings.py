@@ -52,7 +52,7 @@ class Settings:
         demo: whoever does not log in is a visitor with few rights.
         model_roots: folders that clients may load local models from.
         allowed_hosts: names besides `host` under which a proxy or a name server leads here.
-        tls: a proxy in front speaks TLS, so cookies are for TLS only.
+        tls: a proxy in front speaks TLS, so cookies are for TLS only, and its X-Forwarded-For says who asks.
         isolate: every run works in a process of its own, which the kernel may kill or we may end when it hangs.
         launch: the words of a launcher (torchrun, accelerate launch) in whose processes every run works; none without one.
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -23,11 +24,12 @@ class AppProcess:
         root: data root; used again, it shows what an earlier process left.
         flags: more flags of app.py.
         environment: variables on top of the test's own.
+        process: of subprocess.Popen, where a test wants another.
 
     Every proxy variable points at a socket of ours that nobody answers, so an attempt of the server to reach another machine is seen.
     """
 
-    def __init__(self, root: Path, *flags: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, root: Path, *flags: str, environment: dict[str, str] | None = None, **process: Any) -> None:
         self.root = root
         self.log_file = root.parent / f"{root.name}.log"
         self._outside = socket.create_server(("127.0.0.1", 0))
@@ -38,7 +40,7 @@ class AppProcess:
         with open(self.log_file, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "app.py", "--port", "0", "--no-browser", "--runs", str(root), *flags], cwd=PROJECT, stdout=log, stderr=log,
-                stdin=subprocess.DEVNULL, env={**inherited, **proxies, **local, **(environment or {})},
+                env={**inherited, **proxies, **local, **(environment or {})}, **{"stdin": subprocess.DEVNULL, **process},
             )
         self.address = self._wait_for_address(600)
         place = urlsplit(self.address)

@@ -16,6 +16,7 @@ import uvicorn
 from gradio.state_holder import SessionState
 
 from workbench.access import OWNER, Principal
+from workbench.ui.guard.connections import Bounds, Connections
 from workbench.ui.guard.guard import Guard, Policy
 from workbench.ui.server import application
 
@@ -45,7 +46,7 @@ class Served:
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             self._answer, interface="asgi3", log_level="critical", access_log=False, timeout_graceful_shutdown=1,
-            loop="asyncio", http="h11", ws="none",
+            loop="asyncio", http=Connections(Bounds.of_process()).protocol, ws="none",
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)

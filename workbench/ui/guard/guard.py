@@ -39,7 +39,7 @@ Report = Callable[[BaseException, str], str]
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 OPEN_PATHS = ("/login", "/favicon.ico")
-LOGIN_FORM_BYTES = 8_192
+LOGIN_FORM_BYTES, LOGIN_FORM_SECONDS = 8_192, 10.0
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 
 
@@ -189,8 +189,9 @@ class Guard:
         if self._failed.left(request.client) <= 0:
             return await self._later(request, self._failed.wait(request.client), "failed")
         try:
-            body = await request.body(LOGIN_FORM_BYTES)
-        except TooLarge:
+            async with asyncio.timeout(LOGIN_FORM_SECONDS):  # else whoever never sends it keeps the connection
+                body = await request.body(LOGIN_FORM_BYTES)
+        except (TooLarge, TimeoutError):
             return await request.refuse(413, "no_form")
         form = dict(parse_qsl(body.decode("utf-8", "replace")))
         # One at a time from one address: parallel tries would all get in under the limit, and a class that logs in at once must not be
