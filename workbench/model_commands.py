@@ -47,8 +47,11 @@ def _training_memory(part: ModelPart) -> dict[str, Any]:
     for row in rows:
         cells = [_gib(needed) + ("" if needed is None or name in row.fits else "*") for name, needed in row.needed.items()]
         say(f"{row.method:<14}" + "".join(f"{cell:>9}" for cell in cells))
-    methods = {row.method: row.needed for row in rows}
-    return {"task": recipe.task, "batch_size": batch, "length": length, "free_bytes": rows[0].free_bytes, "methods": methods}
+    methods, cache = {row.method: row.needed for row in rows}, max(row.cache_bytes for row in rows)
+    if cache:
+        say(f"The answers that an evaluation writes at once keep {_gib(cache)} GiB of keys and values, which is counted too.")
+    sizes = {"batch_size": batch, "length": length, "free_bytes": rows[0].free_bytes, "cache_bytes": cache}
+    return {"task": recipe.task, **sizes, "methods": methods}
 
 
 def _gib(needed: int | None) -> str:

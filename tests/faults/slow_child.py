@@ -5,8 +5,8 @@ import time
 import torch
 
 from workbench.runs.child import main
+from workbench.serving import batches
 from workbench.serving.classifier import PromptClassifier
-from workbench.training import trainer
 
 real = PromptClassifier.template_log_probabilities
 
@@ -18,6 +18,6 @@ def read(self, batch, readings=None):
 
 
 if __name__ == "__main__":
-    trainer.READ_TOKENS = 1
+    batches.READ_TOKENS = 1
     PromptClassifier.template_log_probabilities = read
     main()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from workbench.models.known import known_model
 from workbench.models.loading import load_model
 from workbench.models.pool import ModelPool
 from workbench.recipe import ModelPart, PromptPart, Recipe, load_preset
+from workbench.serving.generator import Sampling
 from workbench.training.control import Control
 from workbench.training.trainer import Trainer
 
@@ -76,6 +77,34 @@ def compare(folder: Path, recipe: Recipe) -> None:
     estimated, trainable = training_bytes(recipe, card, config, loaded.tokenizer, check_method(recipe.method))
     assert trainable == trainer.tuned.trainable_parameters
     assert abs(estimated.total / measured - 1) < 0.1, (estimated, measured)
+
+
+def test_the_answers_that_an_evaluation_writes_are_estimated_with_their_keys_and_values(tmp_path: Path) -> None:
+    """Where the batch is small and the answers are many, that is the run's fullest moment."""
+    few = {"training.batch_size": 1, "training.answered_rows": 32, "prompt.max_new_tokens": 64, "method": {"name": "lora"}}
+    trainer = Trainer(load_preset(PRESETS["generation"]).replace(few), tmp_path, Control(), ModelPool(), None)
+    trainer.setup()
+    writer, made = trainer.objective.generator, []
+    prompts = [(trainer.loaded.tokenizer("这部电影", add_special_tokens=False).input_ids * 40)[:40]] * 32
+    real = type(trainer.loaded.model).forward
+
+    @wraps(real)  # generate() looks at its parameters
+    def watched(model, *args, **kwargs):
+        output = real(model, *args, **kwargs)
+        made.append(sum(layer.keys.nbytes + layer.values.nbytes for layer in output.past_key_values.layers))
+        return output
+
+    model = trainer.tuned.loaded.model
+    with pytest.MonkeyPatch.context() as patched, LiveBytes([*model.parameters(), *model.buffers()]) as live:
+        patched.setattr(type(model), "forward", watched)
+        patched.setattr(type(writer.encoder), "stop_ids", [])  # every answer is as long as it may be
+        writer.continuations(prompts, Sampling(max_new_tokens=64), batch_size=trainer.read_rows)
+    recipe = trainer.recipe.replace({"prompt.max_length": 40})
+    taken, _ = estimate(recipe, known_model(recipe.model))
+    # The last token that is written needs no keys and values any more.
+    assert abs(taken.cache / max(made) - 1) < 0.02, (taken, max(made))
+    assert abs(taken.writing / live.most - 1) < 0.1 and taken.writing > taken.step, (taken, live.most)
+    assert taken.total == taken.weights + taken.optimizer + taken.writing
 
 
 def test_what_lives_at_once_is_counted_once() -> None:

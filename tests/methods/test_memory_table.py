@@ -48,7 +48,11 @@ def test_every_method_has_a_row_and_what_cannot_be_trained_has_no_figure(recipe:
     assert rows["lora"].needed["nf4"] == rows["lora"].needed["fp4"] < own
     for language in ("en", "zh"):
         html = table_html(list(rows.values()), Words(language))
-        assert Words(language)("methods.lora.title") in html and "\u2717" in html and "\u2014" in html
+        tiles = memory_html(view(NoPool(), recipe), Words(language))
+        assert Words(language)("memory.cache") in tiles, "a task that writes keeps keys and values"
+        read = view(NoPool(), recipe.replace({"task": "classification"}))
+        assert Words(language)("memory.cache") not in memory_html(read, Words(language))
+        assert rows["lora"].cache_bytes > 0 and Words(language)("methods.lora.title") in html and "\u2717" in html and "\u2014" in html
 
 
 def test_a_recipe_that_does_not_fit_is_warned_about_with_what_would(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,6 +73,7 @@ def test_inspect_has_the_table_and_train_warns(recipe: Recipe, tmp_path: Path, c
     out, err = capsys.readouterr()
     training = json.loads(out.strip().splitlines()[-1])["training"]
     assert training["task"] == "generation" and training["methods"]["lora"]["nf4"] < training["methods"]["lora"]["none"]
+    assert training["cache_bytes"] > 0 and "keys and values" in err
     assert training["methods"]["full"]["nf4"] is None and "p_tuning_v2" in err
     assert main(["inspect", "Qwen/Qwen2.5-0.5B-Instruct", "--runs", str(tmp_path / "runs")]) == 0, "the catalog knows it"
     assert json.loads(capsys.readouterr().out.strip().splitlines()[-1])["kv_heads"] == 2

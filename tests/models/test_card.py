@@ -85,6 +85,7 @@ def test_the_card_of_a_large_causal_model_is_in_the_type_that_loading_takes(tmp_
     part = ModelPart(path=str(tmp_path), device="cpu")
     card = model_card(part)
     assert (card.memory_dtype, round(card.memory["none"] / 2**30, 1)) == ("float32", 28.4)
+    assert card.cache_bytes_per_token == 2 * 57_344, "keys and values are of the same type"
     monkeypatch.setattr("workbench.models.card.find_device", torch.device)
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
     card = model_card(part.model_copy(update={"device": "cuda"}))

@@ -13,11 +13,11 @@ from tests.training.test_generation import home, recipe_for  # noqa: F401 - a fi
 from workbench.data import streams
 from workbench.errors import TrainingError
 from workbench.models.pool import ModelPool
-from workbench.serving import generator
+from workbench.serving import batches, generator
 from workbench.serving.batches import Pace, full_batches
 from workbench.serving.classifier import PromptClassifier
 from workbench.serving.generator import Generator
-from workbench.training import run_files, trainer
+from workbench.training import run_files
 from workbench.training.checkpoint import CheckpointFolder
 from workbench.training.control import Control
 from workbench.training.events import EventLog
@@ -68,7 +68,7 @@ def watch_reading(monkeypatch, fits=lambda rows, longest: True) -> list[tuple[in
 
 def test_an_evaluation_reads_no_more_tokens_at_once_than_a_step_or_its_bound(plain, tmp_path, monkeypatch):
     recipe, folder = plain
-    monkeypatch.setattr(trainer, "READ_TOKENS", 64)
+    monkeypatch.setattr(batches, "READ_TOKENS", 64)
     seen = watch_reading(monkeypatch)
     small = recipe.replace({"training.batch_size": 1, "training.gradient_accumulation": 8, "prompt.max_length": 32})
     train(small, tmp_path / "one")
@@ -175,8 +175,8 @@ def test_signs_are_seconds_apart(plain, tmp_path):
 def test_a_stop_in_an_evaluation_leaves_the_last_whole_step_and_no_half_evaluation(plain, tmp_path, monkeypatch, step):
     recipe, folder = plain
     monkeypatch.setattr(run_files, "SECONDS_BETWEEN_SIGNS", 0.0)
-    monkeypatch.setattr(trainer, "READ_TOKENS", 1)
-    monkeypatch.setattr(trainer, "READ_ROWS", 8)
+    monkeypatch.setattr(batches, "READ_TOKENS", 1)
+    monkeypatch.setattr(batches, "READ_ROWS", 8)
     control, reads = Control(), []
     real = PromptClassifier.template_log_probabilities
 
@@ -193,8 +193,8 @@ def test_a_stop_in_an_evaluation_leaves_the_last_whole_step_and_no_half_evaluati
     assert len(reads) == 1 and len(losses(tmp_path / "run")) == step
     assert [e["step"] for e in evaluations(tmp_path / "run")] == list(range(0, step, 4)) if step else not evaluations(tmp_path / "run")
     monkeypatch.undo()
-    monkeypatch.setattr(trainer, "READ_TOKENS", 1)
-    monkeypatch.setattr(trainer, "READ_ROWS", 8)
+    monkeypatch.setattr(batches, "READ_TOKENS", 1)
+    monkeypatch.setattr(batches, "READ_ROWS", 8)
     assert train(few, tmp_path / "run")["status"] == "finished"
     assert evaluations(tmp_path / "run") == evaluations(tmp_path / "whole")
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")

@@ -15,13 +15,14 @@ from tests.models.test_card import QWEN_7B
 from workbench.models.card import ModelCard, model_card
 from workbench.models.card import card_of as described
 from workbench.models.published import published_of
+from workbench.recipe import ModelPart
 from workbench.ui.drawing import ATTENTION, QUERY, drawing, ideas
 from workbench.ui.text import Words
 
 
 def card_of(folder: Path, config: dict) -> ModelCard:
     (folder / "config.json").write_text(json.dumps(config))
-    return model_card(str(folder))
+    return model_card(ModelPart(path=str(folder), dtype="bfloat16"))
 
 
 def boxes(svg: str, colour: str) -> int:

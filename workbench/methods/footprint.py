@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import weakref
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,9 +25,10 @@ from workbench.models.families import family_of
 from workbench.models.known import KnownModel, NotHereError, known_model
 from workbench.models.loading import LoadedModel, compute_dtype, find_device, weight_dtype
 from workbench.models.memory import DTYPE_BYTES, MemoryEstimate, free_bytes, weights_bytes
-from workbench.models.mode import checkpoint_gradients
+from workbench.models.mode import checkpoint_gradients, evaluating
 from workbench.models.next_token import chunked_cross_entropy
 from workbench.models.sizes import empty_model
+from workbench.serving.batches import evaluated_at_once
 
 if TYPE_CHECKING:
     from workbench.models.pool import ModelPool
@@ -148,9 +149,10 @@ def training_bytes(recipe: Recipe, card: ModelCard, config: Any, tokenizer: Any,
     """
     training, device = recipe.training, find_device(recipe.model.device)
     dtype = weight_dtype(recipe.model.dtype, device, card.parameters)
+    most = card.max_length or 10**9
     step = step_of_many_layers(
         config, card.kind, options, recipe.prompt, tokenizer, task=recipe.task, batch_size=training.batch_size,
-        length=min(recipe.prompt.max_length, card.max_length or 10**9), checkpointing=training.gradient_checkpointing,
+        length=min(recipe.prompt.max_length, most), answers=_answers(recipe, most), checkpointing=training.gradient_checkpointing,
         quantization=recipe.model.quantization, weights=dtype, products=compute_dtype(training.precision, device),
     )  # fmt: skip
     name = str(dtype).removeprefix("torch.")
@@ -158,9 +160,19 @@ def training_bytes(recipe: Recipe, card: ModelCard, config: Any, tokenizer: Any,
     weights = weights_bytes(card.linear_parameters, card.linear_rows, rest, recipe.model.quantization, name)
     trained = step.trainable * DTYPE_BYTES["float32"]
     taken = MemoryEstimate(
-        weights=weights + step.added, gradients=trained, optimizer=MOMENTS * trained, activations=step.activations, step=step.peak
-    )
+        weights=weights + step.added, gradients=trained, optimizer=MOMENTS * trained, activations=step.activations, step=step.peak,
+        cache=step.cache, writing=step.writing,
+    )  # fmt: skip
     return taken, step.trainable
+
+
+def _answers(recipe: Recipe, most: int) -> tuple[int, int]:
+    """Rows that an evaluation answers at once, and tokens of the longest question and answer, of `most`; none for other tasks."""
+    if recipe.task != "generation":
+        return 0, 0
+    length = min(recipe.prompt.max_length + recipe.prompt.max_new_tokens, most)
+    rows, tokens = evaluated_at_once(recipe)
+    return max(1, min(recipe.training.answered_rows, rows, tokens // length)), length
 
 
 @dataclass(frozen=True)
@@ -172,12 +184,15 @@ class StepBytes:
         peak: bytes at the fullest moment of the step, gradients included.
         trainable: parameters that train.
         added: bytes by which the method makes the weights more: what it adds, and the model's own that train in float32.
+        cache: bytes of the keys and values that writing answers keeps, and `writing` those at the fullest moment of it.
     """
 
     activations: int
     peak: int
     trainable: int
     added: int
+    cache: int = 0
+    writing: int = 0
 
 
 def step_of_many_layers(config: Any, kind: str, options: Any, *arguments: Any, **conditions: Any) -> StepBytes:
@@ -200,18 +215,20 @@ def step_of_many_layers(config: Any, kind: str, options: Any, *arguments: Any, *
         small, large = getattr(few, name), getattr(some, name)
         return large + (large - small) * (layers - SOME) // (SOME - FEW)
 
-    return StepBytes(told("activations"), told("peak"), told("trainable"), told("added"))
+    return StepBytes(**{field.name: told(field.name) for field in fields(StepBytes)})
 
 
 def step_bytes(
     config: Any, kind: str, options: Any, prompt: Any, tokenizer: Any, *, batch_size: int, length: int, task: str = "classification",
-    checkpointing: bool = False, quantization: str = "none", weights: torch.dtype = torch.float32, products: torch.dtype = torch.float32,
+    answers: tuple[int, int] = (0, 0), checkpointing: bool = False, quantization: str = "none", weights: torch.dtype = torch.float32,
+    products: torch.dtype = torch.float32,
 ) -> StepBytes:
     """One step over fake tensors: a word at one mask of every row, or, for generation, every next token.
 
     Args:
         config: a transformers configuration; `kind` is masked or causal.
         tokenizer: of the model, for methods that put words into the prompt.
+        answers: rows that are answered at once between steps, and their tokens, questions of `length` included.
         weights, products: types of the model's weights and of its matrix products.
 
     Raises:
@@ -247,7 +264,22 @@ def step_bytes(
                 loss = _loss(loaded, ids, task, min(attached.soft.count, ids.shape[1] - 2) if attached.soft else 0)
             activations = live.now
             loss.backward()
-    return StepBytes(activations, live.most, attached.trainable_parameters, added)
+        with torch.autocast("cpu", products, enabled=products != torch.float32):
+            cache, writing = _writing(model, there, answers, ids.shape[1]) if answers[0] else (0, 0)
+    return StepBytes(activations, live.most, attached.trainable_parameters, added, cache, writing)
+
+
+def _writing(model: Any, there: list[torch.Tensor], answers: tuple[int, int], question: int) -> tuple[int, int]:
+    """Bytes of the key/value cache once answers are written, and at the fullest moment until then: as the questions of `question` tokens
+    are read, or at the end, for a token at a time takes next to nothing beside the cache."""
+    rows, length = answers
+    ids = torch.zeros(rows, question, dtype=torch.long)
+    with evaluating(model), torch.no_grad(), LiveBytes([*there, ids]) as live:
+        cache = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+        kept = live.now
+        del cache
+    whole = kept * max(length, question) // question
+    return whole, max(live.most, whole)
 
 
 def _refuse_quantized(packed: set[int], trained: list[tuple[str, nn.Parameter]], method: str) -> None:

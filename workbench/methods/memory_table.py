@@ -22,11 +22,13 @@ class MethodMemory:
 
     Attributes:
         needed: quantization -> bytes; None where the method cannot train such weights.
+        cache_bytes: keys and values of the answers that an evaluation writes at once; 0 where nothing is written.
         free_bytes: what the device has to give now.
     """
 
     method: str
     needed: dict[str, int | None]
+    cache_bytes: int
     free_bytes: int
 
     @property
@@ -38,21 +40,24 @@ class MethodMemory:
 def memory_table(recipe: Recipe, known: KnownModel) -> list[MethodMemory]:
     """One row per method, at a recipe's batch, length and task; methods other than the recipe's own at their defaults."""
     free = free_bytes(find_device(recipe.model.device))
-    return [MethodMemory(name, _row(_with_method(recipe, name), known), free) for name in method_names()]
+    return [MethodMemory(name, *_row(_with_method(recipe, name), known), free) for name in method_names()]
 
 
 def _with_method(recipe: Recipe, name: str) -> Recipe:
     return recipe if recipe.method.get("name") == name else recipe.replace({"method": {"name": name}})
 
 
-def _row(recipe: Recipe, known: KnownModel) -> dict[str, int | None]:
+def _row(recipe: Recipe, known: KnownModel) -> tuple[dict[str, int | None], int]:
     row: dict[str, int | None] = {}
+    cache = 0
     for bits in QUANTIZATIONS:
         if bits in ALIKE:
             row[bits] = row[ALIKE[bits]]
             continue
         try:
-            row[bits] = estimate(recipe.replace({"model.quantization": bits}), known)[0].total
+            taken, _ = estimate(recipe.replace({"model.quantization": bits}), known)
         except WorkbenchError:
             row[bits] = None
-    return row
+            continue
+        row[bits], cache = taken.total, max(cache, taken.cache)
+    return row, cache

@@ -18,12 +18,10 @@ from workbench.models.families import Family, family_of
 from workbench.models.folder import check_config, read_config
 from workbench.models.gguf import gguf_config, is_gguf
 from workbench.models.loading import LoadedModel, find_device, find_model, locate, weight_dtype
-from workbench.models.memory import weights_bytes
+from workbench.models.memory import DTYPE_BYTES, weights_bytes
 from workbench.models.quantization import QUANTIZATIONS
 from workbench.models.sizes import empty_model
 from workbench.recipe import ModelPart
-
-CACHE_BYTES = 2  # an element of the key/value cache in bfloat16
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class ModelCard:
         norms: whether one stands before attention, behind it, before the feed-forward part, behind it; None where it is not known.
         linear_parameters: those in matrices that quantization reaches; `linear_rows` their output rows.
         memory: bytes of the weights as none, int8, nf4 and fp4, what is not quantized in `memory_dtype`, the type that loading takes.
-        cache_bytes_per_token: keys and values of all layers in bfloat16; 0 for masked models, which keep none.
+        cache_bytes_per_token: keys and values of all layers in `memory_dtype`; 0 for masked models, which keep none.
         cache_bytes_per_token_all_heads: the same if every query head had keys and values of its own.
     """
 
@@ -102,7 +100,7 @@ def card_of(config: Any, kind: str, name: str, part: ModelPart | None = None) ->
     heads = getattr(config, "num_attention_heads", None) or 0
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     head_size = getattr(config, "head_dim", None) or (config.hidden_size // heads if heads else 0)
-    cache = 2 * config.num_hidden_layers * head_size * CACHE_BYTES if kind == "causal" else 0
+    cache = 2 * config.num_hidden_layers * head_size * DTYPE_BYTES[dtype] if kind == "causal" else 0
     feed_forward_size, gated = _feed_forward(model, family)
     return ModelCard(
         name=name,

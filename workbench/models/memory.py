@@ -20,6 +20,8 @@ class MemoryEstimate:
         activations: what a forward pass keeps for the backward pass.
         step: at the fullest moment of a step, gradients included; less than both, since activations go as gradients come, or more, where
             a single operation needs much.
+        cache: keys and values of the answers that an evaluation writes at once; 0 where nothing is written.
+        writing: at the fullest moment of that, the cache included; no step is taken meanwhile.
     """
 
     weights: int
@@ -27,11 +29,13 @@ class MemoryEstimate:
     optimizer: int
     activations: int
     step: int
+    cache: int = 0
+    writing: int = 0
 
     @property
     def total(self) -> int:
         """What must fit beside everything else on the device."""
-        return self.weights + self.optimizer + self.step
+        return self.weights + self.optimizer + max(self.step, self.writing)
 
 
 def weights_bytes(linear: int, linear_rows: int, rest: int, quantization: str, dtype: str) -> int:

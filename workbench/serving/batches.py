@@ -11,9 +11,19 @@ import torch
 
 from workbench.models.shortage import is_shortage
 from workbench.models.transfer import untold
+from workbench.recipe import Recipe
 
 FULL_TOKENS = 1024
+READ_ROWS, READ_TOKENS = 32, 4096
+"""An evaluation's batches: as many rows and tokens as this, or as a training step's batch has."""
 T = TypeVar("T")
+
+
+def evaluated_at_once(recipe: Recipe) -> tuple[int, int]:
+    """Rows and tokens that a batch of an evaluation has at most."""
+    training = recipe.training
+    step_tokens = training.batch_tokens or training.batch_size * recipe.prompt.max_length
+    return max(READ_ROWS, training.batch_size), max(READ_TOKENS, step_tokens)
 
 
 @dataclass

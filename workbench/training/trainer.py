@@ -22,7 +22,7 @@ from workbench.errors import TrainingError, WorkbenchError
 from workbench.methods import attach, check_method
 from workbench.models.mode import checkpoint_gradients
 from workbench.recipe import Recipe, recipe_from
-from workbench.serving.batches import Pace
+from workbench.serving.batches import Pace, evaluated_at_once
 from workbench.serving.tuned import Tuned
 from workbench.training.checkpoint import Checkpoint, recipe_key
 from workbench.training.control import Control
@@ -46,8 +46,6 @@ __all__ = ["Control", "train_along", "train_run"]
 
 OnEvent = Callable[[dict[str, Any]], None]
 LARGEST_CHECKPOINT_SHARE = 0.1
-READ_ROWS, READ_TOKENS = 32, 4096
-"""An evaluation's batches: as many rows and tokens as this, or as a training step's batch has."""
 ROWS_LOOKED_AT = 16
 RECENT_STEPS = 20
 
@@ -134,8 +132,8 @@ class Trainer:
         if recipe.training.gradient_checkpointing:
             checkpoint_gradients(self.loaded.model)
         self.objective.folder, self.objective.group = self.files.folder, self.group
-        step_tokens = recipe.training.batch_tokens or recipe.training.batch_size * recipe.prompt.max_length
-        self.objective.pace = Pace(max(READ_TOKENS, step_tokens), halves=self.group.size == 1, between=self._between)
+        self.read_rows, read_tokens = evaluated_at_once(recipe)
+        self.objective.pace = Pace(read_tokens, halves=self.group.size == 1, between=self._between)
         with autocast(self.device, products):
             self.objective.bind(self.loaded, attached)
         self.data_digest = self.objective.digest()
@@ -290,7 +288,7 @@ class Trainer:
             return
         self.progress.evaluation_due = True
         with autocast(self.device, self.stepper.dtype):
-            metrics = self.stepper.read(lambda: self.objective.evaluate(max(READ_ROWS, self.recipe.training.batch_size)))
+            metrics = self.stepper.read(lambda: self.objective.evaluate(self.read_rows))
             samples = self.objective.samples()
         refuse_non_finite(metrics["loss"], "validation loss", self.progress.step)
         self.progress.evaluation_due = False

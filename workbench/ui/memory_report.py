@@ -68,6 +68,7 @@ def memory_html(shown: Footprint, t: Words) -> str:
         (t("memory.gradients"), size(estimate.gradients)),
         (t("memory.optimizer"), size(estimate.optimizer)),
         (t("memory.activations"), size(estimate.activations)),
+        *([(t("memory.cache"), size(estimate.cache))] if estimate.cache else []),
         (t("memory.total"), size(estimate.total)),
         (t("memory.free"), size(shown.free_bytes)),
     ])  # fmt: skip
