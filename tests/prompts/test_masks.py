@@ -2,6 +2,7 @@
 whole notation, texts of 0 to 10 times the maximum, Chinese and English, WordPiece, byte-level BPE and Unigram, masked and causal."""
 
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -77,9 +78,17 @@ def encoder_of(source: str, tokenizer, causal: bool) -> PromptEncoder:
     return PromptEncoder(parse_template(source), tokenizer, max_length=MAX_LENGTH, causal=causal, soft=soft_tokens)
 
 
-def check(source: str, name: str, length: int, seed: int, masks: int) -> None:
+def with_the_mask_last(source: str) -> str:
+    """A template that a causal model can read, unless it has a mask too few or too many."""
+    return source.replace("[MASK]", "") + "[MASK]" if source.count("[MASK]") == 1 else source
+
+
+def check(source: str, name: str, length: int, seed: int, masks: int) -> bool:
+    """Whether the template was encoded, as it has to be, and not refused with a sentence."""
     tokenizer = TOKENIZERS[name]()
     causal = tokenizer.mask_token_id is None
+    if causal and seed % 10:  # one in ten keeps its mask where it was drawn, mostly to be refused
+        source = with_the_mask_last(source)
     start = len(tokenizer)
     fields = {key: text_of(length if key == "text" else length // 3, seed) for key in FIELDS}
     try:
@@ -88,7 +97,7 @@ def check(source: str, name: str, length: int, seed: int, masks: int) -> None:
         encoding = encoder.encode(fields, masks=masks)
     except TemplateError as error:
         assert error.message.endswith(".") and error.fix
-        return
+        return False
     ids = encoding.input_ids
     assert len(ids) <= MAX_LENGTH - (masks - 1 if causal else 0)
     assert [i for span in encoding.spans for i in range(span.start, span.end)] == list(range(len(ids)))
@@ -103,22 +112,35 @@ def check(source: str, name: str, length: int, seed: int, masks: int) -> None:
     assert sum(i >= start for i in ids) == sum(s.end - s.start for s in encoding.spans if s.role == "soft")
     for number in encoder.soft_tokens.values():
         assert all(start + number.offset + i in ids for i in range(number.count))
+    return True
 
 
 CASE = (templates(), st.sampled_from(list(TOKENIZERS)), st.integers(0, 10 * MAX_LENGTH), st.integers(0, 2**16), st.integers(1, 3))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(*CASE)
-def test_every_encoding_has_the_masks_or_the_template_is_refused(source, name, length, seed, masks):
-    check(source, name, length, seed, masks)
+def check_many(examples: int, **how) -> dict[str, float]:
+    """The share of random templates that each tokenizer's encoder took; all others were refused with a sentence."""
+    drawn, encoded = Counter(), Counter()
+
+    @settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow], **how)
+    @given(*CASE)
+    def one(source, name, length, seed, masks):
+        drawn[name] += 1
+        encoded[name] += check(source, name, length, seed, masks)
+
+    one()
+    return {name: encoded[name] / drawn[name] for name in TOKENIZERS}
+
+
+def test_every_encoding_has_the_masks_or_the_template_is_refused():
+    shares = check_many(300)
+    assert min(shares.values()) > 0.1, shares
 
 
 @pytest.mark.slow
-@settings(max_examples=TEMPLATES, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
-@given(*CASE)
-def test_five_thousand_random_templates(source, name, length, seed, masks):
-    check(source, name, length, seed, masks)
+def test_five_thousand_random_templates():
+    shares = check_many(TEMPLATES, database=None)
+    assert min(shares.values()) > 0.25, f"{shares}: a property of templates that are all refused says nothing"
 
 
 @settings(max_examples=150, deadline=None)
@@ -139,4 +161,4 @@ def test_the_fix_for_a_causal_template_is_a_template_that_works(source):
 def test_a_pair_of_any_length_keeps_its_mask(name, length):
     causal = TOKENIZERS[name]().mask_token_id is None
     source = "{text|middle} ? {title|head} : [MASK]" if causal else "{text|middle} ? [MASK] , {title|head} [SEP] {正文}"
-    check(source, name, length, length, 2)
+    assert check(source, name, length, length, 2)
