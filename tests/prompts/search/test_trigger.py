@@ -1,5 +1,6 @@
 """Trigger search against exhaustive search and finite differences, on masked and causal models."""
 
+import itertools
 import random
 from types import SimpleNamespace
 
@@ -47,6 +48,27 @@ def test_a_step_over_the_whole_vocabulary_finds_what_exhaustive_search_finds(jud
     best = max(tries, key=tries.__getitem__)
     assert found.tokens == best and found.score == pytest.approx(tries[best], abs=1e-6)
     assert search.step(start, "seed") == found, "a step is a function of its seed"
+
+
+def test_searches_from_every_first_token_find_the_best_of_all_pairs(judged):
+    """Coordinate steps climb and a whole vocabulary of candidates misses nothing at a position, so the search whose first token is the best
+    pair's has that pair at its first step at the second position: with one start per token the optimum cannot be missed."""
+    judge, vocabulary, vectors = judged
+    few = random.Random("small vocabulary").sample(range(len(vocabulary.ids)), 14)
+    ids = [vocabulary.ids[i] for i in few]
+    pairs = {pair: judge.score(pair, range(len(ROWS))) for pair in itertools.product(ids, repeat=2)}
+    best = max(pairs, key=pairs.__getitem__)
+    search = TriggerSearch(judge.gradient, judge.score, ids, vectors[few], len(ROWS), batch=len(ROWS), candidates=len(ids))
+    seeds = [f"step-{number}" for number in range(20)]
+    second = next(seed for seed in seeds if random.Random(seed).randrange(2) == 1)
+    first = next(seed for seed in seeds if random.Random(seed).randrange(2) == 0)
+    found = [Trigger((token, ids[0]), pairs[token, ids[0]]) for token in ids]
+    for seed in (second, first):
+        climbed = [search.step(trigger, seed) for trigger in found]
+        assert all(after.score >= before.score - 1e-6 for before, after in zip(found, climbed, strict=True))
+        found = climbed
+    winner = max(found, key=lambda trigger: trigger.score)
+    assert winner.tokens == best and winner.score == pytest.approx(pairs[best], abs=1e-6)
 
 
 def test_the_first_order_gain_is_the_slope(judged):
