@@ -69,6 +69,23 @@ def test_a_notation_without_label_words_writes_the_template_and_says_so(tmp_path
     assert code == 2 and answer is None and "Label words are not written as OpenPrompt" in err
 
 
+def test_from_one_tool_to_another_the_second_text_stays_the_second(tmp_path, capsys):
+    rows = [f"it rains {i},it is {word},{label}" for i in range(9) for word, label in (("wet", "yes"), ("dry", "no"))]
+    (tmp_path / "pairs.csv").write_text("\n".join(["premise,hypothesis,label", *rows]), encoding="utf-8")
+    recipe = tmp_path / "pairs.yaml"
+    columns = "columns: {premise: premise, hypothesis: hypothesis, label: label}"
+    recipe.write_text(
+        f"name: pairs\nmodel: {{path: 'embedded:tiny-en'}}\ndata: {{train: {tmp_path / 'pairs.csv'}, {columns}}}\n"
+        "prompt: {templates: ['{premise} [MASK] {hypothesis}'], verbalizer: {kind: manual, words: {'yes': [good], 'no': [bad]}}}\n",
+        encoding="utf-8",
+    )
+    asked = ("import-template", "{text_b} ? [MASK] , {text_a}", "--recipe", recipe, "--runs", tmp_path / "none")
+    code, answer, err = call(capsys, *asked)
+    assert code == 0 and answer["templates"] == ["{hypothesis} ? [MASK] , {premise}"], err
+    code, answer, err = call(capsys, *asked, "--to", "lm-bff")
+    assert code == 0 and answer["templates"] == ["*cls**sent_1*_?*mask*_,*+sent_0**sep+*"], err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

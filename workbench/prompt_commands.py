@@ -85,6 +85,8 @@ def import_template(arguments: argparse.Namespace) -> dict[str, Any]:
 
     fields, labels = _data_of(arguments.recipe)
     text = _text(arguments.source)
+    # From one tool to another the texts keep their numbers: LM-BFF could not tell the second from the first by a column's name.
+    fields = () if arguments.to else fields
     found = read_prompt(text, name=arguments.notation, truncation=arguments.truncation, fields=fields, labels=labels)
     templates, notes, written = list(found.templates), list(found.notes), []
     if arguments.to:
