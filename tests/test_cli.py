@@ -143,6 +143,15 @@ def test_score_needs_no_run(place, capsys):
     assert answer["disagreements"][0]["rows"] >= len(answer["disagreements"][0]["examples"])
 
 
+def test_score_asks_each_template_in_its_own_words(place, capsys):
+    changes = ["prompt.templates=['{text} it was [MASK] .', '{text} it was [MASK] .']"]
+    changes.append("prompt.template_words=[null, {pos: [terrible], neg: [great]}]")
+    code, answer, err = call(capsys, "score", place / "recipe.yaml", *[part for change in changes for part in ("--set", change)])
+    assert code == 0, err
+    first, second = (row["metrics"]["confusion"] for row in answer["templates"])
+    assert second == [row[::-1] for row in first], "the words of the labels are exchanged, and so are the answers"
+
+
 def test_methods_presets_and_inspect(place, capsys):
     code, answer, _ = call(capsys, "methods", "--runs", place / "none")
     assert code == 0 and {"full", "head", "bias", "lora"} <= {row["name"] for row in answer["methods"]}

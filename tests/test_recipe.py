@@ -3,6 +3,7 @@ import yaml
 
 from workbench.errors import RecipeError
 from workbench.recipe import Recipe, load_recipe, preset_names, recipe_from
+from workbench.training.checkpoint import recipe_key
 
 
 def test_a_recipe_survives_yaml():
@@ -32,6 +33,25 @@ def test_replace_makes_a_changed_copy():
     assert (recipe.training.seed, recipe.method["name"], recipe.training.early_stopping) == (13, "full", None)
     with pytest.raises(RecipeError, match="Did you mean 'seed'"):
         recipe.replace({"training.sed": 1})
+
+
+def test_label_words_of_single_templates_stand_only_in_recipes_that_have_them():
+    recipe = Recipe()
+    assert "template_words" not in recipe.to_yaml() and "template_words" not in recipe.prompt.model_dump()
+    own = {"positive": ["true"], "negative": ["false"]}
+    pairs = recipe.replace({"prompt.templates": ["{text} [MASK]"] * 2, "prompt.template_words": [None, own]})
+    assert recipe_from(yaml.safe_load(pairs.to_yaml()), source="again") == pairs and recipe_key(pairs) != recipe_key(recipe)
+    assert recipe_key(pairs.replace({"prompt": recipe.prompt.model_dump()})) == recipe_key(recipe)
+    assert pairs.prompt.verbalizer_of(0) == recipe.prompt.verbalizer and pairs.prompt.verbalizer_of(1)["words"] == own
+    assert pairs.prompt.alone(1).verbalizer == pairs.prompt.verbalizer_of(1) and pairs.prompt.alone(1).template_words is None
+
+
+def test_label_words_of_single_templates_are_one_for_each_and_for_classes():
+    text = "prompt:\n  templates: ['{text} [MASK]']\n  template_words: [null, null]\n"
+    with pytest.raises(RecipeError, match="line 3: 'prompt.template_words' has 2 entries, not one for each template: 1"):
+        recipe_from(yaml.safe_load(text), source="r.yaml", text=text)
+    with pytest.raises(RecipeError, match="is for classification"):
+        Recipe().replace({"prompt.template_words": [None], "task": "generation"})
 
 
 def test_files_beside_the_recipe_become_absolute(tmp_path, monkeypatch):

@@ -154,7 +154,7 @@ def _prompts(add: Add) -> None:
     score.add_argument("--kept", action="store_true", help="also the cards that the page keeps for the recipe's data, under --runs")
     score.add_argument("--keep", action="store_true", help="keep all that was scored among those cards")
     score.add_argument("--best", metavar="FILE", help="write the recipe with the best template there")
-    score.add_argument("--together", metavar="FILE", help="write the recipe in which all with the best one's label words answer together")
+    score.add_argument("--together", metavar="FILE", help="write the recipe in which all answer together, each in its label words")
     score.add_argument("--pet", metavar="FILE", help="write the recipe that trains those as PET")
     preview = add("preview", prompt_commands.preview, "Show rows as the untuned model reads them, and what it answers at the mask.")
     _takes_recipe(preview)

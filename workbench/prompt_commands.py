@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 def score(arguments: argparse.Namespace) -> dict[str, Any]:
     """score RECIPE [--data FILE] [--library NAME] [--kept] [--keep] [--best FILE] [--together FILE] [--pet FILE]: each template on the
-    untuned model, ranked as the page's cards are: all on few rows, the better half on more. Also all together that share their label
-    words, what is odd about the words, and what they say before a row is read."""
+    untuned model, ranked as the page's cards are: all on few rows, the better half on more. Also all together, each in its label words,
+    what is odd about the words, and what they say before a row is read."""
     from workbench.score import score_cards
 
     return score_cards(_classifying(arguments), arguments)

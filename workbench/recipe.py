@@ -7,7 +7,6 @@ kept as given and checked by whoever owns them, so that importing this module st
 
 from __future__ import annotations
 
-import re
 import reprlib
 import typing
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workbench.errors import RecipeError, nearest
 from workbench.options import by_place
+from workbench.recipe_places import HALF, at_line, half_characters, lines_of
 
 PROJECT = Path(__file__).resolve().parent.parent
 PRESETS = PROJECT / "presets"
@@ -28,8 +28,6 @@ MEASURED: dict[str, tuple[str, ...]] = {
 }
 """The single figures of an evaluation, by task; the first says which evaluation is best where early stopping looks at none of them."""
 LESS_IS_BETTER = ("loss", "perplexity")
-DEEPEST = 6
-HALF = re.compile("[\ud800-\udfff]")
 
 
 class Part(BaseModel):
@@ -85,12 +83,26 @@ class PromptPart(Part):
     verbalizer: dict[str, Any] = Field(
         default_factory=lambda: {"kind": "manual", "words": {"positive": ["great", "good"], "negative": ["terrible", "bad"]}}
     )
+    template_words: list[dict[str, Any] | None] | None = Field(
+        None, exclude_if=lambda words: words is None,
+        description="Label words of single templates, one entry per template: label -> words, or null for those of the verbalizer.",
+    )  # fmt: skip
     max_length: int = Field(128, ge=8, le=131072, description="Tokens per encoded prompt, special tokens included.")
     chat: Literal["auto", "chat", "plain"] = Field(
         "auto", description="Generation: the model's own chat template, or plain text; auto takes the template when there is one."
     )
     system: str = Field("", description="Generation: what a chat template's system message says; empty for none.")
     max_new_tokens: int = Field(64, ge=1, le=4096, description="Generation: tokens of an answer at most.")
+
+    def verbalizer_of(self, number: int) -> dict[str, Any]:
+        """The verbalizer of one template: the prompt's, with the template's own label words where it has some (PET's pairs)."""
+        words = self.template_words[number] if self.template_words else None
+        return self.verbalizer if words is None else {**self.verbalizer, "words": words}
+
+    def alone(self, number: int) -> PromptPart:
+        """The prompt with one of its templates, in that one's words."""
+        pair = {"templates": [self.templates[number]], "verbalizer": self.verbalizer_of(number), "template_words": None}
+        return self.model_copy(update=pair)
 
 
 class EarlyStopping(Part):
@@ -237,10 +249,11 @@ def recipe_from(content: Any, *, source: str, text: str = "") -> Recipe:
         )
     try:
         recipe = Recipe.model_validate(content)
-        mistakes = [f"'{'.'.join(place)}' holds half of a character, which no file can." for place in _half_characters(content)]
+        mistakes = [f"'{'.'.join(place)}' holds half of a character, which no file can." for place in half_characters(content)]
+        mistakes += [at_line(("prompt", "template_words"), lines_of(text)) + misfit for misfit in _misfits(recipe)]
     except ValidationError as error:
-        lines = _lines(text)
-        mistakes = [_at_line(place, lines) + _what(mistake, place) for place, mistake in by_place(error).items()]
+        lines = lines_of(text)
+        mistakes = [at_line(place, lines) + _what(mistake, place) for place, mistake in by_place(error).items()]
     if mistakes:
         raise RecipeError(f"{source}: {' '.join(mistakes)}", fix="Correct these fields and try again.")
     return recipe
@@ -327,22 +340,15 @@ def preset_names() -> list[str]:
     return sorted(p.stem for p in (PRESETS / "recipes").glob("*.yaml"))
 
 
-def _half_characters(content: dict[Any, Any]) -> list[tuple[str, ...]]:
-    """Places of the texts that hold a lone surrogate, as half of an emoji that JSON cut in two: no encoding can write them."""
-    found: list[tuple[str, ...]] = []
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
-    walked: set[int] = set()
-    while waiting:
-        place, value = waiting.pop()
-        if isinstance(value, str) and HALF.search(value):
-            found.append(place)
-        # YAML aliases may stand for the same part a million times: each is walked once.
-        elif isinstance(value, dict | list) and id(value) not in walked:
-            walked.add(id(value))
-            for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
-                below = (*place, HALF.sub("\ufffd", str(name)))
-                waiting += [(below, inner), (below, name)]
-    return found
+def _misfits(recipe: Recipe) -> list[str]:
+    words, templates = recipe.prompt.template_words, len(recipe.prompt.templates)
+    if words is None:
+        return []
+    if recipe.task != "classification":
+        return ["'prompt.template_words' is for classification."]
+    if len(words) != templates:
+        return [f"'prompt.template_words' has {len(words)} entries, not one for each template: {templates}."]
+    return []
 
 
 def _known_fields(location: tuple[Any, ...]) -> list[str]:
@@ -354,36 +360,6 @@ def _known_fields(location: tuple[Any, ...]) -> list[str]:
         choices = [field.annotation, *typing.get_args(field.annotation)]
         model = next((c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)), None)
     return list(getattr(model, "model_fields", {}))
-
-
-def _lines(text: str) -> dict[tuple[Any, ...], int]:
-    """Line of every key and list entry of a YAML text, by its place in the recipe."""
-    found: dict[tuple[Any, ...], int] = {}
-    walked: set[int] = set()
-
-    def walk(node: yaml.Node, place: tuple[Any, ...]) -> None:
-        # Aliases may stand for the same node a million times: each is walked once.
-        if id(node) in walked or len(place) >= DEEPEST:
-            return
-        walked.add(id(node))
-        pairs: list[tuple[Any, yaml.Node, yaml.Node]] = []
-        if isinstance(node, yaml.MappingNode):
-            pairs = [(key.value, key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
-        elif isinstance(node, yaml.SequenceNode):
-            pairs = [(number, value, value) for number, value in enumerate(node.value)]
-        for name, where, value in pairs:
-            found[(*place, name)] = where.start_mark.line + 1
-            walk(value, (*place, name))
-
-    root = yaml.compose(text, Loader=yaml.SafeLoader) if text else None
-    if root is not None:
-        walk(root, ())
-    return found
-
-
-def _at_line(place: tuple[Any, ...], lines: dict[tuple[Any, ...], int]) -> str:
-    line = next((lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in lines), None)
-    return "" if line is None else f"line {line}: "
 
 
 def _what(mistake: Any, place: tuple[Any, ...]) -> str:

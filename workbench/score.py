@@ -123,7 +123,7 @@ def _ensemble(scorer: CardScorer, scored: list[Card], order: list[Card]) -> dict
     members, apart = ensemble_of(order, scorer.prompt.verbalizer)
     rows = min(card.rows for card in members)
     figures = _figures(scorer, torch.stack([scorer.probabilities(card, rows).double() for card in members]).mean(dim=0))
-    others = f", without {len(apart)} that have other label words" if apart else ""
+    others = f", without {len(apart)} whose verbalizer is another one" if apart else ""
     say(f"{figures['accuracy']:.3f} on {rows}   {len(members)} together{others}")
     return {**figures, "rows": rows, "members": [scored.index(card) for card in members]}
 

@@ -14,6 +14,7 @@ from workbench.data.dataset import load_splits
 from workbench.errors import MethodError
 from workbench.methods import attach, check_method
 from workbench.methods.p_tuning import PromptEncoder, encoder_parameters
+from workbench.methods.soft import label_words
 from workbench.models.cloze import cloze_logits
 from workbench.models.pool import ModelPool
 from workbench.recipe import Recipe
@@ -214,6 +215,11 @@ def test_peft_opens_a_prompt_in_front_of_a_causal_model_and_gives_our_logits(nam
     again = attach(loaded, {"name": name, "length": 3}, prompt=prompt("{text} it was [MASK]"))
     again.restore(tmp_path)
     assert torch.equal(logits(loaded, [[start, start + 1, start + 2, 7, 4, 8]]), ours)
+
+
+def test_soft_tokens_may_start_from_the_words_of_every_template() -> None:
+    asked = prompt("{text} [MASK]").model_copy(update={"template_words": [{"a": ["fine"], "b": {"poor": 2}}]})
+    assert label_words(asked) == [*label_words(prompt("{text} [MASK]")), "fine", "poor"]
 
 
 def test_a_predictor_asks_with_soft_tokens_and_without_a_method_in_words() -> None:

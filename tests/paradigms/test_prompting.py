@@ -1,4 +1,4 @@
-"""What a board says of a language model's size, against the model as it is loaded."""
+"""What a board tunes beside a prompt, and what it says of a language model's size, against the model as it is loaded."""
 
 from pathlib import Path
 
@@ -8,9 +8,17 @@ from tests.models.tiny import make_model
 from tests.training.small_run import make_recipe
 from workbench.models.loading import load_model
 from workbench.models.pool import ModelPool
+from workbench.paradigms.fine_tuning import head_recipe
 from workbench.paradigms.paradigm import Task
 from workbench.paradigms.prompting import Prompting
+from workbench.recipe import Recipe
 from workbench.training.control import Control
+
+
+def test_a_classification_head_has_no_words_of_single_templates() -> None:
+    words = {"positive": ["nice"], "negative": ["bad"]}
+    recipe = Recipe().replace({"prompt.templates": ["{text} [MASK]"] * 2, "prompt.template_words": [None, words]})
+    assert head_recipe(recipe, "full").prompt.template_words is None
 
 
 @pytest.mark.parametrize("changes", [{"model.quantization": "nf4"}, {"model.dtype": "bfloat16"}, {}], ids=str)

@@ -119,6 +119,15 @@ def test_a_template_that_needs_other_columns_gives_way(tmp_path, recipe):
     assert over_labels(recipe, book, "x").prompt.templates == recipe.prompt.templates
 
 
+def test_label_words_of_single_templates_follow_the_labels_too(tmp_path, recipe):
+    book = Labelling(tmp_path).begin(["one", "two"], "pos,third")
+    pairs = {"prompt.templates": ["{text} [MASK]"] * 2, "prompt.template_words": [None, {"pos": ["nice"], "neg": ["bad"]}]}
+    over = over_labels(recipe.replace(pairs), book, "x").prompt
+    assert over.template_words == [None, {"pos": ["nice"], "third": ["third"]}]
+    other = {**pairs, "data.columns": {"a": "text", "b": "id", "label": "label"}, "prompt.templates": ["{a} {b} [MASK]"] * 2}
+    assert over_labels(recipe.replace(other), book, "x").prompt.template_words is None
+
+
 def test_rows_that_the_recipe_chose_by_a_column_are_not_chosen_among_labels(tmp_path, recipe):
     book = Labelling(tmp_path).begin(["one", "two"], "x,y")
     assert over_labels(recipe.replace({"data.only": {"language": "en"}}), book, "x").data.only == {}

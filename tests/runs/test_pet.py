@@ -7,8 +7,12 @@ import pytest
 import torch
 
 from tests.tiny_runs import make_recipe
-from workbench.errors import RecipeError
+from workbench.data.dataset import load_splits
+from workbench.errors import RecipeError, VerbalizerError
+from workbench.models.pool import ModelPool
+from workbench.recipe import load_recipe
 from workbench.runs.service import RunService
+from workbench.serving.classifier import PromptClassifier
 
 UNTRAINED = ["zero_shot", "zero_shot_ensemble", "calibrated", "calibrated_ensemble"]
 TEMPLATES = ["{text} it was [MASK] .", "[MASK] . {text}"]
@@ -58,6 +62,44 @@ def test_the_ensemble_is_the_weighted_mean_of_its_members(done):
     assert torch.allclose(written, expected, atol=1e-9)
 
 
+def test_each_pattern_is_trained_scored_and_distilled_in_its_own_words(tmp_path):
+    """One template twice, as in PET's pairs for BoolQ; against the single pairs computed one by one."""
+    service = RunService(tmp_path / "root")
+    own = {"pos": ["nice"], "neg": ["bad"]}
+    recipe = pet_recipe(tmp_path, seeds=1, generations=1).replace(
+        {"prompt.templates": [TEMPLATES[0]] * 2, "prompt.template_words": [None, own]}
+    )
+    run_id = service.submit(recipe)
+    assert service.wait(run_id, 120).status == "finished", service.read(run_id).error
+    splits = load_splits(recipe.data)
+    loaded = ModelPool().get(recipe.model)
+    found = cell(service, run_id, "zero-shot")["templates"]
+    for pattern in range(2):
+        alone = PromptClassifier(loaded, recipe.prompt.alone(pattern), splits.labels)
+        expected = alone.predict(splits.validation.examples)
+        assert (torch.tensor(found[pattern]["validation"]).exp() - expected).abs().max() < 1e-5
+        trained = load_recipe(service.store.folder(run_id) / "cells" / f"g0-p{pattern + 1}-s13" / "recipe.yaml")
+        assert trained.prompt.verbalizer == recipe.prompt.verbalizer_of(pattern) and trained.prompt.template_words is None
+        again = load_recipe(service.store.folder(run_id) / "cells" / f"g1-p{pattern + 1}-s13" / "recipe.yaml")
+        assert again.prompt == trained.prompt
+    weights = service.result(run_id)["weights"]
+    assert list(weights) == [TEMPLATES[0], f"{TEMPLATES[0]} (pos: nice; neg: bad)"]
+    best = max(range(2), key=list(weights.values()).__getitem__)
+    assert service.store.answer_recipe(run_id).prompt.verbalizer == recipe.prompt.verbalizer_of(best)
+    (base,) = service.predictor(run_id, base=True).predict([splits.validation.examples[0].fields])
+    mean = torch.stack([torch.tensor(scores["validation"][0]).exp() for scores in found]).mean(dim=0)
+    assert [base.probabilities[label] for label in splits.labels] == pytest.approx(mean.tolist(), abs=1e-5)
+    service.close()
+
+
+def test_words_of_single_templates_that_a_kind_has_not_are_refused_before_anything_is_trained(tmp_path):
+    service = RunService(tmp_path / "root")
+    changes = {"prompt.verbalizer": {"kind": "head"}, "prompt.template_words": [None, {"pos": ["nice"], "neg": ["bad"]}]}
+    with pytest.raises(VerbalizerError, match="words"):
+        service.submit(pet_recipe(tmp_path).replace(changes))
+    service.close()
+
+
 def test_the_first_generation_is_twice_as_large_and_balanced(done):
     service, run_id = done
     for pattern in (1, 2):
@@ -70,8 +112,6 @@ def test_the_first_generation_is_twice_as_large_and_balanced(done):
 def test_the_distilled_model_is_what_answers(done):
     service, run_id = done
     validation = service.store.recipe(run_id)
-    from workbench.data.dataset import load_splits
-
     rows = [example.fields for example in load_splits(validation.data).validation.examples]
     expected = torch.tensor(cell(service, run_id, "ipet")["validation"]).exp()
     got = torch.tensor(service.predictor(run_id).probabilities(rows))

@@ -8,6 +8,7 @@ from tests.tiny_runs import make_recipe
 from workbench.cli import main
 from workbench.errors import RecipeError
 from workbench.models.pool import ModelPool
+from workbench.prompts.cards import Card
 from workbench.prompts.search.trigger import TriggerSearch
 from workbench.prompts.template import parse_template
 from workbench.runs.jobs import run_job
@@ -41,6 +42,18 @@ def test_candidates_are_ranked_and_become_cards(service, tmp_path, job):
     assert made and all(parse_template(card["template"]) for card in made)
     assert {card.template for card in service.lab.cards(recipe)} == {card["template"] for card in made}
     assert any("validation rows only rank" in event.get("text", "") for event in service.read(run_id).events)
+
+
+def test_a_search_asks_the_first_template_in_its_own_words(service, tmp_path):
+    own = {"pos": ["nice"], "neg": ["bad"]}
+    recipe = search_recipe(tmp_path, how="generate", longest=1, beam=2)
+    recipe = recipe.replace({"prompt.templates": ["{text} it was [MASK] .", "{text} [MASK]"], "prompt.template_words": [own, None]})
+    run_id = service.submit(recipe)
+    assert service.wait(run_id, 120).status == "finished", service.read(run_id).error
+    result = service.result(run_id)
+    (asked,) = [card for card in result["candidates"] if card["source"] == "recipe"]
+    scorer = service.lab.scorer(recipe)
+    assert asked["loss"] == pytest.approx(scorer.score(Card(asked["template"], recipe.prompt.verbalizer_of(0)), len(scorer.examples)).loss)
 
 
 def test_ranking_tells_that_it_is_alive(tmp_path, monkeypatch):

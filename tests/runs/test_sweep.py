@@ -24,6 +24,16 @@ def test_the_grid_is_every_combination(tmp_path):
     assert len(grid(recipe, SweepOptions())) == 1
 
 
+def test_each_template_of_the_recipe_is_swept_in_its_own_words(tmp_path):
+    own = {"pos": ["nice"], "neg": ["bad"]}
+    recipe = make_recipe(tmp_path).replace({"prompt.templates": ["{text} [MASK]"] * 2, "prompt.template_words": [None, own]})
+    first, second = (c.recipe.prompt for c in grid(recipe, SweepOptions(fields={"prompt.max_length": [24]})))
+    assert first.verbalizer == recipe.prompt.verbalizer and second.verbalizer["words"] == own
+    assert first.max_length == second.max_length == 24
+    (given,) = grid(recipe, SweepOptions(templates=["it was [MASK] {text}"]))
+    assert given.recipe.prompt.verbalizer == recipe.prompt.verbalizer
+
+
 def test_the_better_half_goes_on_and_the_best_comes_first(service, tmp_path):
     recipe = make_recipe(tmp_path, training__epochs=1).replace({"job": JOB})
     run_id = service.submit(recipe)

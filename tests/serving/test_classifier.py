@@ -113,6 +113,30 @@ def test_several_templates_are_the_mean_of_their_probabilities(bert):
     assert torch.allclose(both.sum(dim=1), torch.ones(len(TEXTS)), atol=1e-5)
 
 
+@pytest.mark.parametrize("verbalizer", [SINGLE, {**SINGLE, "calibration": "contextual"}, {"kind": "soft", "words": SINGLE["words"]}])
+@pytest.mark.parametrize("name", ["bert", "roberta", "qwen"])
+def test_pairs_are_the_mean_of_each_template_in_its_own_words(name, verbalizer, request):
+    """Published pairs (PET's for BoolQ) ask one template twice, with other words; the mean is that of the paper's uniform ensemble."""
+    own = {"yes": ["it"], "no": ["film"]}
+    third = "{text} : [MASK]" if verbalizer["kind"] == "soft" else "{text} :[MASK]"  # vectors are one for all templates of the same words
+    sources = ["{text} it was [MASK]", "{text} it was [MASK]", third]
+    pairs = prompt(*sources, verbalizer=verbalizer).model_copy(update={"template_words": [None, own, own]})
+    ensemble = PromptClassifier(request.getfixturevalue(name), pairs, LABELS)
+    singles = [
+        PromptClassifier(request.getfixturevalue(name), prompt(source, verbalizer={**verbalizer, "words": words}), LABELS).predict(EXAMPLES)
+        for source, words in zip(sources, (SINGLE["words"], own, own), strict=True)
+    ]
+    assert (singles[0] - singles[1]).abs().max() > 1e-3
+    assert (ensemble.predict(EXAMPLES) - torch.stack(singles).mean(dim=0)).abs().max() < 1e-5
+    assert (ensemble.predict_each(EXAMPLES) - torch.stack(singles)).abs().max() < 1e-5
+
+
+def test_warnings_are_about_the_words_of_every_template(bert):
+    pairs = prompt("{text} it was [MASK]", "{text} [MASK]").model_copy(update={"template_words": [None, {"yes": ["很好"], "no": ["bad"]}]})
+    codes = [{found.code for found in PromptClassifier(bert, asked, LABELS).diagnose()} for asked in (pairs.alone(0), pairs)]
+    assert "pieces" not in codes[0] and "pieces" in codes[1]
+
+
 def test_batches_change_nothing_and_the_order_is_kept(bert):
     classifier = PromptClassifier(bert, prompt("{text} it was [MASK] .", verbalizer=MIXED), LABELS)
     assert torch.allclose(classifier.predict(EXAMPLES, batch_size=1), classifier.predict(EXAMPLES, batch_size=5), atol=1e-6)

@@ -129,11 +129,12 @@ def test_disagreements_are_the_rows_with_two_answers(scorer):
     assert all(item.first != item.second and item.example is scorer.examples[item.row] for item in found)
 
 
-def test_an_ensemble_holds_the_cards_that_share_the_bests_words():
+def test_an_ensemble_holds_cards_of_the_bests_kind_whatever_their_words():
     best, same, other, none = (Card(str(i)).scored(correct=9 - i, rows=10, loss=1.0) for i in range(4))
-    other = Card("2", OTHER_WORDS).scored(correct=7, rows=10, loss=1.0)
-    together, apart = ensemble_of([other, none, same, best], {"kind": "manual"})
-    assert [card.template for card in together] == ["0", "1", "3"] and apart == [other]
+    worded = Card("2", OTHER_WORDS).scored(correct=7, rows=10, loss=1.0)
+    other = Card("4", {**OTHER_WORDS, "calibration": "pmi"}).scored(correct=8, rows=10, loss=1.0)
+    together, apart = ensemble_of([worded, other, none, same, best], {"kind": "manual", "words": {"pos": ["great"], "neg": ["bad"]}})
+    assert [card.template for card in together] == ["0", "1", "2", "3"] and apart == [other]
     assert ensemble_of([], {}) == ([], [])
 
 

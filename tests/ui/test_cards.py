@@ -2,16 +2,22 @@
 
 import gradio as gr
 import pytest
+import torch
 
+from tests.tiny_runs import WORDS, make_model, make_recipe
 from workbench.access import Principal, Role, acting_as
 from workbench.errors import AccessError, DataError, RunError
 from workbench.prompts.cards import Card
+from workbench.prompts.library import library_entry
+from workbench.runs.from_cards import cards_of, with_card
+from workbench.serving.classifier import PromptClassifier
 from workbench.ui.session import portable
-from workbench.ui.tabs.prompt import cards
+from workbench.ui.tabs.prompt import cards, live
 from workbench.ui.text import Words
 
 T = Words("en")
 TEMPLATES = ("{text} it was [MASK] .", "the film was [MASK] . {text}", "the [MASK] food {text}")
+OTHER = {"pos": ["nice"], "neg": ["bad"]}
 
 
 def scored(*templates, words=None):
@@ -30,7 +36,8 @@ def test_answering_together_is_one_training_and_says_so(few):
 
 
 def test_pet_is_what_train_then_does(few, service):
-    other = Card("{text} [MASK]", {"kind": "manual", "words": {"pos": ["nice"], "neg": ["bad"]}}).scored(correct=1, rows=10, loss=1.0)
+    worded = {"kind": "manual", "words": {"pos": ["nice"], "neg": ["bad"]}}
+    other = Card("{text} [MASK]", {**worded, "calibration": "pmi"}).scored(correct=1, rows=10, loss=1.0)
     change, said = cards.pet(few, [*scored(*TEMPLATES), other], T)
     assert change.kind == "pet" and change.prompt.templates == list(TEMPLATES)
     # 48 rows in the file, 12 validate, 2 classes x 4 shots train: 28 are left without their labels.
@@ -41,6 +48,47 @@ def test_pet_is_what_train_then_does(few, service):
     assert service.wait(run, 300).status == "finished"
     table = service.result(run)["table"]
     assert {row[0] for row in table["rows"]} >= {"pattern", "ensemble", "distilled"}
+
+
+def test_cards_with_other_words_answer_together_and_train_as_pet_in_their_own(few, service):
+    worded = Card(TEMPLATES[0], {"kind": "manual", "words": OTHER}).scored(correct=8, rows=10, loss=0.4)
+    for how in (cards.pet, cards.ensemble):
+        change, said = how(few, [*scored(*TEMPLATES[:2]), worded], T)
+        assert change.prompt.templates == [TEMPLATES[0], TEMPLATES[0], TEMPLATES[1]] and change.prompt.template_words == [None, OTHER, None]
+        assert change.prompt.verbalizer == few.prompt.verbalizer and "stay out" not in said and "3 " in said
+    first, own, last = cards_of(change)
+    assert own.verbalizer == worded.verbalizer and first.verbalizer == last.verbalizer == few.prompt.verbalizer
+    scorer = service.lab.scorer(few)
+    shown = live.score_view(service, change, 12)
+    mean = torch.stack([scorer.probabilities(card, 12) for card in (first, own, last)]).mean(dim=0)
+    assert shown.templates == 3 and shown.card.score == pytest.approx(float((mean.argmax(1) == scorer.truth[:12]).float().mean()))
+    assert (PromptClassifier(scorer.loaded, change.prompt, scorer.labels).predict(scorer.examples[:12]) - mean).abs().max() < 1e-5
+    used = with_card(change, worded)
+    assert used.prompt.verbalizer == worded.verbalizer and used.prompt.template_words is None
+
+
+@pytest.mark.parametrize(("name", "labels"), [("pet-rte", ("entailment", "not_entailment")), ("pet-boolq", ("True", "False"))])
+def test_an_ensemble_of_the_library_is_trained_as_it_was_published(service, tmp_path, name, labels):
+    make_model(tmp_path / "model", [*WORDS, "yes", "no", "true", "false"])
+    rows = [f"the food was {word},is it {word},{label}" for word in WORDS[5:] for label in labels]
+    (tmp_path / "pairs.csv").write_text("\n".join(["text_a,text_b,label", *rows]) + "\n")
+    recipe = make_recipe(tmp_path / "tiny").replace({
+        "model.path": str(tmp_path / "model"), "data.train": str(tmp_path / "pairs.csv"), "data.split": {"shots": 3, "validation": 8},
+        "data.columns": {"text_a": "text_a", "text_b": "text_b", "label": "label"}, "prompt.templates": ["{text_a} {text_b} [MASK]"],
+        "prompt.verbalizer": {"kind": "manual", "words": {label: [label] for label in labels}}, "prompt.max_length": 60,
+        "training.epochs": 1, "pet": {"seeds": 1, "distill_epochs": 1},
+    })  # fmt: skip
+    entry = library_entry(name)
+    service.lab.keep(recipe, entry.cards(recipe.fields, labels))
+    *_, (found, _) = cards.ranking(service, recipe, lambda: False)
+    change, said = cards.pet(recipe, found, T)
+    pairs = {(pattern.template, entry.words[pattern.words][labels[0]][0]) for pattern in entry.patterns}
+    prompt = change.prompt
+    words = [prompt.verbalizer_of(number)["words"][labels[0]][0] for number in range(len(prompt.templates))]
+    assert set(zip(prompt.templates, words, strict=True)) == pairs and len(set(words)) == 2 and "stay out" not in said
+    run = service.submit(change)
+    assert service.wait(run, 300).status == "finished", service.read(run).error
+    assert len(service.result(run)["weights"]) == len(entry.patterns)
 
 
 def test_pet_is_refused_where_it_cannot_be_trained(tiny, few):

@@ -60,7 +60,9 @@ def test_a_labelled_file_asks_with_its_label_and_comes_back_as_it_was(tiny: Reci
 
 def test_what_a_person_wrote_to_choose_between_classes_comes_back_with_the_task(tiny: Recipe, alpaca: Path) -> None:
     templates = ["{said} it was [MASK] .", "the [MASK] : {said}"]
-    own = tiny.replace({"prompt.templates": templates, "data.columns": {"said": "text", "label": "label"}})
+    words = [None, {"pos": ["nice"], "neg": ["bad"]}]
+    columns = {"said": "text", "label": "label"}
+    own = tiny.replace({"prompt.templates": templates, "prompt.template_words": words, "data.columns": columns})
     writing, left = data.with_task_again(own, "generation", None)
     assert writing.prompt.templates == ["{label} [MASK]"]
     assert data.with_task_again(writing, "generation", left) == (writing, left)

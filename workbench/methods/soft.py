@@ -230,11 +230,12 @@ def refuse_words_without_text(options: Options) -> None:
 
 
 def label_words(prompt: Any | None) -> list[str]:
-    """Every word of a recipe's verbalizer, label by label; empty without one."""
-    words = (prompt.verbalizer.get("words") if prompt is not None else None) or {}
+    """Every word of a recipe's verbalizer and of its templates' own, label by label; empty without one."""
+    sets = [] if prompt is None else [prompt.verbalizer.get("words"), *(prompt.template_words or ())]
     found = []
-    for given in words.values() if isinstance(words, dict) else ():
-        found += [str(word) for word in (given if isinstance(given, (list, tuple, dict)) else [given])]
+    for words in sets:
+        for given in words.values() if isinstance(words, dict) else ():
+            found += [str(word) for word in (given if isinstance(given, (list, tuple, dict)) else [given])]
     return found
 
 

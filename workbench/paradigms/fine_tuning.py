@@ -49,6 +49,7 @@ def head_recipe(recipe: Recipe, method: str) -> Recipe:
     changes: dict[str, Any] = {
         "prompt.templates": [" [SEP] ".join(f"{{{name}}}" for name in fields)],
         "prompt.verbalizer": {"kind": "head"},
+        "prompt.template_words": None,
         # Under a classification head the method `head` trains nothing of the model.
         "method": {"name": "head"} if method == FROZEN else method_options(recipe, method),
         # PET trains templates, and there is none.

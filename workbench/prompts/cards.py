@@ -11,7 +11,10 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench.recipe import PromptPart
 
 Z_95 = 1.959963984540054
 
@@ -109,3 +112,9 @@ def verbalizer_for(options: dict[str, Any], labels: Sequence[str]) -> dict[str, 
     if set(words) == set(labels) or not (by_hand or words):
         return options
     return {**options, "words": {label: words.get(label, [label]) for label in labels}}
+
+
+def words_for(prompt: PromptPart, labels: Sequence[str]) -> dict[str, Any]:
+    """A recipe's verbalizer for these labels, as an assignment, the label words of single templates included."""
+    own = [words and verbalizer_for({"words": words}, labels)["words"] for words in prompt.template_words or ()]
+    return {"prompt.verbalizer": verbalizer_for(prompt.verbalizer, labels), "prompt.template_words": own or None}

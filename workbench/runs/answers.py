@@ -189,9 +189,8 @@ def check_trainable(recipe: Recipe) -> None:
         # The worker that trains acts for the server, so what the one who asks may not load is refused here or nowhere.
         find_model(recipe.model.path, recipe.model.revision)
     check_method(recipe.method)
-    options = check_verbalizer(recipe.prompt.verbalizer)
-    for template in recipe.prompt.templates:
-        parse_template(template, needs_mask=options.needs_mask)
+    for number, source in enumerate(recipe.prompt.templates):
+        parse_template(source, needs_mask=check_verbalizer(recipe.prompt.verbalizer_of(number)).needs_mask)
     if recipe.kind == "train" and recipe.task == "classification":
         check_soft_tokens(recipe.method, recipe.prompt.templates)
     check_job(recipe)

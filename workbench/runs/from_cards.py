@@ -22,7 +22,7 @@ class Gathered:
 
     Args:
         cards: how many answer together.
-        apart: how many scored ones have other label words and stay out.
+        apart: how many scored ones stay out, since their verbalizer differs from the best one's in more than label words.
         unlabelled: rows that PET's ensemble will label; 0 without PET.
     """
 
@@ -33,18 +33,20 @@ class Gathered:
 
 
 def cards_of(recipe: Recipe, source: str = "hand") -> list[Card]:
-    """The recipe's own templates as cards, with its label words."""
-    return [Card(template, recipe.prompt.verbalizer, source=source) for template in recipe.prompt.templates if template.strip()]
+    """The recipe's own templates as cards, with its label words or their own."""
+    prompt = recipe.prompt
+    pairs = [(template, prompt.verbalizer_of(number)) for number, template in enumerate(prompt.templates)]
+    return [Card(template, verbalizer, source=source) for template, verbalizer in pairs if template.strip()]
 
 
 def with_card(recipe: Recipe, card: Card) -> Recipe:
     """The recipe with this card's template and label words."""
-    return recipe.replace({"prompt.templates": [card.template], "prompt.verbalizer": card.verbalizer or recipe.prompt.verbalizer})
+    return _of_pairs(recipe, [card])
 
 
 def together(recipe: Recipe, cards: Iterable[Card]) -> Gathered:
-    """The recipe in which all scored cards that share the best one's label words answer together, one model trained on the mean of their
-    probabilities.
+    """The recipe in which all scored cards answer together, each in its label words, one model trained on the mean of their
+    probabilities; those stay out whose verbalizer differs from the best one's in more than words.
 
     Raises:
         RunError: no card was scored yet.
@@ -62,7 +64,7 @@ def as_pet(recipe: Recipe, cards: Iterable[Card]) -> Gathered:
     """
     found = _gathered(recipe, cards)
     if found.cards < 2:
-        raise RunError("PET needs two templates or more that share their label words.", fix="Add another template and compare again.")
+        raise RunError("PET needs two templates or more.", fix="Add another template and compare again.")
     options = recipe.pet or PetPart()
     made = found.recipe.replace({"pet": options.model_dump()})
     wanted = anchor(made, PROJECT)
@@ -78,6 +80,15 @@ def _gathered(recipe: Recipe, cards: Iterable[Card]) -> Gathered:
     if not scored:
         raise RunError("No card has a score yet.", fix="Compare them first.")
     chosen, apart = ensemble_of(scored, recipe.prompt.verbalizer)
-    words = chosen[0].verbalizer or recipe.prompt.verbalizer
-    made = recipe.replace({"prompt.templates": [card.template for card in chosen], "prompt.verbalizer": words})
-    return Gathered(made, len(chosen), len(apart))
+    return Gathered(_of_pairs(recipe, chosen), len(chosen), len(apart))
+
+
+def _of_pairs(recipe: Recipe, cards: list[Card]) -> Recipe:
+    """The recipe with the cards' templates, the first one's verbalizer, and the label words of those that have others."""
+    verbalizers = [card.verbalizer or recipe.prompt.verbalizer for card in cards]
+    first, *_ = words = [verbalizer.get("words") for verbalizer in verbalizers]
+    own = [None if found == first else found for found in words]
+    return recipe.replace({
+        "prompt.templates": [card.template for card in cards], "prompt.verbalizer": verbalizers[0],
+        "prompt.template_words": own if any(own) else None,
+    })  # fmt: skip

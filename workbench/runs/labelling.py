@@ -31,7 +31,7 @@ from workbench.data.dataset import InputExample
 from workbench.data.formulas import inert, restored
 from workbench.data.labelling import COLUMNS, LabelBook, Mark, Shares, class_names, pool
 from workbench.errors import AccessError, DataError, WorkbenchError
-from workbench.prompts.cards import verbalizer_for
+from workbench.prompts.cards import words_for
 from workbench.prompts.template import parse_template
 from workbench.recipe import Recipe
 from workbench.runs.answers import base_predictor
@@ -259,7 +259,7 @@ def over_labels(recipe: Recipe, book: LabelBook, train: str, unlabeled: str | No
         "data.columns": {name: "text", "label": "label"},
         "data.split.shots": min(most, MOST["data.split.shots"]) if acting().role == Role.VISITOR else None, "data.split.validation": 0,
         "prompt.templates": recipe.prompt.templates if fits else [PLAIN_TEMPLATE],
-        "prompt.verbalizer": verbalizer_for(recipe.prompt.verbalizer, book.classes),
+        **words_for(recipe.prompt, book.classes), **({} if fits else {"prompt.template_words": None}),
         "training.batch_size": min(recipe.training.batch_size, SMALL_BATCH) if few else recipe.training.batch_size,
         "training.epochs": max(recipe.training.epochs, FEWEST_EPOCHS) if few else recipe.training.epochs,
         "training.early_stopping": None, "job": None,

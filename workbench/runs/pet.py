@@ -34,7 +34,7 @@ from workbench.prompts.ensemble import (
     soft_labels,
 )
 from workbench.prompts.verbalizers.verbalizer import CONTENT_FREE
-from workbench.recipe import MEASURED, Recipe
+from workbench.recipe import MEASURED, PromptPart, Recipe
 from workbench.runs.answers import base_predictor, tuned_predictor
 from workbench.runs.job import Job
 from workbench.runs.jobs.pet import pool_of
@@ -72,6 +72,7 @@ class Pet:
     def __init__(self, job: Job) -> None:
         self.job, self.recipe, self.options = job, job.recipe.replace({"pet": None}), job.options
         self.templates = self.recipe.prompt.templates
+        self.names = [_name(self.recipe.prompt, pattern) for pattern in range(len(self.templates))]
         self.seeds = [self.recipe.training.seed + number for number in range(self.options.seeds)]
         self.splits = load_splits(self.recipe.data)
         self.labels = self.splits.labels
@@ -114,7 +115,7 @@ class Pet:
             for pattern in range(len(self.templates)):
                 self.job.halt()
                 self.job.say(f"template {pattern + 1}, untrained")
-                alone = self.recipe.replace({"prompt.templates": [self.templates[pattern]]})
+                alone = self.recipe.replace({"prompt": self.recipe.prompt.alone(pattern).model_dump()})
                 untrained = base_predictor(self.job.pool, alone, self.labels, lambda: self.train)
                 empty = [InputExample(text, dict.fromkeys(self.recipe.data.columns, text), None) for text in CONTENT_FREE]
                 parts = {"train": self.train, "pool": self.pool, "validation": self.validation, "content_free": empty}
@@ -136,7 +137,8 @@ class Pet:
         file = self._written(name, examples)
         # As many steps as on the labelled rows alone, but every row at least once.
         epochs = max(1.0, self.recipe.training.epochs * (len(self.train) or len(examples)) / len(examples))
-        recipe = self._recipe(file, {"prompt": self._prompt(pattern).model_dump(), "training.epochs": epochs, "training.seed": seed})
+        prompt = self.recipe.prompt.alone(pattern).model_dump()
+        recipe = self._recipe(file, {"prompt": prompt, "training.epochs": epochs, "training.seed": seed})
 
         def look(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
             tuned = self._tuned(recipe, folder / "final")
@@ -200,11 +202,8 @@ class Pet:
 
     # -- recipes and models
 
-    def _prompt(self, pattern: int) -> Any:
-        return self.recipe.prompt.model_copy(update={"templates": [self.templates[pattern]]})
-
-    def _distilled_prompt(self, weights: list[float]) -> Any:
-        prompt = self._prompt(max(range(len(weights)), key=weights.__getitem__))
+    def _distilled_prompt(self, weights: list[float]) -> PromptPart:
+        prompt = self.recipe.prompt.alone(max(range(len(weights)), key=weights.__getitem__))
         return prompt.model_copy(update={"verbalizer": {"kind": "head"}}) if self.options.distill == "head" else prompt
 
     def _recipe(self, file: Path, changes: dict[str, Any]) -> Recipe:
@@ -273,8 +272,8 @@ class Pet:
 
     def _pattern_lines(self, members: list[Member]) -> list[dict[str, Any]]:
         lines = [
-            self._mean_line("pattern", [m for m in members if m.pattern == pattern], template)
-            for pattern, template in enumerate(self.templates)
+            self._mean_line("pattern", [m for m in members if m.pattern == pattern], name)
+            for pattern, name in enumerate(self.names)
         ]
         return [*lines, self._mean_line("patterns", members)]
 
@@ -283,10 +282,17 @@ class Pet:
         return {
             "metrics": {name: last[name] for name in MEASURED["classification"]},
             "table": {"columns": COLUMNS, "rows": [[line[name] for name in COLUMNS] for line in report]},
-            "weights": dict(zip(self.templates, weights, strict=True)),
+            "weights": dict(zip(self.names, weights, strict=True)),
             "rows": {"labelled": len(self.train), "unlabelled": len(self.pool), "validation": len(self.validation)},
             "answers_with": final,
         }
+
+
+def _name(prompt: PromptPart, pattern: int) -> str:
+    """A template in the report, with its label words where it has its own: published pairs repeat a template with other words."""
+    own = prompt.template_words[pattern] if prompt.template_words else None
+    words = "; ".join(f"{label}: {', '.join(map(str, listed))}" for label, listed in (own or {}).items())
+    return f"{prompt.templates[pattern]} ({words})" if words else prompt.templates[pattern]
 
 
 def _scores(job: Job, predictor: Predictor, examples: list[InputExample]) -> list[list[float]]:

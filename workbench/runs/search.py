@@ -53,7 +53,7 @@ class Search:
 
     def __init__(self, job: Job) -> None:
         self.job, self.options = job, job.options
-        self.recipe = job.recipe.replace({"job": None, "pet": None})
+        self.recipe = job.recipe.replace({"job": None, "pet": None, "prompt": job.recipe.prompt.alone(0).model_dump()})
         splits = load_splits(self.recipe.data)
         self.labels, self.validation = splits.labels, splits.validation.examples
         if not self.validation:

@@ -22,7 +22,7 @@ from workbench.models.positions import position_count
 from workbench.models.transfer import untold
 from workbench.prompts.encoding import Encoding, PromptEncoder
 from workbench.prompts.template import parse_template
-from workbench.prompts.verbalizers import Verbalizer, build_verbalizer, check_verbalizer
+from workbench.prompts.verbalizers import Verbalizer, build_verbalizer, check_verbalizer, verbalizer_class
 from workbench.prompts.verbalizers.verbalizer import Context, Diagnosis
 from workbench.prompts.verbalizers.words import WordVerbalizer
 from workbench.serving.batches import Pace
@@ -67,21 +67,20 @@ class PromptClassifier:
         """States of rows under a body that does not train; whoever trains may put some here."""
         causal = loaded.kind == "causal"
         self.max_length = min(prompt.max_length, model_max_length(loaded) - (attached.positions if attached else 0))
-        options = check_verbalizer(prompt.verbalizer)
-        templates = [parse_template(source, needs_mask=options.needs_mask) for source in prompt.templates]
+        options = [check_verbalizer(prompt.verbalizer_of(number)) for number in range(len(prompt.templates))]
+        templates = [parse_template(source, needs_mask=own.needs_mask) for source, own in zip(prompt.templates, options, strict=True)]
         soft = attached.soft if attached else None
         self.encoders = [PromptEncoder(t, loaded.tokenizer, max_length=self.max_length, causal=causal, soft=soft) for t in templates]
-        by_space: dict[bool, Verbalizer] = {}
+        made: dict[tuple[str, bool | None], Verbalizer] = {}
         self.verbalizers: list[Verbalizer] = []
-        """One per template; templates share one unless a blank before the mask makes their words different tokens."""
-        for template in templates:
+        """One per template; templates with the same words share one unless a blank before the mask makes them different tokens."""
+        for template, own in zip(templates, options, strict=True):
             space = template.leading_space
-            if self.verbalizers and self.verbalizers[0].shared:
-                by_space.setdefault(space, self.verbalizers[0])
-            if space not in by_space:
-                by_space[space] = build_verbalizer(options, labels, loaded.tokenizer, causal=causal, leading_space=space)
-                by_space[space].prepare(loaded)
-            self.verbalizers.append(by_space[space])
+            key = (own.model_dump_json(), None if verbalizer_class(own.kind).shared else space)
+            if key not in made:
+                made[key] = build_verbalizer(own, labels, loaded.tokenizer, causal=causal, leading_space=space)
+                made[key].prepare(loaded)
+            self.verbalizers.append(made[key])
         self.plan: list[tuple[int, Context]] = [(i, context) for i, v in enumerate(self.verbalizers) for context in v.contexts]
         """The prompts of one example: template and context of each variant, in order."""
         for index, context in self.plan:
@@ -187,8 +186,9 @@ class PromptClassifier:
         return dict(zip(self.labels, probabilities, strict=True))
 
     def diagnose(self) -> list[Diagnosis]:
-        """What a person should know about the verbalizer on this model, the prior's skew included; not for one that has to be fitted."""
-        found = self.verbalizer.diagnose()
+        """What a person should know about the verbalizers on this model, the prior's skew included; not for one that has to be fitted."""
+        said = {found.message: found for verbalizer in self.distinct_verbalizers for found in verbalizer.diagnose()}
+        found = list(said.values())
         if any(diagnosis.code == "untrained" for diagnosis in found) or self.verbalizer.options.calibration != "none":
             return found
         skewed = skew(self.prior())

@@ -33,7 +33,7 @@ def search_label_words(
         VerbalizerError: an option out of bounds, or a label without rows or words.
         TemplateError: as `PromptClassifier`.
     """
-    searching = untuned(prompt).model_copy(update={"verbalizer": {"kind": "automatic", **options}})
+    searching = untuned(prompt).model_copy(update={"verbalizer": {"kind": "automatic", **options}, "template_words": None})
     classifier = PromptClassifier(loaded, searching, labels)
     classifier.fit(examples)
     found = [verbalizer for verbalizer in classifier.distinct_verbalizers if isinstance(verbalizer, AutomaticVerbalizer)]

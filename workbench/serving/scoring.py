@@ -222,6 +222,7 @@ class CardScorer:
             known = self._classifiers.get(name)
         if known is None:
             prompt = {"templates": [card.template for card in cards], "verbalizer": cards[0].verbalizer or self.prompt.verbalizer}
+            prompt["template_words"] = None
             known = PromptClassifier(self.loaded, untuned(self.prompt.model_copy(update=prompt)), self.labels)
             known.fit(self.training)
             with self._guard:
@@ -263,8 +264,13 @@ def compare(scorer: CardScorer, cards: Sequence[Card], rows: int, stop: Stop | N
 
 
 def ensemble_of(cards: Sequence[Card], default: dict[str, Any]) -> tuple[list[Card], list[Card]]:
-    """The cards that can answer together, sharing the label words of the best of them, and those with other words; ranked."""
+    """The cards that can answer together, whose verbalizers differ from that of the best of them in nothing but their label words, and
+    the others; ranked."""
+
+    def options(card: Card) -> dict[str, Any]:
+        verbalizer = card.verbalizer or default
+        return {"kind": "manual", **verbalizer, "words": bool(verbalizer.get("words"))}
+
     order = ranked(cards)
-    words = order[0].verbalizer or default if order else default
-    together = [card for card in order if (card.verbalizer or default) == words]
-    return together, [card for card in order if (card.verbalizer or default) != words]
+    together = [card for card in order if options(card) == options(order[0])]
+    return together, [card for card in order if options(card) != options(order[0])]

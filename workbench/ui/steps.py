@@ -122,6 +122,5 @@ def _prompt(recipe: Recipe) -> None:
         for source in recipe.prompt.templates:
             parse_template(source, needs_mask=False)
         return
-    options = check_verbalizer(recipe.prompt.verbalizer)
-    for source in recipe.prompt.templates:
-        parse_template(source, needs_mask=options.needs_mask)
+    for number, source in enumerate(recipe.prompt.templates):
+        parse_template(source, needs_mask=check_verbalizer(recipe.prompt.verbalizer_of(number)).needs_mask)

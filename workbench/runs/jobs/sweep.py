@@ -193,8 +193,11 @@ def grid(recipe: Recipe, options: SweepOptions) -> list[_Configuration]:
 def _axes(recipe: Recipe, options: SweepOptions) -> dict[str, list[Any]]:
     """What is varied, and the values of each; what is left out has the recipe's own."""
     methods = [{"name": method} if isinstance(method, str) else method for method in options.methods] or [recipe.method]
+    prompt = recipe.prompt
+    listed = [prompt.model_copy(update={"templates": [template], "template_words": None}) for template in options.templates]
+    prompts = listed or [prompt.alone(number) for number in range(len(prompt.templates))]
     return {
-        "prompt.templates": [[template] for template in options.templates or recipe.prompt.templates],
+        "prompt": [prompt.model_dump() for prompt in prompts],
         "method": methods,
         "training.learning_rate": [*options.learning_rates] or [recipe.training.learning_rate],
         **options.fields,

@@ -15,7 +15,7 @@ from workbench.data.encoding import AUTO
 from workbench.data.table import Table
 from workbench.errors import DataError, EncodingError, WorkbenchError
 from workbench.models.known import tokenizer_here
-from workbench.prompts.cards import verbalizer_for
+from workbench.prompts.cards import words_for
 from workbench.recipe import Recipe
 from workbench.ui import charts, dialogues
 from workbench.ui.data_view import DataView, labelled_view
@@ -91,7 +91,7 @@ def with_file(recipe: Recipe, path: str, columns: dict[str, str] | None = None) 
     if not file.whole:  # a stream gives neither
         changes |= {"data.split.shots": None, "data.soft_labels": None}
     if len(labels) <= MOST_LABELS:
-        changes["prompt.verbalizer"] = verbalizer_for(recipe.prompt.verbalizer, labels)
+        changes |= words_for(recipe.prompt, labels)
     return recipe.replace(changes)
 
 
@@ -125,7 +125,8 @@ def with_task(recipe: Recipe, task: str) -> Recipe:
     recipe = stopping_for(recipe, task)
     columns = recipe.data.columns
     if task == "generation":
-        recipe = recipe.replace({"task": task, "pet": None, "job": None})  # ensembles, sweeps and the like choose between classes
+        # Ensembles, sweeps and the like choose between classes.
+        recipe = recipe.replace({"task": task, "pet": None, "job": None, "prompt.template_words": None})
         return dialogues.with_columns(recipe, conversation_columns(_file(recipe)) or _asking(columns))
     label = columns.get("label") or columns.get(RESPONSE) or next(iter(columns.values()))
     text = next((column for name, column in columns.items() if name != MESSAGES and column != label), label)
@@ -141,9 +142,11 @@ def with_task_again(recipe: Recipe, task: str, left: dict[str, Any] | None) -> t
         return recipe, left
     found = with_task(recipe, task)
     if task == "generation":
-        return found, {"train": recipe.data.train, "columns": recipe.data.columns, "templates": recipe.prompt.templates}
+        prompt = {"templates": recipe.prompt.templates, "template_words": recipe.prompt.template_words}
+        return found, {"train": recipe.data.train, "columns": recipe.data.columns, **prompt}
     if left and left["train"] == found.data.train:
-        found = with_file(found.replace({"prompt.templates": left["templates"]}), found.data.train, left["columns"])
+        prompt = {f"prompt.{name}": left[name] for name in ("templates", "template_words")}
+        found = with_file(found.replace(prompt), found.data.train, left["columns"])
     return found, left
 
 

@@ -73,7 +73,7 @@ def score_view(service: Any, recipe: Recipe, rows: int, stop: Stop | None = None
         Dropped: `stop` said so.
     """
     scorer = service.lab.scorer(recipe)
-    cards = [Card(template, recipe.prompt.verbalizer) for template in recipe.prompt.templates]
+    cards = [Card(template, recipe.prompt.verbalizer_of(number)) for number, template in enumerate(recipe.prompt.templates)]
     card, matrix = scorer.together(cards, rows, stop)
     return ScoreView(card, len(cards), matrix, scorer.labels, complete=card.rows >= min(SCORED_ROWS, len(scorer.examples)))
 
