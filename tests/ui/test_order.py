@@ -9,7 +9,7 @@ from workbench.ui.order import MOST_PAGES, Order
 from workbench.ui.queue_list import Seen
 from workbench.ui.session import Watch
 from workbench.ui.tabs import board, train
-from workbench.ui.tabs.prompt.editor import MOST_TEMPLATES
+from workbench.ui.tabs.prompt.editor import MOST_TEMPLATES, Unboxed
 from workbench.ui.text import Words
 
 CARD, ROWS = 1, 2
@@ -109,7 +109,7 @@ def test_a_tick_that_was_under_way_does_not_undo_a_click_on_the_board(pages, ser
 
 def test_a_look_between_a_keystroke_and_its_edit_shows_what_stands_in_the_box(pages, tiny):
     look = next(fn.fn for fn in pages("en").fns.values() if fn.api_name == "prompt_view")
-    typed = ["My verdict : {text} It was [MASK] .", *[""] * (MOST_TEMPLATES - 1), []]
+    typed = ["My verdict : {text} It was [MASK] .", *[""] * (MOST_TEMPLATES - 1), Unboxed()]
     before, after = (recipe.model_dump() for recipe in (tiny, tiny.replace({"prompt.templates": typed[:1]})))
     between, later = (look(request_of(), "prompt", draft, 0, False, *typed)[0] for draft in (before, after))
     stood = look(request_of(), "prompt", before, 0, False, *tiny.prompt.templates, *typed[1:])[0]

@@ -8,8 +8,8 @@ from workbench.errors import VerbalizerError
 from workbench.prompts.verbalizers import check_verbalizer, verbalizer_info, verbalizer_kinds
 from workbench.prompts.verbalizers.verbalizer import Diagnosis
 from workbench.recipe import Recipe
-from workbench.ui import page
-from workbench.ui.tabs.prompt import verbalizer
+from workbench.ui import forms, page
+from workbench.ui.tabs.prompt import editor, verbalizer
 from workbench.ui.text import Words
 
 
@@ -90,6 +90,58 @@ def test_the_inputs_that_say_nothing_have_a_box_beside_contextual_calibration(se
     draft = handlers["verbalizer_content_free"](request_of(), tiny.replace({"prompt.verbalizer": contextual}).model_dump(), "N/A\n")[0]
     assert draft["prompt"]["verbalizer"]["content_free"] == ["N/A", ""]
     assert "verbalizer_manual_calibration_view" in handlers, "the preview follows"
+
+
+A, B = ({"pos": [word], "neg": ["bad"]} for word in ("nice", "lovely"))
+
+
+def test_label_words_of_a_template_stay_with_it_while_boxes_are_edited(tiny):
+    recipe = tiny.replace({"prompt.templates": ["{text} [MASK]"] * 2 + ["{text} : [MASK]"], "prompt.template_words": [None, A, B]})
+    *filled, rest = editor.fill(recipe, Words("en"))[: editor.MOST_TEMPLATES + 1]
+    same, last = recipe.prompt.templates[1:]
+    steps = [
+        ({1: "{text} it [MASK]"}, [same, "{text} it [MASK]", last], [None, A, B]),
+        ({0: ""}, ["{text} it [MASK]", last], [A, B]),
+        ({2: last + " ."}, ["{text} it [MASK]", last + " ."], [A, B]),
+        ({1: " "}, [last + " ."], [B]),
+        ({1: same}, [same, last + " ."], [A, B]),  # written anew in the same box
+        ({0: same, 3: "[MASK] {text}"}, [same, same, last + " .", "[MASK] {text}"], [None, A, B, None]),
+        ({1: "", 2: ""}, [same, "[MASK] {text}"], None),
+        ({0: "", 3: ""}, [""], None),
+    ]
+    boxes = [box["value"] for box in filled]
+    for typed, templates, words in steps:
+        boxes = [typed.get(place, value) for place, value in enumerate(boxes)]
+        recipe = recipe.replace(editor.set_templates(recipe, *boxes, rest))
+        assert (recipe.prompt.templates, recipe.prompt.template_words) == (templates, words)
+
+
+def test_label_words_of_templates_stay_while_the_table_is_edited_and_beyond_the_boxes(tiny):
+    many = [f"{number} {{text}} [MASK]" for number in range(editor.MOST_TEMPLATES + 2)]
+    recipe = tiny.replace({"prompt.templates": many, "prompt.template_words": [*[None] * (len(many) - 1), A]})
+    *_, rest = editor.fill(recipe, Words("en"))[: editor.MOST_TEMPLATES + 1]
+    changed = recipe.replace(editor.set_templates(recipe, many[0], "", *many[2 : editor.MOST_TEMPLATES], rest))
+    assert changed.prompt.templates == [many[0], *many[2:]] and changed.prompt.template_words == [*[None] * (len(many) - 2), A]
+    table = recipe.replace(editor.set_words(recipe, [["pos", "great, good"], ["neg", "awful"]]))
+    assert table.prompt.template_words[-1] == A and table.prompt.verbalizer["words"]["pos"] == ["great", "good"]
+
+
+@pytest.mark.parametrize("code", ["en", "zh"])
+def test_the_page_says_which_templates_have_words_of_their_own(tiny, pages, code):
+    recipe = tiny.replace({"prompt.templates": ["{text} [MASK]", "{text} was [MASK]"], "prompt.template_words": [None, A]})
+    handlers = {fn.api_name: fn for fn in pages(code).fns.values()}
+    *filled, rest = editor.fill(recipe, Words(code))[: editor.MOST_TEMPLATES + 1]
+    boxes = [*(box["value"] for box in filled), rest]
+    html = handlers["verbalizer_view"].fn(None, recipe.model_dump(), *boxes)
+    assert "2" in html and "nice" in html and "pw-bar" in html
+    assert "nice" not in handlers["verbalizer_view"].fn(None, tiny.model_dump(), *boxes[:-1], editor.Unboxed())
+    broken = handlers["verbalizer_view"].fn(None, recipe.model_dump(), "{text} [MASK", *boxes[1:])
+    assert "nice" in broken and "pw-bar" not in broken
+    standing = [forms.shown(field, field.default) for info in verbalizer.infos().values() for field in verbalizer.listed(info)]
+    for kind, own in (("soft", [None, A]), ("head", None)):
+        draft = handlers["verbalizer_kind"].fn(request_of(), recipe.model_dump(), kind, [["pos", "great"]], *standing)[0]
+        recipe = Recipe.model_validate(draft)
+        assert recipe.prompt.template_words == own, "a kind without words has none of single templates either"
 
 
 def test_what_is_known_is_shown(tiny, service):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
@@ -16,6 +16,14 @@ from workbench.ui.text import Words
 
 MOST_TEMPLATES = 6
 PIECES = ("[MASK]", "[SEP]", "[SOFT]")
+
+
+@dataclass(frozen=True)
+class Unboxed:
+    """What the boxes do not show: the templates that stand in none, and the label words of single templates, those of the boxes first."""
+
+    templates: list[str] = field(default_factory=list)
+    words: list[dict[str, Any] | None] = field(default_factory=lambda: [None] * MOST_TEMPLATES)
 
 
 @dataclass
@@ -58,7 +66,7 @@ def layout(t: Words) -> Editor:
         )
         for i in range(MOST_TEMPLATES)
     ]  # fmt: skip
-    rest, unboxed = gr.State([]), gr.HTML(visible=False, elem_id="templates-unboxed")
+    rest, unboxed = gr.State(Unboxed()), gr.HTML(visible=False, elem_id="templates-unboxed")
     with gr.Row():
         fields = gr.Button("{text}", size="sm", min_width=60, elem_id="insert-fields")
         pieces = [gr.Button(piece, size="sm", min_width=60) for piece in PIECES]
@@ -84,8 +92,10 @@ def fill(recipe: Recipe, t: Words) -> list[Any]:
     """One update per control of `Editor.controls`."""
     templates = recipe.prompt.templates
     boxes = [gr.update(value=templates[i] if i < len(templates) else "", visible=i < len(templates)) for i in range(MOST_TEMPLATES)]
-    rest = templates[MOST_TEMPLATES:]
-    unboxed = gr.update(value=sentence(t("prompt.templates_unboxed", count=len(rest)), "note"), visible=bool(rest))
+    own = recipe.prompt.template_words or [None] * len(templates)
+    rest = Unboxed(templates[MOST_TEMPLATES:], [*own, *[None] * (MOST_TEMPLATES - len(own))])
+    more = len(rest.templates)
+    unboxed = gr.update(value=sentence(t("prompt.templates_unboxed", count=more), "note"), visible=more > 0)
     worded = verbalizer.has_words(str(recipe.prompt.verbalizer.get("kind", "manual")))
     # The words stay in a table that is not seen, for whoever goes back to a kind with words.
     rows = verbalizer_rows(recipe) if worded else gr.skip()
@@ -95,10 +105,13 @@ def fill(recipe: Recipe, t: Words) -> list[Any]:
 
 
 def set_templates(recipe: Recipe, *values: Any) -> dict[str, Any]:
-    """What `Editor.templates` holds, as an assignment: an emptied box makes none of those in no box its own."""
+    """What `Editor.templates` holds, as an assignment: an emptied box makes none of those in no box its own, and keeps its label words for
+    what is written into it next."""
     *boxes, rest = values
-    kept = [value for value in boxes if value and value.strip()] + rest
-    return {"prompt.templates": kept or [""]}
+    held = zip([*(value or "" for value in boxes), *rest.templates], rest.words, strict=True)
+    pairs = [(template, words) for template, words in held if template.strip()] or [("", None)]
+    own = [words for _, words in pairs]
+    return {"prompt.templates": [template for template, _ in pairs], "prompt.template_words": own if any(own) else None}
 
 
 def set_words(recipe: Recipe, rows: list[list[Any]]) -> dict[str, Any]:
