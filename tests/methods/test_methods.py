@@ -34,8 +34,11 @@ def test_gradients_reach_saved_weights_come_back_and_detaching_restores_every_by
             attach(loaded, {"name": method})
         return
     before, flags = digest(loaded.model), {n: p.requires_grad for n, p in loaded.model.named_parameters()}
+    own = {id(parameter) for parameter in loaded.model.parameters()}
     attached = attach(loaded, {"name": method})
-    assert attached.total_parameters == sum(p.numel() for p in make_model(family).parameters())
+    added = sum(parameter.numel() for _, parameter in attached.parameters() if id(parameter) not in own)
+    assert (added > 0) == (method in {*NOT_IN_WEIGHTS, "lora"})
+    assert attached.total_parameters == sum(p.numel() for p in make_model(family).parameters()) + added
     assert 0 < attached.trainable_parameters == sum(p.numel() for p in loaded.model.parameters() if p.requires_grad)
     ids = ids_with(attached)
     loaded.model(input_ids=torch.tensor(ids)).logits.logsumexp(-1).sum().backward()

@@ -67,6 +67,7 @@ class Attached:
     Attributes:
         soft: the soft tokens that this method fills, for the prompt's encoder; None for most methods.
         positions: how many positions of the model the method takes for itself, so that prompts have to be shorter.
+        total_parameters, model_bytes: the model's numbers and those that the method adds, and what they take as the model was loaded.
 
     Raises:
         MethodError: another method is attached, or this one does not apply to the model.
@@ -103,7 +104,6 @@ class Attached:
             raise MethodError(
                 f"The model already carries the method '{_IN_USE[model]}'.", fix="Detach it first, or load another copy of the model."
             )
-        self.total_parameters, self.model_bytes = parameter_count(model), int(model.get_memory_footprint())
         self._flags = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
         self._original: dict[str, Tensor] = {}
         self._widened: list[tuple[weakref.ref[nn.Parameter], torch.dtype]] = []
@@ -115,6 +115,7 @@ class Attached:
             if reads == "words" and not self.parameters():
                 raise MethodError(f"The method '{options.name}' finds nothing to train in this model.", fix="Choose another method.")
             undo.pop_all()
+        self.total_parameters, self.model_bytes = parameter_count(model), int(model.get_memory_footprint())
         _IN_USE[model] = options.name
         self._attached = True
 

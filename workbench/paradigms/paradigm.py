@@ -68,7 +68,7 @@ class Figures:
     """What training one cell came to.
 
     Args:
-        trainable_parameters, total_parameters: numbers that training moved, and all that are needed to answer.
+        trainable_parameters, total_parameters: numbers that training moved, and all that there are, those that a method adds included.
         model_bytes: those numbers in memory.
         validation: accuracy, macro_f1 and loss on the validation rows of the model that was kept; None where there are none.
         settings: what validation chose, for the person.

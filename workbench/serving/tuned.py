@@ -135,7 +135,7 @@ class Tuned:
 
     @property
     def total_parameters(self) -> int:
-        """Parameters of the model itself and of the verbalizer."""
+        """Parameters of the model, of what the method adds to it, and of the verbalizer."""
         model = self.attached.total_parameters if self.attached else parameter_count(self.loaded.model)
         return model + sum(parameter.numel() for _, parameter in self._own_parameters())
 
