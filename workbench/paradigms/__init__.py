@@ -7,6 +7,7 @@
     prompting.py      4. pre-trained model + prompt: zero-shot, hard prompt, PET, any tuning method
     split.py          test rows that no paradigm can reach, and what is left per seed
     cells.py          which paradigm, method, number of examples and seed; one cell from training to its figures
+    cost.py           what training a cell costs: seconds at work, processor time, memory, energy
     statistics.py     bootstrap intervals, McNemar's test, spread over seeds
     board.py          the cells of a board brought together: curves, table, disagreements, significance
     why.py            which pieces of a sentence spoke for the answer

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.data.dataset import InputExample
 from workbench.errors import DiskError, ProcessLost, WorkbenchError
 from workbench.models.transfer import untold
+from workbench.paradigms.cost import cost_of, forget_cost
 from workbench.paradigms.paradigm import Answerer, OnEvent, Task, Work, find_paradigm, paradigm_names, train_recipe
 from workbench.paradigms.split import cell_data
 from workbench.recipe import Recipe
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 ALL = "all"
 ON = "@"
-RAPL = Path("/sys/class/powercap")
-SECONDS_BETWEEN_MEMORY_LOOKS = 0.05
 SMALL_BATCH, ROWS_FOR_SMALL_BATCHES = 8, 100
 WARM_UP_ROWS = 4
 
@@ -160,18 +157,17 @@ def run_cell(
     The test rows come in only once the model is trained, saved and opened again from its files: what is measured is what is kept.
     """
     kind = find_paradigm(cell.paradigm)
-    started, cpu, energy = time.perf_counter(), time.process_time(), energy_joules()
     try:
-        with memory_watch() as memory:
+        kind.warm(task, pool)
+        with cost_of(folder, control) as cost:
             figures = kind.fit(task, folder, control, pool, on_event)
         if figures is None:
             return None
-        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
-        used = None if energy is None else round((energy_joules() or 0.0) - energy, 3)
         answers = ask(kind.open(task, folder, pool), test)
     except (ProcessLost, DiskError):
         raise  # nothing is wrong with the cell
     except WorkbenchError as error:
+        forget_cost(folder)
         return {"cell": asdict(cell), "refused": {"message": error.message, "fix": error.fix}}
     return {
         "cell": asdict(cell),
@@ -179,10 +175,7 @@ def run_cell(
         "validation_rows": len(task.splits.validation),
         "labels": list(task.splits.labels),
         "notes": list(task.splits.notes),
-        "seconds": round(seconds, 3),
-        "cpu_seconds": round(cpu_seconds, 3),
-        "energy_joules": used,
-        "peak_memory_bytes": memory.peak,
+        **{name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(cost).items()},
         **asdict(figures),
         **answers,
     }
@@ -201,45 +194,3 @@ def ask(answerer: Answerer, test: Sequence[InputExample]) -> dict[str, Any]:
         "confidence": [round(row[number], 4) for row, number in zip(rows, said, strict=True)],
         "milliseconds_per_row": round(milliseconds, 4),
     }
-
-
-@dataclass
-class _Memory:
-    peak: int = 0
-
-
-@contextmanager
-def memory_watch() -> Iterator[_Memory]:
-    """The most memory that the process held while the block ran, libraries and all: bytes resident, looked at 20 times a second."""
-    import psutil
-
-    process, memory, done = psutil.Process(), _Memory(), threading.Event()
-
-    def look() -> None:
-        while True:
-            memory.peak = max(memory.peak, process.memory_info().rss)
-            if done.wait(SECONDS_BETWEEN_MEMORY_LOOKS):
-                return
-
-    watcher = threading.Thread(target=look, name="memory", daemon=True)
-    watcher.start()
-    try:
-        yield memory
-    finally:
-        done.set()
-        watcher.join()
-
-
-def energy_joules(root: Path = RAPL) -> float | None:
-    """What the processor packages have used since the machine started, by Intel's and AMD's RAPL counters; None where the machine
-    does not tell, as most containers do not. It counts everything that runs on the machine."""
-    total = 0.0
-    packages = [folder for folder in sorted(root.glob("intel-rapl:*")) if folder.name.count(":") == 1]
-    if not packages:
-        return None
-    for folder in packages:
-        try:
-            total += int((folder / "energy_uj").read_text()) / 1e6
-        except (OSError, ValueError):
-            return None
-    return total

@@ -58,6 +58,10 @@ class Classical(Paradigm):
     name = "classical"
     methods = ("naive_bayes", "logistic_regression", "linear_svm")
 
+    def warm(self, task: Task, pool: ModelPool) -> None:
+        super().warm(task, pool)
+        make_estimator(task.method, ESTIMATORS[task.method][0])
+
     def fit(self, task: Task, folder: Path, control: Control, pool: ModelPool, on_event: OnEvent | None = None) -> Figures | None:
         """The best of the grid on validation; ties go to the lower loss, then to the earlier candidate."""
         train, validation = task.splits.train.examples, task.splits.validation.examples

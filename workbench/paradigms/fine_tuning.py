@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.methods import method_names
 from workbench.paradigms.paradigm import Figures, OnEvent, Paradigm, Task, register
-from workbench.paradigms.tuned import TunedText, fit_recipe, method_options
+from workbench.paradigms.tuned import TunedText, fit_recipe, method_options, warm_recipe
 from workbench.recipe import Recipe
 from workbench.training.control import Control
 
@@ -35,6 +35,10 @@ class FineTuning(Paradigm):
 
     def known(self) -> list[str]:
         return [*self.methods, *(name for name in method_names() if name not in (*self.methods, "head"))]
+
+    def warm(self, task: Task, pool: ModelPool) -> None:
+        super().warm(task, pool)
+        warm_recipe(head_recipe(task.recipe, task.method), task.splits.labels, pool)
 
     def fit(self, task: Task, folder: Path, control: Control, pool: ModelPool, on_event: OnEvent | None = None) -> Figures | None:
         return fit_recipe(task, head_recipe(task.recipe, task.method), folder, control, pool, on_event)

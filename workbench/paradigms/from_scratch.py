@@ -50,6 +50,11 @@ class FromScratch(Paradigm):
     name = "from_scratch"
     methods = ("textcnn", "bilstm")
 
+    def warm(self, task: Task, pool: ModelPool) -> None:
+        super().warm(task, pool)
+        # The first optimizer of a process imports for seconds.
+        build_optimizer([("weight", nn.Parameter(torch.zeros(1)))], learning_rate=0.1, weight_decay=0.0)
+
     def fit(self, task: Task, folder: Path, control: Control, pool: ModelPool, on_event: OnEvent | None = None) -> Figures | None:
         """Trains until validation stops getting better and keeps the best network."""
         seed_everything(task.seed, 0)

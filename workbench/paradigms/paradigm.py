@@ -153,6 +153,15 @@ class Paradigm(ABC):
         """Every method, for messages and help."""
         return list(self.methods)
 
+    def warm(self, task: Task, pool: ModelPool) -> None:
+        """Reads the rows, and imports and loads once per process what `fit` will, so that the first cell of a kind takes no longer than
+        the others.
+
+        Raises:
+            WorkbenchError: as `fit`.
+        """
+        len(task.splits.train)
+
     @abstractmethod
     def fit(self, task: Task, folder: Path, control: Control, pool: ModelPool, on_event: OnEvent | None = None) -> Figures | None:
         """Trains in `folder`; None when `control` asked to stop. Calling it again on the same folder goes on or starts anew.

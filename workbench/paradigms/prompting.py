@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from workbench.methods import check_soft_tokens, method_names
 from workbench.methods.attached import parameter_count
 from workbench.paradigms.paradigm import Figures, OnEvent, Paradigm, Task, register
-from workbench.paradigms.tuned import TunedText, fit_recipe, method_options, validation_figures
+from workbench.paradigms.tuned import TunedText, fit_recipe, method_options, validation_figures, warm_recipe
 from workbench.recipe import PetPart, Recipe
 from workbench.training.control import Control
 
@@ -51,6 +51,13 @@ class Prompting(Paradigm):
 
     def repeats(self, method: str) -> bool:
         return method != ZERO_SHOT
+
+    def warm(self, task: Task, pool: ModelPool) -> None:
+        super().warm(task, pool)
+        if task.method == ZERO_SHOT:
+            pool.fresh(task.recipe.model)
+        else:
+            warm_recipe(prompt_recipe(task), task.splits.labels, pool)
 
     def fit(self, task: Task, folder: Path, control: Control, pool: ModelPool, on_event: OnEvent | None = None) -> Figures | None:
         if task.method != ZERO_SHOT:

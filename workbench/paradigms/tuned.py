@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from workbench.serving.predictor import Predictor
 
 ANSWER = "answer.yaml"
+_WARM: set[tuple[str, str | None, str]] = set()
+"""Models and methods that were set up in this process."""
 
 
 class TunedText:
@@ -74,6 +76,20 @@ class TunedText:
     def why(self, fields: dict[str, str], label: str) -> Why:
         """What changes for `label` when a word is hidden."""
         return occlusion(self, fields, label)
+
+
+def warm_recipe(recipe: Recipe, labels: tuple[str, ...], pool: ModelPool) -> None:
+    """Imports what training the recipe takes, and reads its model once; what was loaded goes again."""
+    key = (recipe.model.path, recipe.model.revision, str(recipe.method.get("name")))
+    if key in _WARM:
+        return
+    from workbench.serving.tuned import tune
+    from workbench.training.optim import build_optimizer
+
+    tuned = tune(pool.fresh(recipe.model), recipe, labels)
+    build_optimizer(tuned.parameters(), learning_rate=0.1, weight_decay=0.0)
+    tuned.detach()
+    _WARM.add(key)
 
 
 def fit_recipe(

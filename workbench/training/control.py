@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 
 class Control:
@@ -12,6 +13,8 @@ class Control:
         self._changed = threading.Condition()
         self._pause = False
         self._stop = False
+        self.waited_seconds = 0.0
+        """What pauses have come to."""
 
     def request_pause(self) -> None:
         """The training waits before its next step, until resumed or stopped."""
@@ -49,7 +52,9 @@ class Control:
         """Blocks for half a second of a pause, or less when it ends; not at all outside of one."""
         with self._changed:
             if self.pause_requested:
+                started = time.perf_counter()
                 self._changed.wait(0.5)
+                self.waited_seconds += time.perf_counter() - started
 
     def _set(self, *, pause: bool | None = None, stop: bool = False) -> None:
         with self._changed:
