@@ -87,10 +87,12 @@ def test_files_hold_no_code(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("data", "least"), [("en", 0.78), ("zh", 0.82)])
-def test_all_rows_reach_an_honest_strength(tmp_path, data, least):
-    """Rows not seen: 1,000 held out by the recipe's seed, of which 300 choose; the figures are of the other 700."""
-    work = task(data, "logistic_regression", shots=None, validation=1000)
+@pytest.mark.parametrize("method", list(DIRECT))
+@pytest.mark.parametrize(("data", "least"), [("en", 0.755), ("zh", 0.79)])
+def test_all_rows_reach_an_honest_strength(tmp_path, data, least, method):
+    """Rows not seen: 1,000 held out by the recipe's seed, of which 300 choose; the figures are of the other 700, whose standard error is
+    1.5 points. On the board's own test rows README has 0.783 to 0.790 in English and 0.811 to 0.827 in Chinese."""
+    work = task(data, method, shots=None, validation=1000)
     held = work.splits.validation.examples
     chosen, unseen = held[:300], held[300:]
     work.splits.validation.examples[:] = chosen
@@ -98,4 +100,4 @@ def test_all_rows_reach_an_honest_strength(tmp_path, data, least):
     opened = LinearText.load(tmp_path / "final")
     rows = np.array(opened.probabilities([e.fields for e in unseen]))
     right = [opened.labels[i] == e.label for i, e in zip(rows.argmax(axis=1), unseen, strict=True)]
-    assert np.mean(right) >= least - 0.015
+    assert np.mean(right) >= least
