@@ -24,6 +24,7 @@ def test_manual_is_registered_and_an_unknown_kind_gets_the_nearest():
     [
         ({"positive": ["great"]}, "no words for label 'negative'"),
         ({"positive": ["great"], "negative": []}, "no words for label 'negative'"),
+        ({}, "no words for 2 labels: 'negative', 'positive'"),
         ({"positive": ["great"], "negative": ["bad"], "negativ": ["awful"]}, "Did you mean 'negative'"),
         ({"positive": ["🙂"], "negative": ["bad"]}, "does not know the word '🙂'"),
         ({"positive": ["Great"], "negative": ["great"]}, "are the same tokens"),

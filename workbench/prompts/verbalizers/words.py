@@ -168,9 +168,13 @@ def label_words(words: Any, labels: tuple[str, ...], tokenizer: Any, *, leading_
     for label in given:
         if label not in labels:
             mistakes.append((f"The verbalizer has words for '{label}', which is no label of the data.", nearest(label, labels)))
+    silent = [label for label in labels if not given.get(label)]
+    if len(silent) == 1:
+        mistakes.append((f"There are no words for label '{silent[0]}'.", f"Add words for '{silent[0]}'."))
+    elif silent:
+        names = ", ".join(f"'{label}'" for label in silent)
+        mistakes.append((f"There are no words for {len(silent)} labels: {names}.", "Add words for each of them."))
     for index, label in enumerate(labels):
-        if not given.get(label):
-            mistakes.append((f"There are no words for label '{label}'.", f"Add words for '{label}'."))
         for text, weight in given.get(label, {}).items():
             ids = _token_ids(text, plain, leading_space)
             if not _is_weight(weight):
