@@ -303,7 +303,12 @@ def _row(summary: RunSummary) -> dict[str, Any]:
 
 
 def _with_report(service: RunService, answer: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
-    """The answer with the files of its board's report written where `--out` says."""
+    """The answer, with what could not be done said and the files of its board's report written where `--out` says."""
+    refused: dict[str, list[str]] = {}
+    for cell in (answer.get("board") or {}).get("refused", []):
+        refused.setdefault(f"{cell['message']} {cell['fix']}", []).append(f"{cell['paradigm']}/{cell['method']}")
+    for reason, names in refused.items():
+        say(f"Not done: {', '.join(dict.fromkeys(names))}. {reason}")
     if not arguments.out:
         return answer
     from workbench.ui.board_report import write_report

@@ -12,12 +12,14 @@ from tests.tiny_runs import WORDS, make_model, make_recipe
 from workbench.data.dataset import load_splits
 from workbench.errors import DiskError, ModelError, TrainingError, WorkbenchError
 from workbench.models.pool import ModelPool
-from workbench.paradigms.cells import model_names
+from workbench.paradigms import find_paradigm, paradigm_names
+from workbench.paradigms.cells import Cell, model_names
 from workbench.paradigms.classical import LinearText
 from workbench.paradigms.from_scratch import NetworkText
 from workbench.paradigms.split import board_rows
 from workbench.recipe import recipe_from
 from workbench.runs.boards import open_cell, read_board
+from workbench.runs.job import CELL_NAME
 from workbench.runs.jobs import check_job, run_job
 from workbench.training.control import Control
 from workbench.training.events import ALIVE
@@ -248,6 +250,15 @@ def test_language_models_are_compared_on_the_same_board(recipe, tmp_path):
 def test_models_of_one_name_are_told_apart():
     places = ["hub/Qwen", "/models/qwen/", "embedded:tiny-qwen", "own", "hub/Qwen"]
     assert model_names(places, "own") == {"Qwen": "hub/Qwen", "qwen-2": "/models/qwen/", "tiny-qwen": "embedded:tiny-qwen"}
+
+
+def test_a_model_of_a_very_long_name_has_cells_whose_names_are_folders():
+    places = [f"hub/{'long-' * 17}{ending}" for ending in ("one", "two")]
+    names = model_names(places, "own")
+    assert list(names.values()) == places and len(names) == 2
+    for paradigm in map(find_paradigm, paradigm_names()):
+        for method in paradigm.known():
+            assert all(CELL_NAME.fullmatch(Cell(paradigm.name, f"{method}@{name}", None, 10**9).name) for name in names)
 
 
 def test_what_could_not_be_done_is_tried_again_when_the_board_goes_on(recipe, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from workbench.errors import RecipeError, RunError
 from workbench.paradigms import paradigm_names
 from workbench.runs.boards import BoardModels, board_of, open_model
 from workbench.ui import charts
-from workbench.ui.board_report import curves_picture, report_page, shade, write_report, zip_report
+from workbench.ui.board_report import confusions_html, curves_picture, report_files, report_page, shade, write_report, zip_report
 from workbench.ui.board_svg import HEIGHT, WIDTH, png_of
 from workbench.ui.board_words import COLORS, disagreements_html, line_name, paradigms_html, significance_html, table_html, why_html
 from workbench.ui.session import Watch
@@ -185,3 +185,38 @@ def test_the_largest_number_of_examples_is_looked_at_until_a_person_picks_one(pa
     picked = handlers["board_detail"](None, Watch(run), "4")[0]
     assert looked_at(picked) == "4"
     assert looked_at(board.Picked("another board", "4")) == "all" == looked_at(board.Picked(run, "gone"))
+
+
+def test_the_macro_f1_interval_stands_beside_it_and_one_repetition_has_no_spread(run, service):
+    report = board_of(service, run)
+    line = next(line for line in report["lines"] if line["shots"] == "all")
+    line = line | {"macro_f1": line["macro_f1"] | {"value": 0.5, "low": 0.123, "high": 0.877}}
+    for cells, spread in ((line["cells"], "\u00b1"), (line["cells"][:1], "\u2013</td>")):
+        html = table_html(report | {"lines": [line | {"cells": cells}]}, "all", T)
+        assert "12.3% \u2013 87.7%" in html and spread in html and ("\u00b1" in html) == (spread == "\u00b1")
+
+
+def test_matrices_of_very_many_labels_are_said_to_be_left_out(run, service):
+    report = board_of(service, run) | {"labels": [f"class {number}" for number in range(13)]}
+    assert "13 labels are too many" in confusions_html(report, "all", T) and confusions_html(report | {"champions": {}}, "all", T) == ""
+
+
+def test_a_cells_row_names_its_own_seed_where_an_earlier_one_was_refused(run, service, tiny):
+    report = board_of(service, run)
+    line = next(line for line in report["lines"] if line["shots"] == "all")
+    one = {name: line[name] | {"per_seed": line[name]["per_seed"][1:]} for name in ("accuracy", "macro_f1")}
+    rest = report | {"lines": [line | one | {"cells": line["cells"][1:]}], "pairs": {}}
+    (row,) = report_files(rest, tiny, T)["cells.csv"].decode().splitlines()[1:]
+    assert row.split(",")[3] == str(report["seeds"][1])
+
+
+def test_the_command_line_says_what_could_not_be_done_once(run, service, capsys):
+    from argparse import Namespace
+
+    from workbench.commands import _with_report
+
+    cell = {"paradigm": "prompting", "shots": 4, "message": "No words.", "fix": "Add some."}
+    refused = [cell | {"method": method, "seed": seed} for method in ("lora", "bias") for seed in (1, 2)]
+    _with_report(service, {"run": run, "board": {"refused": refused}}, Namespace(out=None))
+    told = "".join(capsys.readouterr())
+    assert told.count("No words. Add some.") == 1 and "prompting/lora, prompting/bias" in told

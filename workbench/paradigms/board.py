@@ -87,7 +87,8 @@ def table(report: dict[str, Any]) -> dict[str, Any]:
     rows = [
         [
             line["paradigm"], line["method"], line["shots"], line["rows"],
-            *(line["accuracy"][name] for name in ("value", "low", "high", "spread")),
+            *(line["accuracy"][name] for name in ("value", "low", "high")),
+            line["accuracy"]["spread"] if len(line["cells"]) > 1 else None,
             *(line["macro_f1"][name] for name in ("value", "low", "high")), line["trainable_parameters"], line["total_parameters"],
             line["model_bytes"], line["seconds"], line["milliseconds_per_row"], line["peak_memory_bytes"], line["energy_joules"],
             len(line["cells"]),

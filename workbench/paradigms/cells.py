@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 ALL = "all"
 ON = "@"
+MOST_NAME = 48
+"""Characters of a further model's name; a cell's name, which is a folder's, takes a hundred in all."""
 SMALL_BATCH, ROWS_FOR_SMALL_BATCHES = 8, 100
 WARM_UP_ROWS = 4
 
@@ -34,13 +36,13 @@ def slug(text: str) -> str:
 
 
 def model_names(places: Sequence[str], own: str) -> dict[str, str]:
-    """name -> place of the language models that a board compares with the recipe's `own`: the last part of each place, told apart by a
-    number where two are called the same."""
+    """name -> place of the language models that a board compares with the recipe's `own`: the last part of each place, cut where it is
+    long and told apart by a number where two are called the same."""
     names: dict[str, str] = {}
     for place in dict.fromkeys(places):
         if place == own:
             continue
-        last = re.split(r"[/\\:]", place.rstrip("/\\"))[-1].replace(ON, "-") or "model"
+        last = re.split(r"[/\\:]", place.rstrip("/\\"))[-1].replace(ON, "-")[:MOST_NAME] or "model"
         taken, number, name = {slug(known) for known in names}, 1, last
         while slug(name) in taken:
             number += 1

@@ -18,12 +18,13 @@ from workbench.ui.board_words import (
     line_name,
     notes_html,
     paradigms_html,
+    seed_of,
     shots_name,
     significance_html,
     table_html,
 )
 from workbench.ui.charts import LearningCurve
-from workbench.ui.markup import confusion, esc, heading, percent
+from workbench.ui.markup import confusion, esc, heading, percent, sentence
 from workbench.ui.text import Words
 
 MOST_LABELS = 12
@@ -98,9 +99,10 @@ def intervals_figure(report: dict[str, Any], key: str, t: Words) -> Any:
 
 def confusions_html(report: dict[str, Any], key: str, t: Words) -> str:
     """The confusion matrix of each paradigm's champion, summed over seeds."""
-    if len(report["labels"]) > MOST_LABELS:
-        return ""
     chosen = report["champions"].get(key, {})
+    if chosen and len(report["labels"]) > MOST_LABELS:
+        many = t("board.confusions_many", count=len(report["labels"]), most=MOST_LABELS)
+        return heading(t("board.confusions")) + sentence(many, "note")
     actual, predicted = t("train.actual"), t("train.predicted")
     parts = [
         f"<div><h4>{esc(line_name(line, t))}</h4>{confusion(line['confusion'], report['labels'], actual, predicted)}</div>"
@@ -140,9 +142,9 @@ def report_files(report: dict[str, Any], recipe: Recipe, t: Words) -> dict[str, 
 
     found = table(report)
     cells = [
-        [line["paradigm"], line["method"], line["shots"], seed, accuracy, f1]
+        [line["paradigm"], line["method"], line["shots"], seed_of(name), accuracy, f1]
         for line in report["lines"]
-        for seed, accuracy, f1 in zip(report["seeds"], line["accuracy"]["per_seed"], line["macro_f1"]["per_seed"], strict=False)
+        for name, accuracy, f1 in zip(line["cells"], line["accuracy"]["per_seed"], line["macro_f1"]["per_seed"], strict=True)
     ]
     pairs = [[key, *pair.values()] for key, found_pairs in report["pairs"].items() for pair in found_pairs]
     pair_columns = ["shots", "first", "second", "only first right", "only second right", "difference", "p", "p after Holm"]

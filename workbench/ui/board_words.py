@@ -11,7 +11,8 @@ from workbench.ui.text import Words
 REAL = 0.05
 COLORS = {"classical": "#8a6fb0", "from_scratch": "#d9822b", "fine_tuning": "#4a78c0", "prompting": "#2f8f98"}
 COLUMNS = (
-    "method", "accuracy", "interval", "spread", "macro_f1", "rows", "trainable", "total", "size", "seconds", "speed", "memory", "energy",
+    "method", "accuracy", "interval", "spread", "macro_f1", "f1_interval", "rows", "trainable", "total", "size", "seconds", "speed",
+    "memory", "energy",
 )  # fmt: skip
 
 
@@ -35,6 +36,11 @@ def line_name(line: dict[str, Any], t: Words) -> str:
 def shots_name(key: str, t: Words) -> str:
     """A number of examples per class, in words."""
     return t("board.all_rows") if key == "all" else t("board.per_class", count=key)
+
+
+def seed_of(cell: str) -> str:
+    """The seed of the cell of this name."""
+    return cell.rsplit("-", 1)[-1]
 
 
 def color(paradigm: str) -> str:
@@ -138,13 +144,17 @@ def _verdict(answer: str, label: str) -> str:
 
 def _cells(line: dict[str, Any], t: Words) -> list[str]:
     accuracy, f1 = line["accuracy"], line["macro_f1"]
+    spread = f"\u00b1 {accuracy['spread'] * 100:.1f}" if len(line["cells"]) > 1 else "\u2013"
     energy = "\u2013" if line["energy_joules"] is None else f"{line['energy_joules']:,.0f} J"
     return [
-        line_name(line, t), percent(accuracy["value"]), f"{percent(accuracy['low'])} \u2013 {percent(accuracy['high'])}",
-        f"\u00b1 {accuracy['spread'] * 100:.1f}", percent(f1["value"]), f"{line['rows']:,.0f}", amount(line["trainable_parameters"]),
-        amount(line["total_parameters"]), size(line["model_bytes"]), f"{line['seconds']:.1f} s", f"{line['milliseconds_per_row']:.2f} ms",
-        size(line["peak_memory_bytes"]), energy,
+        line_name(line, t), percent(accuracy["value"]), _interval(accuracy), spread, percent(f1["value"]), _interval(f1),
+        f"{line['rows']:,.0f}", amount(line["trainable_parameters"]), amount(line["total_parameters"]), size(line["model_bytes"]),
+        f"{line['seconds']:.1f} s", f"{line['milliseconds_per_row']:.2f} ms", size(line["peak_memory_bytes"]), energy,
     ]  # fmt: skip
+
+
+def _interval(figure: dict[str, float]) -> str:
+    return f"{percent(figure['low'])} \u2013 {percent(figure['high'])}"
 
 
 def _chance(p: float) -> str:

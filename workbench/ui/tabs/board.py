@@ -27,6 +27,7 @@ from workbench.ui.board_words import (
     notes_html,
     paradigm_name,
     paradigms_html,
+    seed_of,
     shots_name,
     significance_html,
     table_html,
@@ -151,7 +152,7 @@ def models_of(report: dict[str, Any] | None, t: Words) -> list[tuple[str, str]]:
     found = []
     for line in report["lines"] if report else []:
         for name in line["cells"]:
-            seed = t("board.seed", seed=name.rsplit("-", 1)[-1])
+            seed = t("board.seed", seed=seed_of(name))
             found.append((f"{line_name(line, t)} \u00b7 {shots_name(line['shots'], t)} \u00b7 {seed}", name))
     return found
 
