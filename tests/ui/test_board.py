@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_all_models_are_asked_at_once(service, run):
 def test_a_boards_models_stand_beside_a_run_in_try_it(service, run, finished):
     offered = dict(try_it.others(service, T, finished))
     cells = [model for model in offered.values() if "/" in model]
-    assert len(cells) == 5, "one per line, of the first repetition"
+    assert len(cells) == 9, "every repetition of every line"
     texts = {"text": "the food was lovely"}
     for model in cells:
         shown = try_it.view(service, BoardModels(), finished, model, texts, why=True)
@@ -83,6 +84,12 @@ def test_a_boards_models_stand_beside_a_run_in_try_it(service, run, finished):
         assert "naive Bayes &lt;" in try_it.answer_html(shown, T, "naive Bayes <")
     with pytest.raises(RunError, match="2 are given"):
         try_it.view(service, BoardModels(), finished, cells[0], {"first": "a", "second": "b"})
+
+
+def test_without_a_run_but_with_a_board_the_tab_try_it_says_where_its_models_are_asked(run, service, monkeypatch):
+    monkeypatch.setattr(try_it, "choices", lambda *_: [])
+    asking = try_it.Asking(SimpleNamespace(service=service, boards=BoardModels(), t=T))
+    assert "asked in the tab Board" in str(asking.refresh(None, None, Watch()))
 
 
 def test_the_controls_become_a_job():

@@ -16,6 +16,7 @@ from workbench.models.transfer import untold
 from workbench.paradigms.cost import cost_of, forget_cost
 from workbench.paradigms.paradigm import Answerer, OnEvent, Task, Work, find_paradigm, paradigm_names, train_recipe
 from workbench.paradigms.split import cell_data
+from workbench.prompts.template import ending_at_mask
 from workbench.recipe import Recipe
 from workbench.training.control import Control
 
@@ -146,9 +147,27 @@ def task_of(
         "job": None,
     }
     changes["training"]["evaluate_every"] = max(1, math.ceil(steps / plan.evaluations))
+    notes = []
     if cell.model:
-        changes["model"] = recipe.model.model_copy(update={"path": plan.models[cell.model], "revision": None}).model_dump()
-    return Task(recipe.replace(changes), cell.tuning, zero_shot=cell.shots == 0, work=work, between=between)
+        place, templates = plan.models[cell.model], recipe.prompt.templates
+        changes["model"] = recipe.model.model_copy(update={"path": place, "revision": None}).model_dump()
+        asked = [ending_at_mask(template) for template in templates] if _is_causal(place) else templates
+        if asked != templates:
+            changes["prompt.templates"] = asked
+            notes.append(f"{cell.model} reads only what comes before [MASK], so what stands behind it in the template was left out.")
+    return Task(recipe.replace(changes), cell.tuning, zero_shot=cell.shots == 0, work=work, between=between, notes=tuple(notes))
+
+
+def _is_causal(place: str) -> bool:
+    """Whether this model reads from left to right; one that is not on this machine yet is taken as it comes."""
+    from workbench.models.card import configuration_in
+    from workbench.models.loading import find_model
+
+    try:
+        folder = find_model(place)
+        return isinstance(folder, Path) and configuration_in(folder)[1] == "causal"
+    except WorkbenchError:  # said when it is loaded
+        return False
 
 
 def run_cell(
@@ -176,7 +195,7 @@ def run_cell(
         "rows": 0 if task.zero_shot else len(task.splits.train),
         "validation_rows": len(task.splits.validation),
         "labels": list(task.splits.labels),
-        "notes": list(task.splits.notes),
+        "notes": [*task.splits.notes, *task.notes],
         **{name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(cost).items()},
         **asdict(figures),
         **answers,

@@ -44,6 +44,7 @@ class Task:
         zero_shot: no training rows may be used; `recipe.data` still names them for the labels.
         work: what trains a language model's recipe in a folder: `train_run`, or what also does the jobs a recipe may ask for.
         between: called between two batches that a language model only reads; what it raises ends the work.
+        notes: sentences for the person on what was changed for this cell.
     """
 
     recipe: Recipe
@@ -51,6 +52,7 @@ class Task:
     zero_shot: bool = False
     work: Work = train_recipe
     between: Callable[[], None] = untold
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def splits(self) -> Splits:

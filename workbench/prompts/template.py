@@ -115,6 +115,15 @@ def with_fields(source: str, names: dict[str, str]) -> str:
     return source
 
 
+def ending_at_mask(source: str) -> str:
+    """A template as a causal model can be asked by it: up to its [MASK] where nothing but words of its own stands behind; else as it is."""
+    pieces = parse_template(source, needs_mask=False).pieces
+    mask = next((piece for piece in pieces if piece.kind == "mask"), None)
+    if mask is None or any(piece.kind != "text" or piece.field is not None for piece in pieces[pieces.index(mask) + 1 :]):
+        return source
+    return source[: source.index("]", mask.position) + 1]
+
+
 def parse_template(source: str, *, needs_mask: bool = True) -> Template:
     """Reads the notation of the module docstring.
 

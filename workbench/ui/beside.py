@@ -13,7 +13,7 @@ from workbench.paradigms.why import occlusion
 from workbench.recipe import Recipe
 from workbench.runs.boards import BoardModels, open_model, readable_boards
 from workbench.serving.predictor import Prediction
-from workbench.ui.board_words import line_name, shots_name, why_html
+from workbench.ui.board_words import line_name, seed_of, shots_name, why_html
 from workbench.ui.markup import bars, esc, small
 from workbench.ui.text import Words
 
@@ -63,12 +63,12 @@ def box_updates(recipe: Recipe | None, t: Words) -> list[Any]:
 
 
 def cells(service: Any, t: Words) -> list[tuple[str, str]]:
-    """The first repetition's models of the newest boards, as (title, RUN/CELL)."""
+    """The models of the newest boards, every repetition's, as (title, RUN/CELL)."""
     found = []
     for run, report in readable_boards(service, BOARDS_OFFERED):
         for line in report["lines"]:
             title = f"{run.name} \u00b7 {line_name(line, t)} \u00b7 {shots_name(line['shots'], t)}"
-            found += [(title, f"{run.id}/{name}") for name in line["cells"][:1]]
+            found += [(f"{title} \u00b7 {t('board.seed', seed=seed_of(name))}", f"{run.id}/{name}") for name in line["cells"]]
     return found
 
 

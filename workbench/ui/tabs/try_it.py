@@ -120,7 +120,8 @@ class Asking:
         """The runs that can answer now, and what follows from the chosen one; the answer goes only when its run did."""
         found = choices(self.service, self.t)
         chosen = chosen_run(found, current, watch)
-        note = "" if found else sentence(self.t("try.none_yet"), "note")
+        none = "try.cells_alone" if cells(self.service, self.t) else "try.none_yet"
+        note = "" if found else sentence(self.t(none), "note")
         answered = "" if current is not None and chosen != current else gr.update()
         runs = gr.update(choices=found, value=chosen)
         return [runs, self.show_others(chosen, beside), *self.show_run(chosen)[:-1], note, answered]
