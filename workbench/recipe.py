@@ -42,6 +42,10 @@ class ModelPart(Part):
     path: str = Field("embedded:tiny-en", description="embedded:NAME, a local folder, or a hub id such as bert-base-uncased.")
     revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
     quantization: Literal["none", "int8", "nf4", "fp4"] = "none"
+    double_quantization: bool = Field(True, description="Whether the scales of nf4 and fp4 weights are kept in 8 bits too.")
+    compute_dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        "auto", description="Type in which nf4 and fp4 weights are multiplied; auto is bfloat16 on a GPU that has it, float32 elsewhere."
+    )
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
 

@@ -66,7 +66,7 @@ def held_bytes(model: torch.nn.Module) -> int:
     for parameter in model.parameters():
         held += [parameter, *(tensor for tensor in (getattr(parameter, "SCB", None),) if tensor is not None)]
         state = getattr(parameter, "quant_state", None)
-        held += [state.absmax, state.state2.absmax] if state is not None else []
+        held += [state.absmax, *([state.state2.absmax] if state.nested else [])] if state is not None else []
     return sum({tensor.data_ptr(): tensor.nbytes for tensor in held}.values())
 
 
@@ -78,6 +78,17 @@ def test_a_card_says_what_the_model_takes_once_it_is_loaded(name: str, dtype: st
     before, loaded = model_card(part), load_model(part)
     assert abs(before.memory[quantization] / held_bytes(loaded.model) - 1) < 0.1
     assert model_card(loaded).memory == before.memory, "loaded or not, it is one model"
+
+
+@pytest.mark.parametrize("bits", ["nf4", "fp4"])
+def test_scales_that_are_not_quantized_again_take_what_the_card_says(bits: str) -> None:
+    part = ModelPart(path="embedded:tiny-qwen", quantization=bits, double_quantization=False, device="cpu")
+    card, loaded = model_card(part), load_model(part)
+    # A float32 for 64 weights instead of a byte and a float32 for 64 x 256.
+    more = card.memory[bits] - model_card(part.model_copy(update={"double_quantization": True})).memory[bits]
+    assert abs(more / (card.linear_parameters * (4 / 64 - 1 / 64 - 4 / (64 * 256))) - 1) < 0.001
+    assert abs(card.memory[bits] / held_bytes(loaded.model) - 1) < 0.01
+    assert model_card(loaded).memory == card.memory
 
 
 def test_the_card_of_a_large_causal_model_is_in_the_type_that_loading_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,15 @@ import torch
 
 from tests.models.tiny import save_model
 from workbench.errors import ModelError
+from workbench.methods.footprint import estimate
 from workbench.models.card import model_card
 from workbench.models.cloze import cloze_logits
+from workbench.models.known import known_model
 from workbench.models.loading import load_model
+from workbench.models.pool import ModelPool
 from workbench.models.quantization import quantization_config
-from workbench.recipe import ModelPart
+from workbench.recipe import ModelPart, Recipe
+from workbench.training.checkpoint import recipe_key
 
 
 @pytest.mark.parametrize("name", ["bert", "qwen2"])
@@ -44,6 +49,26 @@ def test_four_bit_answers_the_same_in_training_and_in_evaluation(tmp_path: Path)
         evaluated = loaded.model(input_ids=ids).logits
         loaded.model.train()  # Qwen2 has no dropout
         assert torch.equal(loaded.model(input_ids=ids).logits, evaluated)
+
+
+def test_how_four_bits_are_kept_and_multiplied_is_chosen_and_without_a_choice_as_ever() -> None:
+    pool, plain = ModelPool(size=3), ModelPart(path="embedded:tiny-qwen", quantization="nf4", device="cpu")
+    other = plain.model_copy(update={"double_quantization": False, "compute_dtype": "bfloat16"})
+
+    def layers(part: ModelPart) -> list[tuple[bool, torch.dtype]]:
+        found = [module for module in pool.get(part).model.modules() if type(module).__name__ == "Linear4bit"]
+        return sorted({(module.weight.quant_state.nested, module.compute_dtype) for module in found})
+
+    assert layers(plain) == [(True, torch.float32)]
+    assert layers(other) == [(False, torch.bfloat16)], "the pool keeps the two apart"
+    recipe, same = Recipe(model=plain), {"model.double_quantization": True, "model.compute_dtype": "auto"}
+    assert recipe_key(recipe.replace(same)) == recipe_key(recipe) != recipe_key(Recipe(model=other))
+    assert '"double_quantization"' not in json.dumps(recipe.model_dump(mode="json", exclude_defaults=True)), "runs of before go on"
+    known = known_model(plain)
+    lora = recipe.replace({"method": {"name": "lora"}})
+    double, single = (estimate(lora.replace({"model": part.model_dump()}), known)[0] for part in (plain, other))
+    card = known.card(other)
+    assert single.weights - double.weights == card.memory["nf4"] - known.card(plain).memory["nf4"] > 0
 
 
 def test_refused() -> None:

@@ -46,6 +46,11 @@ def test_a_hub_model_has_its_card_from_the_catalog_and_says_so(tiny, service):
         model.view(tiny.replace({"model.path": "owner/never-seen"}), T, service.pool)
 
 
+def test_the_model_tab_shows_how_four_bit_weights_are_kept_and_multiplied(tiny):
+    chosen = tiny.replace({"model.double_quantization": False, "model.compute_dtype": "bfloat16"})
+    assert model._filled(chosen, T)[-3:-1] == [False, "bfloat16"] and model._filled(tiny, T)[-3:-1] == [True, "auto"]
+
+
 def test_what_is_published_in_words_stands_beside_what_was_found(tiny, service, tmp_path):
     rows = {row[0]: row[1:] for row in model.view(tiny.replace({"model.path": "baichuan-inc/Baichuan-7B"}), T, service.pool).published}
     words = "pre-normalisation, RMSNorm, SwiGLU, RoPE, multi-head attention"
@@ -65,7 +70,7 @@ def test_what_is_published_in_words_stands_beside_what_was_found(tiny, service, 
 
 def test_revision_type_and_device_are_shown_as_the_recipe_has_them(tiny):
     chosen = tiny.replace({"model": {"path": "owner/model", "revision": "v2", "dtype": "bfloat16", "device": "cuda:3"}})
-    _, _, _, hub, revision, _, dtype, device, _ = model._filled(chosen, T)
+    _, _, _, hub, revision, _, dtype, device, *_ = model._filled(chosen, T)
     assert hub["visible"] and revision["visible"] and (revision["value"], dtype, device["value"]) == ("v2", "bfloat16", "cuda:3")
     assert ("cuda:3", "cuda:3") in device["choices"] and ("cpu", "cpu") in device["choices"]
     assert not model._filled(tiny, T)[4]["visible"], "a folder has no revisions"

@@ -157,7 +157,8 @@ def training_bytes(recipe: Recipe, card: ModelCard, config: Any, tokenizer: Any,
     )  # fmt: skip
     name = str(dtype).removeprefix("torch.")
     rest = card.parameters - card.linear_parameters
-    weights = weights_bytes(card.linear_parameters, card.linear_rows, rest, recipe.model.quantization, name)
+    bits, double = recipe.model.quantization, recipe.model.double_quantization
+    weights = weights_bytes(card.linear_parameters, card.linear_rows, rest, bits, name, double)
     trained = step.trainable * DTYPE_BYTES["float32"]
     taken = MemoryEstimate(
         weights=weights + step.added, gradients=trained, optimizer=MOMENTS * trained, activations=step.activations, step=step.peak,

@@ -76,7 +76,10 @@ def model_card(source: str | ModelPart | LoadedModel) -> ModelCard:
     """
     if isinstance(source, LoadedModel):
         dtype = str(source.model.dtype).removeprefix("torch.")
-        part = ModelPart.model_validate({"quantization": source.quantization, "dtype": dtype, "device": str(source.device)})
+        packed = getattr(source.model.config, "quantization_config", None)
+        double = packed.bnb_4bit_use_double_quant if source.quantization in ("nf4", "fp4") else True
+        how = {"quantization": source.quantization, "dtype": dtype, "device": str(source.device), "double_quantization": double}
+        part = ModelPart.model_validate(how)
         return card_of(source.model.config, source.kind, source.name, part)
     part = ModelPart(path=source) if isinstance(source, str) else source
     return card_of(*configuration(part.path, part.revision), part)
@@ -121,7 +124,7 @@ def card_of(config: Any, kind: str, name: str, part: ModelPart | None = None) ->
         norms=_norms(family),
         features=_features(model, family, heads, kv_heads),
         quantization=part.quantization,
-        memory={q: weights_bytes(linear, rows, parameters - linear, q, dtype) for q in QUANTIZATIONS},
+        memory={q: weights_bytes(linear, rows, parameters - linear, q, dtype, part.double_quantization) for q in QUANTIZATIONS},
         memory_dtype=dtype,
         cache_bytes_per_token=cache * kv_heads,
         cache_bytes_per_token_all_heads=cache * heads,

@@ -232,7 +232,8 @@ def _load_weights(folder: Path, kind: str, part: ModelPart, device: torch.device
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
     if part.quantization != "none":
         quiet_casts()
-        options |= {"quantization_config": quantization_config(part.quantization, device), "device_map": {"": str(device)}}
+        packed = quantization_config(part.quantization, device, double=part.double_quantization, compute_dtype=part.compute_dtype)
+        options |= {"quantization_config": packed, "device_map": {"": str(device)}}
     loader = AutoModelForMaskedLM if kind == "masked" else AutoModelForCausalLM
     try:
         with warnings.catch_warnings():
@@ -283,7 +284,7 @@ def _weights(card: ModelCard, part: ModelPart) -> int:
     """Bytes of the weights as a recipe would have them."""
     dtype = str(weight_dtype(part.dtype, find_device(part.device), card.parameters)).removeprefix("torch.")
     rest = card.parameters - card.linear_parameters
-    return weights_bytes(card.linear_parameters, card.linear_rows, rest, part.quantization, dtype)
+    return weights_bytes(card.linear_parameters, card.linear_rows, rest, part.quantization, dtype, part.double_quantization)
 
 
 def _too_large(folder: Path, part: ModelPart, device: torch.device) -> OutOfMemory:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-# A 4-bit weight takes half a byte, a scale byte per 64 weights and a float32 per 256 scales (QLoRA, Dettmers et al. 2023, section 3).
-FOUR_BIT = 0.5 + 1 / 64 + 4 / (64 * 256)
+# A 4-bit weight takes half a byte, and every 64 of them a float32 scale; with double quantization a scale byte, and a float32 per 256
+# scales (QLoRA, Dettmers et al. 2023, section 3).
+FOUR_BIT = {False: 0.5 + 4 / 64, True: 0.5 + 1 / 64 + 4 / (64 * 256)}
 
 
 @dataclass(frozen=True)
@@ -38,19 +39,20 @@ class MemoryEstimate:
         return self.weights + self.optimizer + max(self.step, self.writing)
 
 
-def weights_bytes(linear: int, linear_rows: int, rest: int, quantization: str, dtype: str) -> int:
+def weights_bytes(linear: int, linear_rows: int, rest: int, quantization: str, dtype: str, double: bool = True) -> int:
     """Bytes of all weights.
 
     Args:
         linear: parameters in matrices that quantization reaches; `linear_rows` their output rows.
         rest: all other parameters, always in `dtype`.
+        double: double quantization of the scales of 4-bit weights.
     """
     each = DTYPE_BYTES[dtype]
     if quantization == "none":
         return (linear + rest) * each
     if quantization == "int8":
         return linear + 4 * linear_rows + rest * each
-    return round(linear * FOUR_BIT) + rest * each
+    return round(linear * FOUR_BIT[double]) + rest * each
 
 
 def free_bytes(device: torch.device) -> int:

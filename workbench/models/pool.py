@@ -8,7 +8,7 @@ from collections import OrderedDict
 from workbench.models.loading import LoadedModel, Progress, find_model, load_model
 from workbench.recipe import ModelPart
 
-Key = tuple[str, str | None, str, str, str]
+Key = tuple[str, str | None, str, str, str, bool, str]
 
 
 class ModelPool:
@@ -58,4 +58,4 @@ class ModelPool:
 
 
 def _key(part: ModelPart) -> Key:
-    return part.path, part.revision, part.quantization, part.dtype, part.device
+    return part.path, part.revision, part.quantization, part.dtype, part.device, part.double_quantization, part.compute_dtype

@@ -21,8 +21,12 @@ QUANTIZATIONS = ("none", "int8", "nf4", "fp4")
 DEQUANTIZE = "bitsandbytes::dequantize_4bit"
 
 
-def quantization_config(name: str, device: torch.device) -> Any:
-    """The `BitsAndBytesConfig` for int8, nf4 or fp4, with double quantization of the 4-bit scales.
+def quantization_config(name: str, device: torch.device, *, double: bool = True, compute_dtype: str = "auto") -> Any:
+    """The `BitsAndBytesConfig` for int8, nf4 or fp4.
+
+    Args:
+        double: quantizes the scales of 4-bit weights too.
+        compute_dtype: the type in which 4-bit weights are multiplied; auto is bfloat16 on a GPU that has it, float32 elsewhere.
 
     Raises:
         ModelError: an unknown name, bitsandbytes missing, or a device that it does not serve.
@@ -42,8 +46,10 @@ def quantization_config(name: str, device: torch.device) -> Any:
         _read_half_blocks()
     # bfloat16 products did not finish on CPUs without such instructions; float32 runs at the speed of plain weights.
     compute = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    if compute_dtype != "auto":
+        compute = getattr(torch, compute_dtype)
     return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type=name, bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
+        load_in_4bit=True, bnb_4bit_quant_type=name, bnb_4bit_use_double_quant=double, bnb_4bit_compute_dtype=compute
     )
 
 

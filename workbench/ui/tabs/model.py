@@ -79,7 +79,7 @@ def build(frame: Frame) -> Part:
                     [(t(f"model.quantization_{name}"), name) for name in QUANTIZATIONS], value="none",
                     label=t("model.quantization"), info=t("model.quantization_help"),
                 )
-                dtype, device = _placing(t)
+                seldom = _placing(t)
                 with gr.Row():
                     load = gr.Button(t("model.load"), variant="primary", elem_id="model-load")
                     cancel = gr.Button(t("model.cancel"), visible=False, scale=0, min_width=110, elem_id="model-cancel")
@@ -97,24 +97,29 @@ def build(frame: Frame) -> Part:
         converting = _conversion(t)
 
     _wire(frame, source, embedded, path, hub, revision, quantization, card)
-    _wire_versions(frame, source, revision, dtype, device, card)
+    _wire_versions(frame, source, revision, seldom, card)
     _wire_loading(frame, load, cancel, status, card)
     _wire_more(frame, other, comparison, *converting)
-    shown = [source, embedded, path, hub, revision, quantization, dtype, device, status]
+    shown = [source, embedded, path, hub, revision, quantization, *seldom.values(), status]
     return Part("model", tab, shown, lambda recipe: _filled(recipe, t), (_shower(frame), [frame.draft], [card]))
 
 
-def _placing(t: Words) -> tuple[gr.Dropdown, gr.Dropdown]:
-    """The type of the weights and the device, which are seldom chosen by hand."""
+def _placing(t: Words) -> dict[str, gr.Dropdown | gr.Checkbox]:
+    """By their fields, what is seldom chosen by hand: type of the weights, device, and how 4-bit weights are kept and multiplied."""
+    types = [(t("model.auto"), "auto"), *((name, name) for name in DTYPE_BYTES)]
     with gr.Row(elem_classes=SELDOM):
-        dtype = gr.Dropdown(
-            [(t("model.auto"), "auto"), *((name, name) for name in DTYPE_BYTES)], value="auto", label=t("model.dtype"),
-            info=t("model.dtype_help"), elem_id="model-dtype",
-        )
+        dtype = gr.Dropdown(types, value="auto", label=t("model.dtype"), info=t("model.dtype_help"), elem_id="model-dtype")
         device = gr.Dropdown(
             _devices(t), value="auto", label=t("model.device"), info=t("model.device_help"), elem_id="model-device"
         )
-    return dtype, device
+    with gr.Row(elem_classes=SELDOM):
+        double = gr.Checkbox(
+            value=True, label=t("model.double_quantization"), info=t("model.double_quantization_help"), elem_id="model-double-quantization"
+        )
+        compute = gr.Dropdown(
+            types, value="auto", label=t("model.compute_dtype"), info=t("model.compute_dtype_help"), elem_id="model-compute-dtype"
+        )
+    return {"dtype": dtype, "device": device, "double_quantization": double, "compute_dtype": compute}
 
 
 def _devices(t: Words, chosen: str = "auto") -> list[tuple[str, str]]:
@@ -127,16 +132,16 @@ def _devices(t: Words, chosen: str = "auto") -> list[tuple[str, str]]:
     return [(t("model.auto"), "auto"), *((name, name) for name in dict.fromkeys([*names, chosen]) if name != "auto")]
 
 
-def _wire_versions(frame: Frame, source: Any, revision: Any, dtype: Any, device: Any, card: Any) -> None:
-    """Revision, type and device; a revision is of one hub model and goes with it."""
+def _wire_versions(frame: Frame, source: Any, revision: Any, seldom: dict[str, Any], card: Any) -> None:
+    """Revision, and what `_placing` laid out; a revision is of one hub model and goes with it."""
     changed = frame.edit(
         revision.input, lambda recipe, value: {"model.revision": (value or "").strip() or None}, [revision], "model_revision",
         trigger_mode="always_last",
     )
     frame.on(changed.then, _shower(frame), [frame.draft], [card], "model_revision_card")
-    for control, name in ((dtype, "dtype"), (device, "device")):
+    for name, control in seldom.items():
         changed = frame.edit(control.input, lambda recipe, value, name=name: {f"model.{name}": value}, [control], f"model_{name}")
-        # What the weights take depends on both.
+        # What the weights take depends on these.
         frame.on(changed.then, _shower(frame), [frame.draft], [card], f"model_{name}_card")
     frame.on(source.input, lambda kind: gr.update(visible=kind == "hub"), [source], [revision], "model_revision_shown")
 
@@ -196,6 +201,8 @@ def _filled(recipe: Recipe, t: Words) -> list[Any]:
         model.quantization,
         model.dtype,
         gr.update(choices=_devices(t, model.device), value=model.device),
+        model.double_quantization,
+        model.compute_dtype,
         "",
     ]
 
