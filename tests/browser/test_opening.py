@@ -100,3 +100,14 @@ def test_a_slider_hears_the_keys(visit):
     person.page.wait_for_function(f"() => {kept} !== window.keptRecipe")
     person.reload().tab("prompt")
     assert int(slider.input_value()) == before + 8
+
+
+@pytest.mark.parametrize("width", [1280, 768])
+def test_the_recipe_in_steps_stays_in_sight_when_a_tab_is_scrolled(visit, width):
+    person = visit("en", width=width)
+    person.tab("prompt").sees("preview", person.t("prompt.top"))
+    person.page.mouse.move(width / 2, 600)
+    person.page.mouse.wheel(0, 1500)
+    person.page.wait_for_function("() => scrollY > 800")
+    top = person.page.evaluate("() => document.querySelector('.pw-flow').getBoundingClientRect().top")
+    assert -1 <= top <= 1, f"the steps stand {top} px from the window's top"
