@@ -87,7 +87,7 @@ def test_names_are_shown_letter_by_letter():
 
 
 def test_long_names_are_cut_on_the_axis_and_whole_in_the_data():
-    names = ["a" * 200, "\u0627" * 200, "short"]
-    figure = charts.counts(names, [3, 2, 1], x="rows", y="label")
+    names = ["a" * 200, "\u0627" * 200, "short", "\u5f88" * 200]
+    figure = charts.counts(names, [3, 2, 1, 1], x="rows", y="label")
     assert list(figure.data[0].y) == names and list(figure.layout.yaxis.tickvals) == names
-    assert [len(text) for text in figure.layout.yaxis.ticktext] == [32, 32, 5]
+    assert [len(text) for text in figure.layout.yaxis.ticktext] == [32, 32, 5, 16], "a Chinese character is as wide as two letters"

@@ -1,5 +1,7 @@
 """The page's HTML: nothing a person typed can become markup or a template."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,3 +30,18 @@ def test_figures_a_person_reads():
     assert [markup.duration(s) for s in (8.4, 187, 8049)] == ["8 s", "3:07", "2:14:09"]
     assert [markup.percent(p) for p in (0.505, 0.9996, 0.99)] == ["50.5%", "100%", "99.0%"]
     assert markup.size(57_344) == "56.0 KB"
+
+
+def test_a_name_is_cut_by_its_width_and_keeps_its_beginning():
+    four, five = "\u56db\u4e2a\u5b57\u6b63", "\u8fd9\u662f\u4e94\u4e2a\u5b57"
+    cut = [markup.short(text, 8) for text in ("", "eight888", "nine99999", four, five)]
+    assert cut == ["", "eight888", "nine999\u2026", four, f"{five[:3]}\u2026"]
+
+
+def test_a_confusion_matrix_of_long_names_stays_small_and_keeps_the_whole_names():
+    names = [f"{number} {'long ' * 40}" for number in range(20)]
+    made = markup.confusion([[1] * 20] * 20, names, "label", "predicted")
+    shown = re.findall(r"<th[^>]*>([^<]*)</th>", made)
+    assert len(shown) == 40 and max(map(len, shown)) == markup.LONGEST_LABEL
+    assert all(made.count(f'title="{name}"') == 2 for name in names)
+    assert "title=" not in markup.confusion([[1]], ["pos"], "label", "predicted")

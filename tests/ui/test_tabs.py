@@ -311,6 +311,12 @@ def test_runs_are_listed(service, finished):
     assert (row.status, row.method) == ("finished", "Full fine-tuning")
 
 
+def test_a_run_of_long_words_leaves_the_table_of_runs_its_other_columns(service, finished):
+    shelf, row = runs.Shelf(service, T), next(row for row in runs.view(service, T) if row.id == finished)
+    (cells,) = shelf.table([replace(row, name="name " * 40, tags="tag " * 40, note="note " * 40, model="m" * 200)])["data"]
+    assert max(map(len, cells)) <= runs.LONGEST_NAME and cells[-1] == finished and len(cells[1]) == runs.LONGEST_TAGS
+
+
 def test_a_job_is_drawn_with_its_parts_and_its_table(service, finished):
     from dataclasses import replace
 

@@ -36,7 +36,7 @@
   };
 
   const cells = (table) => {
-    const rows = [...table.rows].map((row) => [...row.cells].map((cell) => cell.textContent.trim()));
+    const rows = [...table.rows].map((row) => [...row.cells].map((cell) => cell.title || cell.textContent.trim()));
     if (table.caption) rows[0][0] += ` ${table.caption.textContent}`;
     return rows;
   };

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import html
+import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from workbench.ui.text import Words
 
 # gr.HTML fills its value into a JavaScript and Handlebars template: braces, dollars and backticks must not survive as themselves.
 _TEMPLATE_MARKS = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;", "\\": "&#92;"})
+LONGEST_LABEL = 24
 
 
 def esc(value: object) -> str:
@@ -45,8 +48,11 @@ def chips(values: Iterable[str]) -> str:
 
 
 def short(text: str, most: int) -> str:
-    """The text, cut to `most` characters with an ellipsis for what is missing."""
-    return text if len(text) <= most else f"{text[: most - 1]}\u2026"
+    """The text, cut to the width of `most` Latin letters with an ellipsis for what is missing; a Chinese character is as wide as two."""
+    ends = list(accumulate(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text[: most + 1]))
+    if len(text) <= most and (not ends or ends[-1] <= most):
+        return text
+    return f"{text[: sum(end < most for end in ends)]}\u2026"
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: frozenset[int] = frozenset(), save: str = "") -> str:
@@ -80,7 +86,7 @@ def token(text: str, role: str, title: str = "") -> str:
 
 def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], actual: str, predicted: str, *, save: str = "") -> str:
     """A confusion matrix, true classes in rows; each cell is shaded by its share of the row. `save` as for `table`."""
-    head = "".join(f'<th scope="col">{esc(label)}</th>' for label in labels)
+    head = "".join(f'<th scope="col"{_name(label)}' for label in labels)
     rows = []
     for label, counts in zip(labels, matrix, strict=True):
         total = sum(counts) or 1
@@ -88,7 +94,7 @@ def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], actual: st
             f'<td class="pw-cell{" pw-hit" if other == label else ""}" style="--share:{count / total:.3f}">{count}</td>'
             for other, count in zip(labels, counts, strict=True)
         )
-        rows.append(f'<tr><th scope="row">{esc(label)}</th>{cells}</tr>')
+        rows.append(f'<tr><th scope="row"{_name(label)}{cells}</tr>')
     return _scrolled(
         f'<table class="pw-confusion"><caption>{esc(predicted)} &rarr;</caption>'
         f'<thead><tr><td class="pw-corner">{esc(actual)} &darr;</td>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>',
@@ -159,6 +165,13 @@ def stage_text(stage: str, t: Words) -> str:
 def _scrolled(content: str, save: str) -> str:
     shown = f'<div class="pw-scroll">{content}</div>'
     return f'<div data-csv="{esc(save)}">{shown}</div>' if save else shown
+
+
+def _name(label: str) -> str:
+    """A class's name in a table's head: short, with the whole where the pointer rests, and in the csv."""
+    shown = short(label, LONGEST_LABEL)
+    whole = f' title="{esc(label)}"' if shown != label else ""
+    return f"{whole}>{esc(shown)}</th>"
 
 
 def _right(index: int, numeric: frozenset[int]) -> str:

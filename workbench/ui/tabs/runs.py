@@ -15,11 +15,13 @@ from workbench.ui.comparison import build_comparison
 from workbench.ui.frame import Frame, Part
 from workbench.ui.glossary import lead
 from workbench.ui.job_report import kind_name
-from workbench.ui.markup import percent, sentence
+from workbench.ui.markup import percent, sentence, short
 from workbench.ui.session import Watch, portable
 from workbench.ui.text import Words
 
 COLUMNS = ("accuracy", "macro_f1", "perplexity", "bleu", "rouge_l")
+# As wide as a column may be; the list of runs and the boxes for tags and note below the table show the whole.
+LONGEST_NAME, LONGEST_TAGS = 40, 24
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,9 @@ class Shelf:
         headers = [self.t(f"runs.{name}") for name in (*before, *named, *after)]
         cells = [
             [
-                r.name, r.tags, r.kind, r.status, r.method, r.model, *(r.figures.get(name, "\u2013") for name in named),
-                r.steps, r.created, r.note[:80], r.id,
+                short(r.name, LONGEST_NAME), short(r.tags, LONGEST_TAGS), r.kind, r.status, r.method, short(r.model, LONGEST_NAME),
+                *(r.figures.get(name, "\u2013") for name in named),
+                r.steps, r.created, short(r.note, LONGEST_NAME), r.id,
             ]
             for r in rows
         ]  # fmt: skip
