@@ -11,7 +11,7 @@ from workbench.checks import Evidence, Seen, check_codes, findings, gather
 from workbench.checks.evidence import Written
 from workbench.data.dataset import Dataset, InputExample, Splits
 from workbench.models.pool import ModelPool
-from workbench.recipe import Recipe
+from workbench.recipe import Recipe, load_recipe, preset_names
 from workbench.runs.findings import recipe_findings, run_findings
 from workbench.runs.service import RunService
 from workbench.ui.text import Words, languages
@@ -84,6 +84,24 @@ def test_a_run_that_ended_in_no_number_had_too_large_a_rate():
 
 def test_few_steps_are_no_evidence():
     assert codes(evidence(seen=learning(losses=[0.7] * 5, steps=range(5), evaluations=[]))) == []
+
+
+@pytest.mark.parametrize(("rate", "code", "factor"), [(1e-9, "rate_below", "1,000,000"), (9.0, "rate_above", "9,000")])
+def test_a_rate_far_from_the_usual_one_is_told_before_the_first_step_and_after_few(rate, code, factor):
+    recipe = evidence().recipe.replace({"training.learning_rate": rate})
+    for seen in (Seen(), learning(losses=[0.7] * 5, steps=range(5), evaluations=[], rate=rate)):
+        (finding,) = findings(evidence(recipe=recipe, seen=seen))
+        assert (finding.code, finding.fix) == (code, {"training.learning_rate": "auto"})
+        assert finding.values == {"rate": f"{rate:g}", "usual": "0.001", "factor": factor}
+    assert codes(evidence(recipe=recipe)) == [], "a run whose loss falls has shown that its rate is not too far"
+    for near in (1e-3 / 20, 1e-3 * 20, "auto"):
+        assert codes(evidence(recipe=recipe.replace({"training.learning_rate": near}), seen=Seen())) == []
+
+
+def test_no_presets_rate_is_far_from_the_usual_one():
+    pool, given = ModelPool(), [load_recipe(name) for name in preset_names()]
+    found = [finding.code for recipe in given if recipe.training.learning_rate != "auto" for finding in findings(gather(recipe, pool))]
+    assert not {"rate_below", "rate_above"} & set(found)
 
 
 def test_learning_by_heart_asks_for_an_early_stop_and_not_twice():

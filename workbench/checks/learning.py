@@ -1,4 +1,5 @@
-"""Findings in what a run has shown: one class only, a learning rate that is too small or too large, learning by heart."""
+"""Findings in what a run has shown: one class only, a learning rate that is too small or too large for what was seen or for the
+method, learning by heart."""
 
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ STILL = 0.03
 ROSE, FORGOT = 1.15, 1.25
 BETTER = 0.02
 FACTOR = 5
+FAR = 30
+"""Rates within this factor of the usual one are a matter of trying; beyond it nearly every run is lost."""
 PATIENCE = 3
 
 
@@ -65,6 +68,18 @@ def rate_small(evidence: Evidence) -> Finding | None:
     return Finding("rate_small", message, values, _rate(evidence, up=True))
 
 
+@register_check("rate_below")
+def rate_below(evidence: Evidence) -> Finding | None:
+    """The recipe's learning rate is far below the method's usual one, and no loss shows that it works."""
+    return _far(evidence, "rate_below")
+
+
+@register_check("rate_above")
+def rate_above(evidence: Evidence) -> Finding | None:
+    """The recipe's learning rate is far above the method's usual one, and no loss shows that it works."""
+    return _far(evidence, "rate_above")
+
+
 @register_check("by_heart")
 def by_heart(evidence: Evidence) -> Finding | None:
     """The training loss goes on falling while the validation loss has long been rising."""
@@ -78,6 +93,20 @@ def by_heart(evidence: Evidence) -> Finding | None:
     step = str(seen.evaluations[best]["step"])
     message = f"The validation loss has risen since step {step} while the training loss fell: the rows are being learnt by heart."
     return Finding("by_heart", message, {"step": step}, {"training.early_stopping": {"metric": "loss", "patience": PATIENCE}})
+
+
+def _far(evidence: Evidence, code: str) -> Finding | None:
+    rate, usual, losses = evidence.recipe.training.learning_rate, evidence.usual_rate, evidence.seen.losses
+    if rate == "auto" or not usual:
+        return None
+    factor = usual / rate if code == "rate_below" else rate / usual
+    learns = len(losses) >= FEWEST_STEPS and _end(losses) < (1 - STILL) * _start(losses)
+    if factor <= FAR or learns or rate_small(evidence) or rate_large(evidence):
+        return None
+    values = {"rate": _shown(rate), "usual": _shown(usual), "factor": f"{factor:,.0f}"}
+    how = "smaller" if code == "rate_below" else "larger"
+    message = f"The learning rate {values['rate']} is {values['factor']} times {how} than {values['usual']}, this method's usual one."
+    return Finding(code, message, values, {"training.learning_rate": "auto"})
 
 
 def _rate(evidence: Evidence, *, up: bool) -> dict[str, Any]:
