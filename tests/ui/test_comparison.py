@@ -1,7 +1,12 @@
 """Runs laid over each other: curves, figures and differences."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
+from workbench.recipe import PROJECT, load_recipe
 from workbench.runs.view import LOGS_KEPT
 from workbench.ui import charts, comparison
+from workbench.ui.tabs import train
 from workbench.ui.text import Words
 
 T = Words("en")
@@ -33,3 +38,18 @@ def test_many_runs_are_told_apart_by_dashes():
 def test_the_logs_of_all_runs_that_are_compared_stay_in_memory():
     """Else every look at the comparison would read each log from its beginning."""
     assert comparison.MOST_COMPARED < LOGS_KEPT
+
+
+def test_files_of_the_project_are_shown_without_the_folder_that_it_lies_in(service, finished):
+    run = service.read(finished, 1 << 60)
+    presets = {name: replace(run, recipe=load_recipe(name)) for name in ("en-sentiment-lora", "zh-sentiment-lora")}
+    kept = SimpleNamespace(read=lambda name, _: presets[name])
+    told = str(comparison.view(kept, list(presets), "accuracy").differences)
+    assert "data.train" in told and str(PROJECT) not in told
+    recipe = train.draw(kept, "en-sentiment-lora").recipe
+    assert "presets/" in recipe and str(PROJECT) not in recipe
+
+
+def test_before_anything_is_chosen_the_comparison_says_what_to_do(pages):
+    told = next(block for block in pages("en").blocks.values() if block.elem_id == "comparison-table")
+    assert "two runs" in told.value

@@ -13,6 +13,7 @@ from workbench.runs.record import FIGURES
 from workbench.ui import charts
 from workbench.ui.frame import Frame
 from workbench.ui.markup import heading, percent, sentence, table
+from workbench.ui.session import portable
 from workbench.ui.text import Words
 
 MOST_COMPARED = 24
@@ -43,7 +44,7 @@ def view(service: Any, runs: list[str], figure: str, *, fitting: bool = False) -
     names = [f"{run.name} \u00b7 {run.id[-6:]}" for run in found]
     figure = telling_curve(found, figure) if fitting else figure
     curves = [curve_of(run, figure) for run in found]
-    return ComparisonView(figure, names, curves, [run.metrics for run in found], differences([run.recipe for run in found]))
+    return ComparisonView(figure, names, curves, [run.metrics for run in found], differences([portable(run.recipe) for run in found]))
 
 
 def figure_of(shown: ComparisonView, t: Words, *, log: bool = False) -> Any:
@@ -90,7 +91,7 @@ def build_comparison(frame: Frame) -> gr.Dropdown:
             )
             log = gr.Checkbox(label=t("comparison.log"), info=t("comparison.log_help"), elem_id="comparison-log")
         plot = gr.Plot(show_label=False, container=False, elem_id="comparison-plot")
-        told = gr.HTML(elem_id="comparison-table")
+        told = gr.HTML(sentence(t("comparison.two"), "note"), elem_id="comparison-table")
 
     def show(chosen: list[str], name: str, logarithmic: bool) -> list[Any]:
         shown = view(service, chosen or [], name)

@@ -28,7 +28,7 @@ from workbench.ui.queue_list import QueueList, Seen, build_queue, choose, chosen
 from workbench.ui.queue_list import updates as queue_updates
 from workbench.ui.queueing import IN_ORDER
 from workbench.ui.samples import samples_html, text_tiles, writes
-from workbench.ui.session import Watch, ready
+from workbench.ui.session import Watch, portable, ready
 from workbench.ui.steps import run_steps, steps_html
 from workbench.ui.text import Words
 from workbench.ui.train_charts import ChartOptions, accuracy_figure, build_options, loss_figure, options_of, rates_figure
@@ -101,7 +101,7 @@ def draw(service: Any, run_id: str) -> TrainView:
         problem=(run.error.get("message", ""), run.error.get("fix", "")) if run.error else None,
         buttons=buttons(run.status), watch=Watch(run.id, seen, run.status, time.monotonic(), len(evaluations)), kind=run.kind,
         doing=str(log.last("progress").get("text", "")), result={} if run.kind == "train" else service.result(run.id),
-        learnt=log.last("learnt"), samples=log.last("samples"), steps=log.of("train"), recipe=run.recipe.to_yaml(),
+        learnt=log.last("learnt"), samples=log.last("samples"), steps=log.of("train"), recipe=portable(run.recipe).to_yaml(),
         metric=run.recipe.deciding, telling=log.last("telling_rows"),
     )
 
