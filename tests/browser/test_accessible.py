@@ -51,6 +51,20 @@ def test_the_story_has_no_serious_finding(visit, language):
     assert not found, "\n".join(found)
 
 
+@pytest.mark.slow
+def test_a_narrow_page_with_a_finished_run_has_no_serious_finding(visit):
+    person = visit("en", width=768)
+    person.tab("train").write("train-shots", "4").write("train-validation", "16").write("train-epochs", "1")
+    person.press("train-start").sees_status("finished", 600)
+    opened = {"train": "train.recipe", "try": "programs.title", "runs": "comparison.title"}
+    found = []
+    for name, title in opened.items():
+        person.tab(name).page.get_by_text(person.t(title), exact=True).locator("visible=true").first.click()
+        person.page.wait_for_timeout(1500)
+        found += [f"{name}: {one}" for one in lasting(person.page)]
+    assert not found, "\n".join(found)
+
+
 # What turns for ever is left to turn; a colour on its way from one paper to the other is nobody's choice.
 SETTLED = """() => Promise.allSettled(
     document.getAnimations().filter((one) => one.effect?.getComputedTiming().endTime !== Infinity).map((one) => one.finished)

@@ -45,3 +45,8 @@ def test_a_confusion_matrix_of_long_names_stays_small_and_keeps_the_whole_names(
     assert len(shown) == 40 and max(map(len, shown)) == markup.LONGEST_LABEL
     assert all(made.count(f'title="{name}"') == 2 for name in names)
     assert "title=" not in markup.confusion([[1]], ["pos"], "label", "predicted")
+
+
+def test_what_may_be_wider_than_the_window_can_be_reached_and_has_a_name():
+    assert 'role="group" tabindex="0" aria-label="a, &lt;b&gt;"' in markup.table(["a", "<b>"], [["1", "2"]])
+    assert 'tabindex="0" aria-label="predicted"' in markup.confusion([[1]], ["pos"], "label", "predicted")

@@ -61,7 +61,8 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: fro
     body = "".join(
         "<tr>" + "".join(f"<td{_right(i, numeric)}>{esc(cell)}</td>" for i, cell in enumerate(row)) + "</tr>" for row in rows
     )
-    return _scrolled(f'<table class="pw-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>', save)
+    shown = f'<table class="pw-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return _scrolled(shown, ", ".join(headers), save)
 
 
 def bars(pairs: Iterable[tuple[str, float]], *, winner: str | None = None) -> str:
@@ -98,6 +99,7 @@ def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], actual: st
     return _scrolled(
         f'<table class="pw-confusion"><caption>{esc(predicted)} &rarr;</caption>'
         f'<thead><tr><td class="pw-corner">{esc(actual)} &darr;</td>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>',
+        predicted,
         save,
     )
 
@@ -162,8 +164,9 @@ def stage_text(stage: str, t: Words) -> str:
     return f"{shown}, {t('model.stage_left', time=duration(left))}" if left is not None else shown
 
 
-def _scrolled(content: str, save: str) -> str:
-    shown = f'<div class="pw-scroll">{content}</div>'
+def _scrolled(content: str, name: str, save: str) -> str:
+    # What is wider than the window is read with the arrow keys, for which it must be reached and have a name.
+    shown = f'<div class="pw-scroll" role="group" tabindex="0" aria-label="{esc(name)}">{content}</div>'
     return f'<div data-csv="{esc(save)}">{shown}</div>' if save else shown
 
 
