@@ -111,3 +111,48 @@ def test_the_recipe_in_steps_stays_in_sight_when_a_tab_is_scrolled(visit, width)
     person.page.wait_for_function("() => scrollY > 800")
     top = person.page.evaluate("() => document.querySelector('.pw-flow').getBoundingClientRect().top")
     assert -1 <= top <= 1, f"the steps stand {top} px from the window's top"
+
+
+# Names that are seen under the pointer or read out, and the text of waiting and of menus, that hold no Chinese and are no proper names.
+ENGLISH = """() => {
+    const proper = /^(LoRA|Dropout|text|embedded:.*|https?:.*)$/;
+    const foreign = (text) => /[A-Za-z]{3}/.test(text) && !/[\u3400-\u9fff]/.test(text) && !proper.test(text.trim());
+    const named = ["aria-label", "title", "data-title", "placeholder"].flatMap((name) =>
+        [...document.querySelectorAll(`[${name}]:not(.plotlyjsicon)`)].map((part) => part.getAttribute(name)));
+    const told = [...document.querySelectorAll(".progress-text, [role=status], .cell-menu")].map((part) => part.textContent);
+    return [...named, ...told].filter(foreign).join("; ");
+}"""
+
+
+def test_no_english_of_the_programs_below_is_left_on_the_chinese_page(visit):
+    person = visit("zh")
+    for name in ("model", "data", "prompt", "method", "train", "try", "board", "runs"):
+        person.tab(name)
+        if name == "data":
+            person.find("labels").get_by_role("button", name=person.t("labels.title")).click()
+            person.page.locator("#data-rows, #data table").first.wait_for()
+        if name == "prompt":
+            person.sees("preview", person.t("prompt.top")).sees("score", person.t("prompt.interval"))
+        left = person.page.evaluate(ENGLISH)
+        for _ in range(20):  # parts come and are renamed at the next look
+            person.page.wait_for_timeout(500)
+            if not (left := person.page.evaluate(ENGLISH)):
+                break
+        assert not left, f"{name}: {left}"
+
+
+def test_what_gradio_says_of_waiting_and_in_its_menus_is_told_in_chinese(visit):
+    person = visit("zh")
+    made = """() => {
+        const text = (kind, said) => `<div ${kind}>${said}</div>`;
+        const place = document.createElement("div");
+        place.id = "made";
+        place.innerHTML = text('class="progress-text meta-text"', "processing |") + text('class="cell-menu" role="menu"', "Clear filters")
+            + text('class="sr-only" role="status"', "In queue: 1 of 3");
+        document.body.append(place);
+    }"""
+    person.page.evaluate(made)
+    said = ("gradio.processing", "gradio.clear_filters")
+    expect(person.find("made")).to_have_text("".join([*map(person.t, said), person.t("gradio.queued", place=1, all=3)]))
+    person.page.evaluate("() => { document.querySelector('#made .sr-only').firstChild.data = 'common.complete'; }")
+    expect(person.find("made")).to_have_text("".join(map(person.t, (*said, "gradio.complete"))))

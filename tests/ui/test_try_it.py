@@ -1,16 +1,20 @@
 """The tab Try it: which run answers, which of its own rows are on offer, and the words on which an answer hangs."""
 
+import re
 from collections import Counter
 
 import pytest
 
+from workbench.checks import Finding
 from workbench.data.dataset import load_splits
 from workbench.paradigms.flips import Flip, flips
+from workbench.ui.findings import fix_text
 from workbench.ui.own_rows import choices, own_rows, whole_row
 from workbench.ui.session import Watch
 from workbench.ui.tabs.prompt import machine
+from workbench.ui.tabs.try_it import choices as listed
 from workbench.ui.tabs.try_it import chosen_run, flips_html
-from workbench.ui.text import Words
+from workbench.ui.text import TEXT, Words
 
 T = Words("en")
 
@@ -29,6 +33,19 @@ FOUND = [("newest", "run-3"), ("older", "run-2"), ("oldest", "run-1")]
 )
 def test_the_chosen_run_answers_else_the_one_in_train_else_the_newest(current, watched, answers):
     assert chosen_run(FOUND, current, Watch(run=watched)) == answers
+
+
+def test_runs_are_listed_with_their_methods_own_name_and_fixes_with_the_fields(service, finished):
+    chinese = Words("zh")
+    assert any(chinese("methods.full.title") in name for name, run in listed(service, chinese) if run == finished)
+    fixes = [
+        {"prompt.max_length": 200}, {"training.learning_rate": "auto"}, {"training.early_stopping": {"metric": "loss", "patience": 3}},
+        {"prompt.verbalizer.calibration": "contextual"}, {"data.split.shots": 16, "data.split.validation": 200}, {"data.validation": None},
+        {"prompt.max_new_tokens": 64},
+    ]  # fmt: skip
+    told = [fix_text(Finding("any", "", {}, fix), chinese) for fix in fixes]
+    assert told[0] == f"\u8bd5\u8bd5\u201c{chinese('prompt.max_length')}\u201d\u8bbe\u4e3a 200"
+    assert not any(word in text for text in told for word in ("prompt.", "training.", "data.", "None", "contextual"))
 
 
 def test_without_runs_none_answers():
@@ -82,3 +99,13 @@ def test_the_button_asks_the_run_and_the_list_fills_the_boxes(pages, service, fi
     line = str(own_rows(service, finished)[0].line)
     filled = handlers["try_hard"](None, finished, line, Watch())
     assert filled[0] and filled[1:] == ["", "", ""]
+
+
+def test_what_spoke_for_an_answer_and_against_it_are_told_apart_without_colour_and_without_red_and_green():
+    style = (TEXT.parent / "style.css").read_text(encoding="utf-8")
+    pro, contra = (re.search(rf"[.]pw-{side} {{([^}}]*)}}", style)[1] for side in ("for", "against"))
+    assert "dotted" in contra and "dotted" not in pro and "underline" in re.search(r"[.]pw-reason {([^}]*)}", style)[1]
+    assert not any(colour in T("board.ask_help") for colour in ("green", "red)"))
+    # Blue above red in the one, red above blue in the other: what eyes without red or green still see.
+    (_, _, blue), (red, _, other) = ([int(part) for part in re.search(r"rgb[(](\d+) (\d+) (\d+)", rule).groups()] for rule in (pro, contra))
+    assert blue > 150 and red > 150 and other < 50

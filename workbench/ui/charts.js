@@ -5,7 +5,7 @@
   const words = JSON.parse(document.documentElement.dataset.charts);
 
   const picture = (plot, format) => {
-    const camera = plot.querySelector('.modebar-btn[data-title^="Download plot"]');
+    const camera = plot.querySelector(`.modebar-btn:is([data-title^="Download plot"], [data-title="${words.camera}"])`);
     const before = plot._context.toImageButtonOptions;
     plot._context.toImageButtonOptions = { ...before, format, filename: name(plot), scale: format === "png" ? 2 : 1 };
     camera?.click();

@@ -16,6 +16,13 @@ from workbench.ui.session import Watch, ready
 from workbench.ui.text import Words
 
 MOST_SHOWN = 6
+# What the page calls the fields that findings set, and their values.
+FIELDS = {
+    "data.split.shots": "train.shots", "data.split.validation": "train.validation", "data.validation": "data.validation",
+    "prompt.max_length": "prompt.max_length", "prompt.max_new_tokens": "prompt.new_tokens",
+    "prompt.verbalizer.calibration": "verbalizers.any.fields.calibration.label", "training.early_stopping": "training.stop",
+    "training.learning_rate": "train.rate",
+}  # fmt: skip
 
 
 def view(service: Any, recipe: Recipe, watch: Watch) -> list[Finding]:
@@ -44,8 +51,8 @@ def view_html(found: list[Finding], t: Words, about: str = "") -> str:
 
 def fix_text(finding: Finding, t: Words) -> str:
     """What the button does: the fields it sets."""
-    fields = ", ".join(f"{place} = {_plain(value)}" for place, value in finding.fix.items())
-    return t("checks.try", fields=fields)
+    fields = [t("checks.field", name=t(FIELDS[place]), value=_plain(place, value, t)) for place, value in finding.fix.items()]
+    return t("checks.try", fields=t("checks.and").join(fields))
 
 
 def build_findings(frame: Frame) -> None:
@@ -77,7 +84,7 @@ def build_findings(frame: Frame) -> None:
         frame.on(button.click, lambda: sentence(t("checks.set"), "good"), [], [told], f"checks_set_{number + 1}")
 
 
-def _plain(value: Any) -> str:
+def _plain(place: str, value: Any, t: Words) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {part}" for name, part in value.items())
-    return "null" if value is None else str(value)
+        return t(f"training.stop_{value['metric']}")
+    return t("forms.empty") if value is None else t.get(f"verbalizers.any.fields.calibration.choices.{value}", str(value))

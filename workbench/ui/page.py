@@ -32,6 +32,7 @@ Object.defineProperty(navigator, "languages", {{get: () => ["{code}"]}});
 document.documentElement.lang = "{code}";
 document.documentElement.dataset.charts = {charts};
 document.documentElement.dataset.notices = {notices};
+document.documentElement.dataset.gradio = {gradio};
 document.addEventListener("click", ({{target}}) => {{
     const step = target.closest?.("[data-step]");
     if (step) document.querySelector(`#tabs [data-tab-id="${{step.dataset.step}}"]`)?.click();
@@ -92,10 +93,11 @@ def head(language: str) -> str:
     """What stands in the document's head."""
     code = {"zh": "zh-CN"}.get(language, language)
     t = Words(language)
-    charts = _attribute({name: t(f"charts.{name}") for name in ("save", "save_table", "csv")})
+    charts = _attribute({name: t(f"charts.{name}") for name in ("save", "save_table", "csv")} | {"camera": t("gradio.plot_png")})
     notices = _attribute({"title": t("errors.title"), "close": t("errors.close")})
+    gradio = _attribute(dict(zip(Words("en").room("gradio").values(), t.room("gradio").values(), strict=True)))
     scripts = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in SCRIPTS]
-    return HEAD.format(code=code, charts=charts, notices=notices, scripts="\n".join([*scripts, labelling.KEYS]))
+    return HEAD.format(code=code, charts=charts, notices=notices, gradio=gradio, scripts="\n".join([*scripts, labelling.KEYS]))
 
 
 def _attribute(words: dict[str, str]) -> str:

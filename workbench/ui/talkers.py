@@ -24,7 +24,8 @@ def talkers(service: Any, t: Words) -> list[tuple[str, str]]:
         perplexity = (run.metrics or {}).get("perplexity")
         if run.status in ANSWERING and (run.status == "finished" or perplexity is not None) and beside.writes_text(service, run):
             score = t("chat.perplexity", value=f"{perplexity:.1f}") if perplexity is not None else t(f"status.{run.status}")
-            found.append((f"{run.name} \u00b7 {run.method} \u00b7 {score} \u00b7 {run.id[-6:]}", run.id))
+            method = t.get(f"methods.{run.method}.title", run.method)
+            found.append((f"{run.name} \u00b7 {method} \u00b7 {score} \u00b7 {run.id[-6:]}", run.id))
     return found
 
 

@@ -42,6 +42,10 @@ class Words:
         text = self._entries[key]
         return text.format(**values) if values else text
 
+    def room(self, name: str) -> dict[str, str]:
+        """All strings under `name`, by their own keys."""
+        return {key.removeprefix(f"{name}."): text for key, text in self._entries.items() if key.startswith(f"{name}.")}
+
     def line(self, *sentences: str) -> str:
         """Sentences in one line; after a Chinese full stop no blank follows."""
         return " ".join(sentence for sentence in sentences if sentence).replace("\u3002 ", "\u3002")

@@ -43,7 +43,8 @@ def choices(service: Any, t: Words) -> list[tuple[str, str]]:
             continue
         if (run.status == "finished" or accuracy is not None) and _tuned(service, run):
             score = t("try.accuracy", share=f"{accuracy:.1%}") if accuracy is not None else t(f"status.{run.status}")
-            found.append((f"{run.name} \u00b7 {run.method} \u00b7 {score} \u00b7 {run.id[-6:]}", run.id))
+            method = t.get(f"methods.{run.method}.title", run.method)
+            found.append((f"{run.name} \u00b7 {method} \u00b7 {score} \u00b7 {run.id[-6:]}", run.id))
     return found
 
 
