@@ -9,6 +9,7 @@ from workbench.checks import Finding
 from workbench.data.dataset import load_splits
 from workbench.paradigms.flips import Flip, flips
 from workbench.ui.findings import fix_text
+from workbench.ui.hard_sentences import hard_sentences, sentence_of
 from workbench.ui.own_rows import choices, own_rows, whole_row
 from workbench.ui.session import Watch
 from workbench.ui.tabs.prompt import machine
@@ -98,6 +99,10 @@ def test_the_button_asks_the_run_and_the_list_fills_the_boxes(pages, service, fi
     assert T("try.flips") in said
     line = str(own_rows(service, finished)[0].line)
     filled = handlers["try_hard"](None, finished, line, Watch())
+    asking = handlers["try_run"](None, finished)
+    offered = [title for title, key in asking[-2]["choices"] if ":" in key]
+    assert len(offered) == 10 and offered[0] == T("try.hard_one", kind=T("try.hard_negation"), label="pos", text="Not a bad film at all.")
+    assert handlers["try_hard"](None, finished, "en:0", Watch()) == ["Not a bad film at all.", "", "", ""]
     assert filled[0] and filled[1:] == ["", "", ""]
 
 
@@ -109,3 +114,14 @@ def test_what_spoke_for_an_answer_and_against_it_are_told_apart_without_colour_a
     # Blue above red in the one, red above blue in the other: what eyes without red or green still see.
     (_, _, blue), (red, _, other) = ([int(part) for part in re.search(r"rgb[(](\d+) (\d+) (\d+)", rule).groups()] for rule in (pro, contra))
     assert blue > 150 and red > 150 and other < 50
+
+
+def test_hard_sentences_are_for_two_labels_of_sentiment_and_in_the_language_that_is_read():
+    chinese = hard_sentences(["\u597d\u8bc4", "\u5dee\u8bc4"], "\u5f88\u597d\u3002")
+    assert {one.expected for one in chinese} == {"\u597d\u8bc4", "\u5dee\u8bc4"} and sentence_of(chinese[3].key) == chinese[3].text
+    for language, found in (("en", hard_sentences(["Negative", "Positive"], "a film")), ("zh", chinese)):
+        assert {one.kind for one in found} == {"negation", "irony", "turn", "comparison", "typo"}, language
+        assert all(Words(language).get(f"try.hard_{one.kind}", "") for one in found)
+    for labels in (["sports", "politics"], ["positive", "negative", "neutral"], ["positive", "pos"], []):
+        assert hard_sentences(labels, "a film") == []
+    assert sentence_of("12") == sentence_of("en:99") == sentence_of("../x:1") == ""

@@ -14,6 +14,8 @@ from workbench.ui.beside import BASE, MOST_FIELDS, Side, answer, box_updates, ce
 from workbench.ui.chat import build_chat
 from workbench.ui.frame import Frame, Part
 from workbench.ui.glossary import lead
+from workbench.ui.hard_sentences import choices as choices_of_sentences
+from workbench.ui.hard_sentences import hard_sentences, sentence_of
 from workbench.ui.markup import heading, percent, sentence, table
 from workbench.ui.own_rows import choices as choices_of_rows
 from workbench.ui.own_rows import own_rows, whole_row
@@ -109,8 +111,15 @@ class Asking:
 
     def show_run(self, run_id: str | None) -> list[Any]:
         """One update per text box for the run's fields, one for the list of its own rows, and no answer."""
-        rows = gr.update(choices=choices_of_rows(own_rows(self.service, run_id), self.t) if run_id else [], value=None)
+        rows = gr.update(choices=self.hard_ones(run_id) if run_id else [], value=None)
         return [*box_updates(self._recipe(run_id) if run_id else None, self.t), rows, ""]
+
+    def hard_ones(self, run_id: str) -> list[tuple[str, str]]:
+        """What may break the run: rows of its own, and hard sentences where it reads one text and calls it positive or negative."""
+        run, rows = self.service.read(run_id, 1 << 30), own_rows(self.service, run_id)
+        read = " ".join([*run.recipe.prompt.templates, *(row.text for row in rows)])
+        labels = run.log.last("plan").get("labels", []) if len(fields_of(run.recipe)) == 1 else []
+        return [*choices_of_rows(rows, self.t), *choices_of_sentences(hard_sentences(labels, read), self.t)]
 
     def show_others(self, run_id: str | None, beside: str | None) -> Any:
         """What can stand beside the run; what stood there stays where it still can."""
@@ -141,9 +150,10 @@ class Asking:
         return [number + 1, *(picked.fields.get(names[i], "") if i < len(names) else "" for i in range(MOST_FIELDS))]
 
     def take_row(self, current: str | None, line: str | None, watch: Watch) -> list[Any]:
-        """The chosen row of the run's validation data for the text boxes."""
+        """The chosen row of the run's validation data, or the chosen hard sentence, for the text boxes."""
         recipe = self._recipe(self._asked(current, watch))
-        picked, names = whole_row(recipe, line or ""), fields_of(recipe)
+        names, sentence = fields_of(recipe), sentence_of(line or "")
+        picked = {names[0]: sentence} if sentence else whole_row(recipe, line or "")
         return [picked.get(names[i], "") if i < len(names) else "" for i in range(MOST_FIELDS)] if picked else [gr.skip()] * MOST_FIELDS
 
     def which_word(self, current: str | None, watch: Watch, *texts: str) -> str:
