@@ -45,7 +45,7 @@
     // So has what stands where a chart will be.
     for (const empty of document.querySelectorAll(".empty[aria-label]:not([role])")) empty.setAttribute("role", "img");
     // Code that is only read can be scrolled and not be reached.
-    for (const code of document.querySelectorAll(".cm-scroller:not([tabindex])")) {
+    for (const code of document.querySelectorAll('.cm-scroller:not([tabindex="0"])')) {
       code.tabIndex = 0;
       code.setAttribute("role", "group");
       code.setAttribute("aria-label", code.closest(".block")?.querySelector("[data-testid=block-label]")?.textContent.trim() || "code");
