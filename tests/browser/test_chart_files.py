@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from workbench.recipe import PROJECT
+from workbench.ui.learnt import learnt_html
 from workbench.ui.markup import confusion, table
+from workbench.ui.text import Words
 
 SCRIPT = PROJECT / "workbench" / "ui" / "charts.js"
 EVIL = ["=HYPERLINK(0)", "+1", "-2", "@SUM(A1)", "\t=1", "plain, with comma", 'a "quote"']
@@ -63,5 +65,8 @@ def test_a_confusion_matrix_and_a_table_are_had_as_csv_and_the_button_outlives_n
         )
     page.evaluate("html => document.getElementById('tables').innerHTML = html", table(["a", "b"], [(EVIL[0], "x, y")], save="rows"))
     assert saved(page, "Save this table") == ("rows.csv", [["a", "b"], [inert(EVIL[0]), "x, y"]])
+    shares = {"what": "update_norms", "rows": [{"layer": 1, "part": EVIL[0], "value": 0.25, "words": []}]}
+    page.evaluate("html => document.getElementById('tables').innerHTML = html", learnt_html(shares, Words("en")))
+    assert saved(page, "Save this table") == ("learnt.csv", [[f"Layer 1 \u00b7 {EVIL[0]}", "25.00%"]])
     page.evaluate("html => document.getElementById('tables').innerHTML = html", table(["a"], [("x",)]))
     assert json.loads(page.evaluate("JSON.stringify(document.querySelectorAll('#tables button').length)")) == 0

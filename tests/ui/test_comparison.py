@@ -20,6 +20,7 @@ def test_two_runs_are_laid_over_each_other(service, finished, tiny):
     assert [len(line.x) for line in figure.data] == [len(steps) for steps, _ in shown.curves] and figure.layout.yaxis.type == "log"
     assert len({line.line.color for line in figure.data}) == 2
     html = comparison.table_html(shown, T)
+    assert 'data-csv="comparison"' in html
     assert "training.epochs" in html and "&lt;other&gt;" in html and "\u2605" in html and "training.seed" not in html
 
 

@@ -36,6 +36,12 @@ def test_every_field_has_its_sentence_and_every_number_its_safe_value(built):
     assert [c.label for c in numbers if safe not in c.info] == [] and len(numbers) > 25
 
 
+def test_the_learning_rate_says_what_more_and_less_of_it_does(built):
+    t, blocks = built
+    (rate,) = (c for c in fields(blocks) if c.elem_id == "train-rate")
+    assert t("train.rate_higher") in rate.info and t("forms.safe", value="auto") in rate.info
+
+
 def test_what_few_people_need_waits_behind_the_switch(built):
     _, blocks = built
     more = {c.elem_id for c in fields(blocks) if "pw-more" in (c.elem_classes or [])}

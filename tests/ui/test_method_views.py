@@ -69,6 +69,7 @@ def test_what_was_learnt_is_shown_and_escaped():
     t = Words("en")
     words = {"what": "nearest_words", "rows": [{"part": "1", "layer": None, "value": 0.9, "words": [["<b>great", 0.9], ["fine", 0.5]]}]}
     html = learnt_html(words, t)
+    assert 'data-csv="learnt"' in html
     assert "&lt;b&gt;great 0.90" in html and "fine 0.50" in html
     shares = {"what": "update_norms", "rows": [{"part": "query", "layer": n, "value": n / 100, "words": []} for n in (1, 2)]}
     html = learnt_html(shares, t)

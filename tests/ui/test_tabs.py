@@ -311,6 +311,15 @@ def test_runs_are_listed(service, finished):
     assert (row.status, row.method) == ("finished", "Full fine-tuning")
 
 
+def test_a_run_tells_when_it_was_started_on_which_rows_and_what_was_written_about_it(service, finished):
+    service.annotate(finished, tags="first, <best>", note="kept for the talk")
+    shown = train.draw(service, finished)
+    service.annotate(finished, tags="", note="")
+    told = train.status_html(shown, T)
+    assert "first, &lt;best&gt;" in told and "kept for the talk" in told and re.search(r"Started \d{4}-\d\d-\d\d \d\d:\d\d", told)
+    assert re.fullmatch(r"[0-9a-f]{64}", shown.plan["data"]) and shown.plan["data"][:12] in told
+
+
 def test_a_run_of_long_words_leaves_the_table_of_runs_its_other_columns(service, finished):
     shelf, row = runs.Shelf(service, T), next(row for row in runs.view(service, T) if row.id == finished)
     (cells,) = shelf.table([replace(row, name="name " * 40, tags="tag " * 40, note="note " * 40, model="m" * 200)])["data"]
@@ -325,7 +334,7 @@ def test_a_job_is_drawn_with_its_parts_and_its_table(service, finished):
     job = replace(shown, kind="search", status="running", step=2, total_steps=5, doing="pattern 2", result=result)
     assert "Part 2 of 5" in train.status_html(job, T) and "pattern 2" in train.status_html(job, T) and "Search" in train.status_html(job, T)
     report = train.confusion_html(job, T)
-    assert "50.0%" in report and "<b>" not in report and "Template" in report
+    assert 'data-csv="search"' in report and "50.0%" in report and "<b>" not in report and "Template" in report
 
 
 def test_a_jobs_accuracies_are_drawn_with_their_spread():

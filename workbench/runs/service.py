@@ -140,12 +140,11 @@ class RunService:
             metrics=record.metrics,
             error=record.error,
             kind=record.kind,
-            tracker=record.tracker,
-            warning=record.warning,
+            tracker=record.tracker, warning=record.warning, tags=record.tags, note=record.note,
             events=events,
             next=max(since, events[-1]["seq"] + 1 if events else 0),
             log=log,
-        )
+        )  # fmt: skip
 
     def result(self, run_id: str) -> dict[str, Any]:
         """The figures of a run that has ended, as the command line prints them; empty before the end."""

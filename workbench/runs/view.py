@@ -100,6 +100,8 @@ class RunView:
     kind: str = "train"
     tracker: str = "none"
     warning: str = ""
+    tags: str = ""
+    note: str = ""
     log: Events = field(default_factory=Events, repr=False, compare=False)
 
 

@@ -186,6 +186,7 @@ class Trainer:
             train_rows=self.objective.train_rows,
             validation_rows=self.objective.validation_rows,
             learning_rate=self.stepper.rate,
+            data=self.data_digest,
             notes=[*self.objective.notes, *self.tuned.notes, *self._group_notes()],
         )
 

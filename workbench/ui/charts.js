@@ -41,6 +41,8 @@
     return rows;
   };
 
+  const lines = (bars) => [...bars.children].map((bar) => [bar.children[0].title, bar.children[2].textContent]);
+
   // What a spreadsheet would take for a formula gets an apostrophe, as in runs/files.py; numbers of a chart are no text.
   const inert = (value) => (typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value ?? ""));
 
@@ -75,7 +77,7 @@
 
   const attend = () => {
     asked = false;
-    for (const old of document.querySelectorAll(".pw-export")) if (!old.parentElement.querySelector(".js-plotly-plot, table")) old.remove();
+    for (const old of document.querySelectorAll(".pw-export")) if (!old.parentElement.querySelector(".js-plotly-plot, table, .pw-bars")) old.remove();
     for (const plot of document.querySelectorAll(".block .js-plotly-plot")) {
       if (plot.parentElement.querySelector(":scope > .pw-export")) continue;
       // By the parent: the plot itself may be another one by the time of the click.
@@ -85,7 +87,8 @@
       home.append(bar(words.save, ["PNG", () => picture(now(), "png")], ["SVG", () => picture(now(), "svg")], [words.csv, csv]));
     }
     for (const home of document.querySelectorAll("[data-csv]:not(:has(> .pw-export))")) {
-      home.append(bar(words.save_table, [words.csv, () => save(cells(home.querySelector("table")), home.dataset.csv)]));
+      const shown = () => (home.querySelector("table") ? cells(home.querySelector("table")) : lines(home.querySelector(".pw-bars")));
+      home.append(bar(words.save_table, [words.csv, () => save(shown(), home.dataset.csv)]));
     }
   };
 

@@ -73,7 +73,7 @@ def table_html(shown: ComparisonView, t: Words) -> str:
             rows.append([t(f"comparison.{name}"), *(_figure(value, name, best) for value in values)])
     rows += [[name, *("\u2013" if value is None else str(value) for value in values)] for name, values in shown.differences]
     same = "" if shown.differences else sentence(t("comparison.same"))
-    return heading(t("comparison.differences")) + table([t("comparison.field"), *shown.names], rows) + same
+    return heading(t("comparison.differences")) + table([t("comparison.field"), *shown.names], rows, save="comparison") + same
 
 
 def build_comparison(frame: Frame) -> gr.Dropdown:

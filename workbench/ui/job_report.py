@@ -26,7 +26,7 @@ def report_html(kind: str, result: dict[str, Any], t: Words) -> str:
     columns = [str(name) for name in found["columns"]]
     rows = [[_cell(columns[place], value, place == 0, t) for place, value in enumerate(row)] for row in found["rows"]]
     numeric = frozenset(place for place in range(len(columns)) if any(isinstance(row[place], int | float) for row in found["rows"]))
-    return heading(kind_name(kind, t)) + table([word(name, t) for name in columns], rows, numeric=numeric)
+    return heading(kind_name(kind, t)) + table([word(name, t) for name in columns], rows, numeric=numeric, save=kind)
 
 
 def report_figure(result: dict[str, Any], t: Words) -> Any:

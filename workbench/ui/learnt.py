@@ -25,7 +25,7 @@ def learnt_html(content: dict[str, Any], t: Words) -> str:
 
 def _words(rows: list[dict[str, Any]], t: Words) -> str:
     lines = [(row["part"], " \u00b7 ".join(f"{word} {cosine:.2f}" for word, cosine in row["words"])) for row in rows]
-    return table([t("learnt.soft_token"), t("learnt.words")], lines)
+    return table([t("learnt.soft_token"), t("learnt.words")], lines, save="learnt")
 
 
 def _shares(rows: list[dict[str, Any]], t: Words) -> str:
@@ -38,4 +38,4 @@ def _shares(rows: list[dict[str, Any]], t: Words) -> str:
         f'<span class="pw-bar-value">{float(row["value"]):.2%}</span></div>'
         for name, row in zip(names, rows, strict=True)
     )
-    return f'<div class="pw-bars">{lines}</div>'
+    return f'<div data-csv="learnt"><div class="pw-bars">{lines}</div></div>'

@@ -69,6 +69,9 @@ class TrainView:
     recipe: str = ""
     metric: str = "accuracy"
     telling: dict[str, Any] = field(default_factory=dict)
+    created: float = 0.0
+    tags: str = ""
+    note: str = ""
 
 
 def view(service: Any, watch: Watch) -> TrainView | None:
@@ -103,6 +106,7 @@ def draw(service: Any, run_id: str) -> TrainView:
         doing=str(log.last("progress").get("text", "")), result={} if run.kind == "train" else service.result(run.id),
         learnt=log.last("learnt"), samples=log.last("samples"), steps=log.of("train"), recipe=portable(run.recipe).to_yaml(),
         metric=run.recipe.deciding, telling=log.last("telling_rows"),
+        created=run.created, tags=run.tags, note=run.note,
     )
 
 
@@ -150,7 +154,15 @@ def status_html(shown: TrainView, t: Words) -> str:
     if shown.status == "interrupted":
         trouble += sentence(t("train.interrupted_note"), "note")
     trouble += one_class_html(shown.evaluations, t)
-    return head + progress(share, line) + trouble + facts(tiles)
+    return head + _about(shown, t) + progress(share, line) + trouble + facts(tiles)
+
+
+def _about(shown: TrainView, t: Words) -> str:
+    """When the run was started, on which rows, and what somebody wrote about it."""
+    when, rows = time.strftime("%Y-%m-%d %H:%M", time.localtime(shown.created)), str(shown.plan.get("data", ""))[:12]
+    told = [t("train.started", time=when), rows and t("train.fingerprint", digest=rows)]
+    told += [f"{t(f'runs.{name}')}: {text}" for name, text in (("tags", shown.tags), ("note", shown.note)) if text]
+    return sentence(" \u00b7 ".join(filter(None, told)))
 
 
 def _step_line(shown: TrainView, t: Words) -> str:
@@ -194,7 +206,7 @@ def build(frame: Frame) -> Part:
                 shots = _number("shots", t, 16, minimum=0)
                 validation = _number("validation", t, 200, minimum=0)
                 epochs = _number("epochs", t, 5, minimum=0.1, whole=False)
-                kinds = t.line(t("train.rate_help"), t("forms.safe", value="auto"))
+                kinds = explained(t("train.rate_help"), t("train.rate_higher"), "auto", t)
                 rate = gr.Textbox(label=t("train.rate"), info=kinds, max_lines=1, elem_id="train-rate")
                 pet = build_pet(frame)
                 job = build_job(frame)
