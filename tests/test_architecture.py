@@ -12,7 +12,7 @@ FLOORS = {
     "errors": 0, "options": 0, "recipe": 0, "recipe_places": 0, "access": 0, "data": 1, "models": 2, "prompts": 2, "serving": 3,
     "methods": 3, "training": 4, "paradigms": 4, "runs": 5, "settings": 0, "ui": 6, "bench": 6, "commands": 6, "prompt_commands": 6,
     "run_commands": 6, "launched": 6, "terminal": 6, "score": 6, "model_commands": 6, "checks": 4, "cli": 7, "__main__": 8, "app": 8,
-    "__init__": 0,
+    "yaml_text": 0, "__init__": 0,
 }  # fmt: skip
 # Where any exception may end, since the next run, event, request, command or model must still work, and why: each logs it under an id,
 # except around libraries that read a stranger's file, where it becomes a sentence.

@@ -1,9 +1,12 @@
+import time
+
 import pytest
 import yaml
 
 from workbench.errors import RecipeError
 from workbench.recipe import Recipe, load_recipe, preset_names, recipe_from
 from workbench.training.checkpoint import recipe_key
+from workbench.yaml_text import parse_yaml
 
 
 def test_a_recipe_survives_yaml():
@@ -130,3 +133,28 @@ def test_half_a_character_is_refused_by_its_place(changes, place):
         Recipe().replace(changes)
     assert f"'{place}' holds half of a character" in caught.value.message
     caught.value.message.encode("utf-8")
+
+
+@pytest.mark.parametrize("text", [
+    "name: [" + "a," * 330_000 + "a]", "name: " + "[" * 100_000, "- " * 100_000, "".join(f"k{number}: 1\n" for number in range(100_000)),
+    "".join(" " * number + "a:\n" for number in range(1000)), "{" * 1000 + "}" * 1000,
+], ids=["wide", "deep", "dashes", "keys", "indented", "braces"])  # fmt: skip
+def test_more_yaml_than_a_recipe_has_is_refused_at_once(text):
+    started = time.process_time()
+    with pytest.raises(RecipeError, match="too much for a recipe"):
+        parse_yaml(text, source="recipe")
+    assert time.process_time() - started < 3
+
+
+def test_a_recipe_with_long_texts_and_many_classes_is_read():
+    words = {f"class {number}": ["good, or [not]: " * 20] * 5 for number in range(400)}
+    recipe = Recipe().replace({"prompt.verbalizer": {"name": "manual", "words": words}})
+    text = recipe.to_yaml()
+    assert len(text) > 500_000 and recipe_from(parse_yaml(text, source="recipe"), source="recipe", text=text) == recipe
+
+
+def test_thousands_of_wrong_keys_are_twenty_and_a_number():
+    content = {f"k{number}": 1 for number in range(3000)}
+    with pytest.raises(RecipeError) as error:
+        recipe_from(content, source="recipe")
+    assert error.value.message.count("Unknown key") == 20 and error.value.message.endswith("There are 2980 more mistakes.")

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from workbench.errors import RecipeError, nearest
 from workbench.options import by_place
 from workbench.recipe_places import HALF, at_line, half_characters, lines_of
+from workbench.yaml_text import parse_yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
 PRESETS = PROJECT / "presets"
@@ -28,6 +29,8 @@ MEASURED: dict[str, tuple[str, ...]] = {
 }
 """The single figures of an evaluation, by task; the first says which evaluation is best where early stopping looks at none of them."""
 LESS_IS_BETTER = ("loss", "perplexity")
+MOST_MISTAKES = 20
+"""That one sentence names; the rest is a number."""
 
 
 class Part(BaseModel):
@@ -258,23 +261,11 @@ def recipe_from(content: Any, *, source: str, text: str = "") -> Recipe:
     except ValidationError as error:
         lines = lines_of(text)
         mistakes = [at_line(place, lines) + _what(mistake, place) for place, mistake in by_place(error).items()]
+    if len(mistakes) > MOST_MISTAKES:
+        mistakes = [*mistakes[:MOST_MISTAKES], f"There are {len(mistakes) - MOST_MISTAKES} more mistakes."]
     if mistakes:
         raise RecipeError(f"{source}: {' '.join(mistakes)}", fix="Correct these fields and try again.")
     return recipe
-
-
-def parse_yaml(text: str, *, source: str) -> Any:
-    """Plain values from YAML that a person wrote. `source` names the file or form in messages.
-
-    Raises:
-        RecipeError: with the line where reading stopped.
-    """
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-99-99
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark else ""
-        raise RecipeError(f"{source}{place}: this is not readable YAML.", fix="Check indentation and quotes near that line.") from None
 
 
 def load_recipe(path: str | Path, assignments: dict[str, Any] | None = None) -> Recipe:

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from workbench.yaml_text import nodes
+
 DEEPEST = 6
 HALF = re.compile("[\ud800-\udfff]")
 
@@ -30,7 +32,7 @@ def half_characters(content: dict[Any, Any]) -> list[tuple[str, ...]]:
 
 
 def lines_of(text: str) -> dict[tuple[Any, ...], int]:
-    """Line of every key and list entry of a YAML text, by its place in the recipe."""
+    """Line of every key and list entry of a YAML text that could be read, by its place in the recipe."""
     found: dict[tuple[Any, ...], int] = {}
     walked: set[int] = set()
 
@@ -48,7 +50,7 @@ def lines_of(text: str) -> dict[tuple[Any, ...], int]:
             found[(*place, name)] = where.start_mark.line + 1
             walk(value, (*place, name))
 
-    root = yaml.compose(text, Loader=yaml.SafeLoader) if text else None
+    root = nodes(text)
     if root is not None:
         walk(root, ())
     return found

@@ -9,10 +9,11 @@ from typing import Any
 import gradio as gr
 
 from workbench.errors import RecipeError
-from workbench.recipe import Recipe, parse_yaml, recipe_from
+from workbench.recipe import Recipe, recipe_from
 from workbench.ui.frame import Frame
 from workbench.ui.session import portable, recipe_of
 from workbench.ui.uploads import check_upload
+from workbench.yaml_text import parse_yaml
 
 LONGEST_LINK = 12_000
 LARGEST_FILE_BYTES = 1_000_000
