@@ -76,6 +76,15 @@ def test_a_visitor_gets_no_more_than_a_demo_gives(recipe, place):
     check_demo(recipe.replace({place: MOST[place] + 1}))
 
 
+@pytest.mark.parametrize(("place", "value"), [
+    ("training.batch_size", 3), ("training.evaluate_every", 1), ("prompt.templates", [f"{{text}} It was [MASK] {n}." for n in range(11)]),
+])  # fmt: skip
+def test_a_visitor_makes_no_hours_of_what_takes_minutes(recipe, place, value):
+    with acting_as(VISITOR), pytest.raises(AccessError, match=place.split(".")[1]):
+        check_demo(recipe.replace({place: value}))
+    check_demo(recipe.replace({place: value}))
+
+
 def test_a_visitor_tunes_embedded_classifiers_only(recipe):
     with acting_as(VISITOR):
         for changes in ({"model.path": "/srv/models/bert"}, {"task": "generation"}, {"data.split.shots": None}):

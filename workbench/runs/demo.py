@@ -24,6 +24,9 @@ MOST = {
     "data.split.validation": 500,
     "prompt.max_length": 256,
 }
+LEAST = {"training.batch_size": 4, "training.evaluate_every": 5}
+"""An evaluation after every single row would make hours of what takes minutes."""
+MOST_TEMPLATES = 10
 
 
 def check_demo(recipe: Recipe) -> None:
@@ -41,11 +44,18 @@ def check_demo(recipe: Recipe) -> None:
         if value is None or value > most:
             asked = "everything" if value is None else value
             raise AccessError(f"'{place}' is {asked}; visitors of this server can have {most}.", fix=f"Lower it to {most} or less.")
+    for place, least in LEAST.items():
+        part, name = place.split(".")
+        value = getattr(getattr(recipe, part), name)
+        if value != "auto" and value < least:
+            raise AccessError(f"'{place}' is {value}; visitors of this server need {least}.", fix=f"Raise it to {least} or more.")
+    if len(recipe.prompt.templates) > MOST_TEMPLATES:
+        raise AccessError(f"Visitors of this server can have {MOST_TEMPLATES} templates.", fix="Remove some on the Prompt tab.")
 
 
 def refuse_second_run(store: RunStore) -> None:
-    """Raises AccessError when a visitor has a run that waits or trains, or when the visitors together have as many as a demo takes:
-    whoever keeps no cookie is a new visitor with every request."""
+    """Raises AccessError when a visitor has a run that waits or trains, or when the visitors together have as many as a demo takes: an
+    address may begin the sessions of a whole class."""
     if acting().role != Role.VISITOR:
         return
     busy = next((record for record in store.records() if record.status in UNFINISHED), None)

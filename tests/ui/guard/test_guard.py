@@ -223,6 +223,16 @@ def test_visitors_of_a_demo_are_told_apart_and_keep_their_session():
     assert one("GET", "/x").text == "owner:owner:0"
 
 
+def test_all_who_keep_no_cookie_at_an_address_are_one_visitor_and_no_other():
+    policy = Policy(token=TOKEN, demo=True)
+    client, other = Client(policy), Client(policy)
+    names = {client("GET", "/x").text for _ in range(3)}
+    assert len(names) == 1 and names.pop().startswith("visitor:visitor-")
+    assert other("GET", "/x").text != client("GET", "/x").text, "another server's salt"
+    kept = client("GET", "/en/", headers={"accept": "text/html"}).text
+    assert client("GET", "/x").text == kept != Client(policy)("GET", "/x").text
+
+
 @pytest.mark.parametrize(("path", "language", "said"), [
     ("/zh/", "en", "Bearer"), ("/zh/x", "en", "Bearer"), ("/x", "zh-CN,zh;q=0.9", "Bearer"), ("/en/x", "zh", "not logged in"),
 ])  # fmt: skip

@@ -14,6 +14,7 @@ gradio's own routes know nothing of this, so none of them can be forgotten: a te
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -91,6 +92,7 @@ class Guard:
     ) -> None:
         self.app, self.policy, self._waiting, self._report = app, policy, waiting, report
         self.sessions = Sessions(policy.owner, policy.token)
+        self._salt = secrets.token_bytes(16)
         limits = policy.limits
         self._flood = RateLimit(limits.address_posts_per_second, limits.address_posts_at_once)
         self._rate = RateLimit(limits.posts_per_second, limits.posts_at_once)
@@ -161,11 +163,13 @@ class Guard:
         if known is not None:
             return known, None
         if policy.demo:
-            visitor = Principal(f"{VISITOR_NAMES}{secrets.token_hex(8)}", Role.VISITOR, policy.visitor_places)
             # Only a page load begins a session: a program that keeps no cookies must not fill the table.
             begins = request.method == "GET" and "text/html" in request.header("accept") and self._begun.left(request.client) > 0
             if begins:
                 self._begun.add(request.client, 1)
+            # Without a session all of an address are one, or each request would bring its own run, labels and uploads.
+            own = secrets.token_hex(8) if begins else hashlib.blake2b(request.client.encode(), key=self._salt, digest_size=8).hexdigest()
+            visitor = Principal(f"{VISITOR_NAMES}{own}", Role.VISITOR, policy.visitor_places)
             return visitor, self.sessions.begin(visitor) if begins else None
         return (None if policy.asks else policy.owner), None
 
