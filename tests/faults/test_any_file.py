@@ -118,6 +118,17 @@ def test_a_pickle_is_never_run_whatever_it_is_called(tmp_path, name):
     assert refusal.value.fix and not canary.exists()
 
 
+@pytest.mark.parametrize("field", [
+    {"attn_implementation": "flash_attention_2"}, {"_attn_implementation": "flash_attention_3"},
+    {"model_type": "gemma3n", "architectures": ["Gemma3nForCausalLM"]}, {"model_type": "reformer"},
+], ids=str)  # fmt: skip
+def test_a_configuration_that_cannot_be_built_here_is_a_sentence(tmp_path, field):
+    place("config.json", tmp_path).write_text(json.dumps(CONFIG | field))
+    with pytest.raises(WorkbenchError) as refusal:
+        load_model(ModelPart(path=str(tmp_path)))
+    assert refusal.value.fix
+
+
 FIELDS = [
     {"auto_map": {"AutoModelForMaskedLM": "evil.Evil"}}, {"_attn_implementation_internal": "evil/kernels"},
     {"attn_implementation": "evil/kernels"}, {"_attn_implementation": "evil/kernels:x"}, {"experts_implementation": "evil/kernels"},

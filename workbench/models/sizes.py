@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from workbench.errors import ModelError
 from workbench.models.folder import weight_files
+from workbench.models.foreign import foreign
 
 # Packed 4-bit weights store two numbers in one element; a head that the checkpoint lacks comes on top.
 MOST_PARAMETERS_PER_ELEMENT = 4
@@ -31,12 +32,17 @@ def empty_model(config: Any, kind: str) -> Any:
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
     loader = AutoModelForMaskedLM if kind == "masked" else AutoModelForCausalLM
-    try:
-        with torch.device("meta"):
-            # Without a dtype transformers makes the checkpoint's the default of the whole process meanwhile, other threads included.
-            return loader.from_config(config, dtype=torch.float32, trust_remote_code=False)
-    except (ValueError, TypeError, RuntimeError, LookupError, AttributeError, ArithmeticError):
-        raise ModelError("The sizes in config.json do not make a model.", fix="Copy or download the model's config.json again.") from None
+    with foreign(_refusal), torch.device("meta"):
+        # Without a dtype transformers makes the checkpoint's the default of the whole process meanwhile, other threads included.
+        return loader.from_config(config, dtype=torch.float32, trust_remote_code=False)
+
+
+def _refusal(error: Exception) -> ModelError:
+    if isinstance(error, ImportError):  # a way of computing attention, or what a model type sees and hears with
+        return ModelError(
+            "config.json asks for a package that is not installed here.", fix="Remove attn_implementation from it, or choose another model."
+        )
+    return ModelError("The sizes in config.json do not make a model.", fix="Copy or download the model's config.json again.")
 
 
 def refuse_swollen(folder: Path, kind: str) -> int:
@@ -47,10 +53,9 @@ def refuse_swollen(folder: Path, kind: str) -> int:
     """
     from transformers import AutoConfig
 
-    try:
+    nothing = ModelError(f"config.json in {folder.name} describes no model.", fix="Copy or download the model's files again.")
+    with foreign(lambda error: nothing):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError):
-        raise ModelError(f"config.json in {folder.name} describes no model.", fix="Copy or download the model's files again.") from None
     wanted = parameters_of(config, kind)
     stored = stored_elements(folder)
     if wanted > MOST_PARAMETERS_PER_ELEMENT * stored + ALWAYS_ALLOWED:
