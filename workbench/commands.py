@@ -278,6 +278,9 @@ def _say_event(event: dict[str, Any], total_steps: int) -> None:
         say(f"step {event['step']}/{total_steps}  loss {event['loss']:.4f}" + (f"  {left:.0f} s left" if left is not None else ""))
     elif kind == "evaluation":
         say(f"step {event['step']}/{total_steps}  validation: {figures_line(event)}")
+    elif kind == "loading":
+        left = event.get("seconds_left")
+        say(event["text"] + (f"  {left:.0f} s left" if left else ""))
     elif kind == "progress":
         left = event.get("seconds_left")
         say(f"{event['done']}/{event['total']}  {event['text']}" + (f"  {left:.0f} s left" if left else ""))

@@ -13,14 +13,18 @@ import pytest
 
 from tests.models.hub_server import COMMIT, HubServer
 from tests.models.tiny import save_model
+from tests.training.small_run import make_recipe
 from workbench.errors import ModelError
 from workbench.models import hub
 from workbench.models.card import model_card
 from workbench.models.convert import convert_model
 from workbench.models.hub import fetch
 from workbench.models.loading import load_model, locate
+from workbench.models.pool import ModelPool
 from workbench.models.transfer import CancelledError, Stage
 from workbench.recipe import ModelPart
+from workbench.training.trainer import Control, train_run
+from workbench.ui.text import Words
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +79,26 @@ def test_cancelling_keeps_what_has_arrived(server: HubServer, folder: Path) -> N
     fetch("owner/model", None)
     whole = sum(file.stat().st_size for file in folder.iterdir() if file.suffix in (".json", ".safetensors"))
     assert (fetch("owner/model", None) / "model.safetensors").is_file() and server.sent <= sent + whole + 5000  # and the list of files
+
+
+def test_a_run_tells_of_its_download_and_stops_in_the_midst_of_it(server: HubServer, tmp_path: Path) -> None:
+    server.folder = save_model(tmp_path / "bert")
+    recipe = make_recipe(tmp_path, {"model": {"path": "owner/model"}})
+    control, events = Control(), []
+    control.request_stop()
+    assert train_run(recipe, tmp_path / "run", control, ModelPool(), on_event=events.append)["status"] == "stopped"
+    assert events[-1]["status"] == "stopped" and not any(".safetensors" in line for line in server.asked)
+    assert train_run(recipe, tmp_path / "run", Control(), ModelPool(), on_event=events.append)["status"] == "finished"
+    told = next(event for event in events if event["kind"] == "loading")
+    assert told["text"] == "Download: 0.00 of 0.00 GB." and 0 < told["share"] <= 1
+    assert Words("zh").said(told["text"]) == "正在下载：0.00 / 0.00 GB。"
+
+
+def test_a_model_of_pickles_alone_is_named_before_anything_is_downloaded(server: HubServer, folder: Path, tmp_path: Path) -> None:
+    server.folder = shutil.copytree(folder, tmp_path / "pickles", ignore=shutil.ignore_patterns("*.safetensors*"))
+    with pytest.raises(ModelError, match=r"'owner/model' on the hub has its weights as pickles") as caught:
+        load_model(ModelPart(path="owner/model"))
+    assert "refs/pr/1" in caught.value.fix and not any("tokenizer" in line for line in server.asked)
 
 
 @pytest.mark.parametrize(

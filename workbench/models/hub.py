@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from workbench.errors import ModelError
-from workbench.models.transfer import Progress, Transfer
+from workbench.models.transfer import DOWNLOAD, Progress, Transfer
 
 # From a request to the first answer; a hub that is slower than this is not reachable for a person who waits.
 TIMEOUT_SECONDS = 10
@@ -50,7 +50,7 @@ def fetch(name: str, revision: str | None, progress: Progress | None = None, *, 
             raise ModelError(f"'{name}' is not in the local cache, and HF_HUB_OFFLINE forbids to ask the hub.", fix=_ELSEWHERE)
         return here
     if progress:
-        progress("download", None)
+        progress(DOWNLOAD, None)
     try:
         return patiently(lambda: _fetched(name, revision, progress, config_only, unsafe), TIMEOUT_SECONDS)
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RuntimeError) as error:
@@ -77,8 +77,14 @@ def _download(name: str, revision: str | None, progress: Progress | None, unsafe
     info = HfApi(endpoint=constants.ENDPOINT).model_info(name, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS)
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
     wanted, unwanted = (WANTED + ["*.bin"], [p for p in UNWANTED if p != "*.bin"]) if unsafe else (WANTED, UNWANTED)
-    if unsafe and any(file.endswith(".safetensors") for file in sizes):
+    safe = any(file.endswith(".safetensors") for file in sizes)
+    if unsafe and safe:
         wanted, unwanted = WANTED, UNWANTED
+    if not unsafe and not safe and any(file.endswith((".bin", ".pt", ".pth")) for file in sizes):
+        raise ModelError(
+            f"'{name}' on the hub has its weights as pickles (.bin), which can hold code and are not read, and none as safetensors.",
+            fix="Name a revision that has them, often refs/pr/1, or choose another model. Baichuan models are converted once.",
+        )
     files = list(filter_repo_objects(sizes, allow_patterns=wanted, ignore_patterns=unwanted))
     cache = Path(constants.HF_HUB_CACHE)
     cache.mkdir(parents=True, exist_ok=True)

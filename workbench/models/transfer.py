@@ -12,6 +12,7 @@ from tqdm.std import tqdm
 from workbench.errors import ModelError
 
 SECONDS_BETWEEN_REPORTS = 0.2
+DOWNLOAD = "download"
 
 
 class Stage(str):
@@ -86,7 +87,7 @@ class Transfer:
         if self._progress is None or (now - self._told < SECONDS_BETWEEN_REPORTS and self.done < self.total):
             return
         self._told = now
-        stage = Stage("download")
+        stage = Stage(DOWNLOAD)
         stage.done, stage.total = self.done, self.total
         if self._fresh:
             stage.seconds_left = (now - self._started) / self._fresh * max(0, self.total - self.done)

@@ -197,6 +197,8 @@ class Job:
         """Passes on what a cell tells of its own training or job; `text` says which cell."""
         if event.get("kind") == "train":
             self.say(f"{text}: step {event['step']}, loss {event['loss']:.4f}")
+        elif event.get("kind") == "loading":
+            self.say(f"{text}: {event['text']}")
         elif event.get("kind") == "progress":
             self.say(f"{text}: {event['done']}/{event['total']} {event['text']}")
         elif event.get("kind") == "status" and event.get("status") in ("paused", "running"):

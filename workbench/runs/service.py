@@ -38,7 +38,7 @@ from workbench.runs.room import Room
 from workbench.runs.store import RunStore, read_json
 from workbench.runs.trackers import NONE, check_tracker
 from workbench.runs.tracking import tracked
-from workbench.runs.view import EventReader, RunSummary, RunView, last_events, steps_of, summary_of
+from workbench.runs.view import EventReader, RunSummary, RunView, last_events, seconds_left_of, steps_of, summary_of
 
 if TYPE_CHECKING:
     from workbench.models.pool import ModelPool
@@ -136,7 +136,7 @@ class RunService:
             created=record.created,
             step=step,
             total_steps=total,
-            seconds_left=(log.last("progress") or log.last("train")).get("seconds_left") if record.status in ACTIVE else None,
+            seconds_left=seconds_left_of(log, record),
             metrics=record.metrics,
             error=record.error,
             kind=record.kind,

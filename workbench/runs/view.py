@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.recipe import Recipe
-from workbench.runs.record import RunRecord
+from workbench.runs.record import ACTIVE, RunRecord
 
 LOGS_KEPT = 32
 END_BYTES = 1_000_000
@@ -162,6 +162,12 @@ def steps_of(log: Events, record: RunRecord) -> tuple[int, int]:
     plan, step, progress = log.last("plan"), log.last("train"), log.last("progress")
     at, total = progress.get("done", step.get("step", record.step)), progress.get("total", plan.get("total_steps", record.total_steps))
     return int(at), int(total)
+
+
+def seconds_left_of(log: Events, record: RunRecord) -> float | None:
+    """What a job, a training or the model's download that goes on said last; None for what rests or has ended."""
+    told = log.last("progress") or log.last("train") or log.last("loading")
+    return told.get("seconds_left") if record.status in ACTIVE else None
 
 
 def _parse(lines: bytes) -> list[dict[str, Any]]:

@@ -14,8 +14,9 @@ RESULT = "result.json"
 KEYS = ("status", "metrics", "steps", "seconds", "examples_per_second", "peak_memory_bytes", "trainable_parameters", "total_parameters")
 
 
-def make_result(status: str, progress: Progress, tuned: Tuned) -> dict[str, Any]:
-    """The figures of a run; the metrics are those of its best evaluation, None when there was none."""
+def make_result(status: str, progress: Progress, tuned: Tuned | None) -> dict[str, Any]:
+    """The figures of a run; the metrics are those of its best evaluation, None when there was none. Without `tuned`, of a run whose model
+    had not come."""
     return {
         "status": status,
         "metrics": progress.best_metrics or {"accuracy": None, "macro_f1": None, "loss": None},
@@ -24,9 +25,7 @@ def make_result(status: str, progress: Progress, tuned: Tuned) -> dict[str, Any]
         "seconds": round(progress.seconds, 3),
         "examples_per_second": progress.examples_per_second,
         "peak_memory_bytes": progress.peak_memory_bytes,
-        "trainable_parameters": tuned.trainable_parameters,
-        "total_parameters": tuned.total_parameters,
-        "model_bytes": tuned.model_bytes,
+        **{name: getattr(tuned, name, 0) for name in ("trainable_parameters", "total_parameters", "model_bytes")},
     }
 
 

@@ -21,6 +21,7 @@ import torch
 from workbench.errors import TrainingError, WorkbenchError
 from workbench.methods import attach, check_method
 from workbench.models.mode import checkpoint_gradients
+from workbench.models.transfer import DOWNLOAD
 from workbench.recipe import Recipe, recipe_from
 from workbench.serving.batches import Pace, evaluated_at_once
 from workbench.serving.tuned import Tuned
@@ -36,7 +37,7 @@ from workbench.training.processes import group
 from workbench.training.progress import Progress
 from workbench.training.result import make_result, read_result
 from workbench.training.rows_to_ask import ROWS_KEPT
-from workbench.training.run_files import RunFiles, SeenFiles
+from workbench.training.run_files import SECONDS_BETWEEN_SIGNS, RunFiles, SeenFiles
 from workbench.training.stepper import Stepper, refuse_non_finite, seed_everything
 
 if TYPE_CHECKING:
@@ -87,7 +88,10 @@ def _train(recipe: Recipe, folder: Path, control: Control, pool: ModelPool, on_e
     trainer = Trainer(recipe, folder, control, pool, on_event)
     try:
         with plain_memory_errors():
-            trainer.setup()
+            try:
+                trainer.setup()
+            except StopAsked:
+                return trainer.stop_before_it_began()
             with plain_disk_errors():
                 return trainer.train()
     except KeyboardInterrupt:
@@ -115,6 +119,7 @@ class Trainer:
         self.progress = Progress()
         self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT_STEPS)
         self._may_stop = False
+        self._told_loading = 0.0
         self._written_step = -1
         self._written_at, self._write_seconds = 0.0, 0.0
 
@@ -123,7 +128,7 @@ class Trainer:
         recipe = self.recipe
         options = check_method(recipe.method)
         self.objective = make_objective(recipe)
-        self.loaded = self.pool.fresh(self.group.place(recipe.model))
+        self.loaded = self.pool.fresh(self.group.place(recipe.model), self._loading)
         self.device = self.loaded.device
         seed_everything(recipe.training.seed, 0)
         attached = attach(self.loaded, options, keep_original=False, prompt=recipe.prompt, reads=self.objective.reads)
@@ -142,6 +147,27 @@ class Trainer:
         self.schedule = make_schedule(recipe.training, self.stepper.batches.steps_per_epoch)
         with plain_disk_errors():
             self._go_on()
+
+    def _loading(self, stage: Any, share: float | None) -> None:
+        """While the model comes: says that the run is alive and how far a download is, and lets a stop end that.
+
+        Raises:
+            StopAsked: what has arrived is kept; not where other processes wait for the same model.
+        """
+        self.files.alive()
+        if stage == DOWNLOAD and self.group.size == 1 and self.control.stop_requested:
+            raise StopAsked
+        total, now = getattr(stage, "total", 0), time.perf_counter()
+        if total and now - self._told_loading >= SECONDS_BETWEEN_SIGNS:
+            self._told_loading = now
+            text = f"Download: {stage.done / 1e9:.2f} of {total / 1e9:.2f} GB."
+            with contextlib.suppress(OSError):  # the log's trouble is told once the run begins
+                self.emit("loading", text=text, share=share, seconds_left=stage.seconds_left)
+
+    def stop_before_it_began(self) -> dict[str, Any]:
+        """The result of a run that was stopped while its model came."""
+        self.emit("status", status="stopped")
+        return make_result("stopped", self.progress, None)
 
     def _go_on(self) -> None:
         """Puts the run folder and the model into the state of the newest whole checkpoint, or of a run that has not begun."""

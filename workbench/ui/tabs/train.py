@@ -103,7 +103,8 @@ def draw(service: Any, run_id: str) -> TrainView:
         evaluations=evaluations, labels=list(plan.get("labels", [])), plan=plan, notes=notes,
         problem=(run.error.get("message", ""), run.error.get("fix", "")) if run.error else None,
         buttons=buttons(run.status), watch=Watch(run.id, seen, run.status, time.monotonic(), len(evaluations)), kind=run.kind,
-        doing=str(log.last("progress").get("text", "")), result={} if run.kind == "train" else service.result(run.id),
+        doing=str((log.last("progress") or log.last("loading")).get("text", "")),
+        result={} if run.kind == "train" else service.result(run.id),
         learnt=log.last("learnt"), samples=log.last("samples"), steps=log.of("train"), recipe=portable(run.recipe).to_yaml(),
         metric=run.recipe.deciding, telling=log.last("telling_rows"),
         created=run.created, tags=run.tags, note=run.note,
@@ -166,11 +167,11 @@ def _about(shown: TrainView, t: Words) -> str:
 
 
 def _step_line(shown: TrainView, t: Words) -> str:
+    doing = t.said(shown.doing) if shown.status in UNFINISHED else ""
     if not shown.total_steps:
-        return ""
+        return doing
     if shown.kind == "train":
         return t("train.step_of", step=shown.step, total=shown.total_steps)
-    doing = t.said(shown.doing) if shown.status in UNFINISHED else ""
     return " \u00b7 ".join(part for part in (t("train.part_of", done=shown.step, total=shown.total_steps), doing) if part)
 
 
