@@ -24,7 +24,11 @@ def parse_yaml(text: str, *, source: str) -> Any:
     try:
         if _is_too_much(text):
             raise RecipeError(f"{source}: this is too much for a recipe.", fix="Give the YAML of one recipe; rows belong in a data file.")
-        return yaml.load(text, _LOADER)
+        loader = _LOADER(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-99-99
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""

@@ -150,7 +150,7 @@ def at_chat(person: Person, folder: Path) -> None:
 
 
 def at_board(person: Person, folder: Path) -> None:
-    person.tab("board").sees("board-status", "data-evil=board").sees("board-detail", "data-evil=label-one")
+    person.tab("board").sees("board-status", "data-evil=board").sees("board-detail", "<img src=x data-evil=")
     person.press("board-example").press("board-ask").sees("board-answers", "data-evil=label-")
 
 

@@ -25,8 +25,11 @@ def scored(*templates, words=None):
 
 
 @pytest.fixture
-def few(tiny):
-    return tiny.replace({"data.split.shots": 4})
+def few(tiny, service):
+    """A recipe for which the lab, which the tests of the page share, keeps no card."""
+    few = tiny.replace({"data.split.shots": 4})
+    service.lab.remove(few, [card.key for card in service.lab.cards(few)])
+    return few
 
 
 def test_answering_together_is_one_training_and_says_so(few):

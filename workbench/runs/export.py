@@ -41,7 +41,10 @@ FORMS: tuple[Form, ...] = get_args(Form)
 STAGES = ("ask", "weigh", "prove")
 LARGEST_COPIED_BASE_BYTES = 200_000_000
 PACKAGE = Path(__file__).resolve().parent.parent
-PACKAGE_PARTS = ("__init__.py", "access.py", "errors.py", "options.py", "recipe.py", "data", "prompts", "models", "methods", "serving")
+PACKAGE_PARTS = (
+    "__init__.py", "access.py", "errors.py", "options.py", "recipe.py", "recipe_places.py", "yaml_text.py", "data", "prompts", "models",
+    "methods", "serving",
+)  # fmt: skip
 SECONDS_FOR_CHECK = 600
 
 
