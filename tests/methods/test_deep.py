@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import transformers as hf
 from transformers import DynamicCache
 
 from tests.methods.tuned import digest, disturb, load, logits, prompt
 from workbench.errors import MethodError
 from workbench.methods import attach
 from workbench.methods.deep_method import prefix_parameters, start_ids
+from workbench.models.families import family_of
 from workbench.models.positions import position_count
 
 MASKED = ["bert", "roberta", "albert", "distilbert", "electra"]
@@ -194,3 +197,25 @@ def test_an_architecture_that_hides_its_attention_is_refused_by_name() -> None:
         attach(loaded, {"name": "p_tuning_v2"})
     assert digest(loaded.model) == before
     attach(loaded, {"name": "soft_prompt"}).detach()
+
+
+def test_a_model_that_goes_past_its_backbone_is_refused_by_name() -> None:
+    """OPT calls the decoder inside its backbone; a prefix that only shows when the backbone is called would train nothing."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "word_embed_proj_dim": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 64}
+    model = hf.OPTForCausalLM(hf.OPTConfig(vocab_size=128, **sizes)).eval()
+    loaded = replace(load("gpt2"), model=model, family=family_of(model, "causal"))
+    before = digest(model)
+    for name in ("prefix_tuning", "p_tuning_v2"):
+        with pytest.raises(MethodError, match="opt models does not go through"):
+            attach(loaded, {"name": name})
+        assert digest(model) == before
+    attach(loaded, {"name": "lora"}).detach()
+
+
+@pytest.mark.parametrize("config", [hf.MambaConfig, hf.RwkvConfig])
+def test_a_model_without_attention_is_refused_by_name(config) -> None:
+    model = hf.AutoModelForCausalLM.from_config(config(vocab_size=128, hidden_size=32, num_hidden_layers=2), trust_remote_code=False)
+    loaded = replace(load("gpt2"), model=model, family=family_of(model, "causal"))
+    with pytest.raises(MethodError, match="Choose lora|does not go through"):
+        attach(loaded, {"name": "prefix_tuning"})

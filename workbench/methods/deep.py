@@ -10,7 +10,7 @@ their positions from the prefix's length on, as if the pairs came from tokens in
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +78,8 @@ class DeepPrompt:
 
     def __init__(self, loaded: LoadedModel, length: int) -> None:
         self.loaded, self.length = loaded, length
+        if not loaded.family.query:
+            self._refuse()
         self.causal = loaded.kind == "causal"
         most = position_count(loaded.model.config)
         if self.causal and length >= most:
@@ -103,7 +105,8 @@ class DeepPrompt:
         depths = self._depths[id(module)]
         depth = depths[0] if len(depths) == 1 else depths[self._calls % len(depths)]
         self._calls += 1
-        assert self._pairs is not None
+        if self._pairs is None:  # the model went past the hook that makes them
+            self._refuse()
         return self._pairs[depth]
 
     def fill(self, prompt: nn.Module) -> None:
@@ -163,8 +166,6 @@ class DeepPrompt:
 
     def _attention_modules(self) -> list[nn.Module]:
         family = self.loaded.family
-        if not family.query:
-            self._refuse()
         layers = family.layers(self.loaded.model)
         modules = [layer.get_submodule(family.query.rpartition(".")[0]) for layer in layers]
         # ALBERT: one module for every depth, or a few in groups; transformers shares them out in equal runs.
@@ -203,9 +204,11 @@ class DeepPrompt:
         return args, {**kwargs, "position_ids": positions + self.length}
 
     def _probe(self) -> None:
-        """One token through the model: every layer must come by here once."""
+        """One token through the whole model, as training reads it: the hook must come first and every layer once. OPT's calls the
+        decoder inside its backbone and not the backbone."""
+        self._pairs = None
         with torch.no_grad():
-            self._run([0])
+            bare_model(self.loaded.model)(input_ids=torch.tensor([[0]], device=self.loaded.device))
         if self._calls != self.layers:
             self._refuse()
 
@@ -213,7 +216,7 @@ class DeepPrompt:
         backbone: Any = self.loaded.family.backbone(self.loaded.model)
         backbone(input_ids=torch.tensor([ids], device=self.loaded.device))
 
-    def _refuse(self) -> None:
+    def _refuse(self) -> NoReturn:
         name = self.loaded.family.title or self.loaded.family.name
         raise MethodError(
             f"The attention of {name} models does not go through transformers' attention interface, so no prefix can be put before it.",
