@@ -61,6 +61,7 @@ def test_disagreements_mark_who_is_right_and_escape_what_people_wrote(service, r
     report = board_of(service, run)
     row = {"line": 3, "fields": {"text": "<b>{evil}</b>"}, "label": "pos", "answers": {"classical": "pos", "prompting": "neg"}}
     html = disagreements_html(report | {"disagreements": {"all": [row]}}, "all", T)
+    assert 'role="group" tabindex="0" aria-label=' in html, "a wide table is scrolled with keys"
     assert html.count("pw-good") == 1 and html.count("pw-off") == 1 and "<b>{evil}" not in html and "&lt;b&gt;" in html
 
 

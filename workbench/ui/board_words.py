@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workbench.paradigms.cells import ON
-from workbench.ui.markup import amount, esc, heading, percent, sentence, size, table
+from workbench.ui.markup import amount, esc, heading, percent, scrolled, sentence, size, table
 from workbench.ui.text import Words
 
 REAL = 0.05
@@ -108,8 +108,8 @@ def disagreements_html(report: dict[str, Any], key: str, t: Words, shown: int = 
         rows.append(f"<tr><td>{row['line']}</td><td>{esc(text[:220])}</td><td>{esc(row['label'])}</td>{answers}</tr>")
     columns = "".join(f'<th scope="col">{esc(name)}</th>' for name in (t("data.line"), t("board.text"), t("board.label")))
     lines = f'<thead><tr>{columns}{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
-    body = f'<div class="pw-scroll"><table class="pw-table">{lines}</table></div>'
-    return heading(t("board.disagreements", count=len(found))) + sentence(t("board.disagreements_help")) + body
+    title = t("board.disagreements", count=len(found))
+    return heading(title) + sentence(t("board.disagreements_help")) + scrolled(f'<table class="pw-table">{lines}</table>', title)
 
 
 def notes_html(report: dict[str, Any], t: Words) -> str:

@@ -55,6 +55,13 @@ def short(text: str, most: int) -> str:
     return f"{text[: sum(end < most for end in ends)]}\u2026"
 
 
+def scrolled(content: str, name: str, save: str = "") -> str:
+    """A wide table in a box that scrolls, called `name`; `save` is the file that its csv is kept as, if it can be."""
+    # What is wider than the window is read with the arrow keys, for which it must be reached and have a name.
+    shown = f'<div class="pw-scroll" role="group" tabindex="0" aria-label="{esc(name)}">{content}</div>'
+    return f'<div data-csv="{esc(save)}">{shown}</div>' if save else shown
+
+
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: frozenset[int] = frozenset(), save: str = "") -> str:
     """A plain table; columns in `numeric` are set right. `save` is the name of the csv file that it can be had as."""
     head = "".join(f'<th scope="col"{_right(i, numeric)}>{esc(header)}</th>' for i, header in enumerate(headers))
@@ -62,7 +69,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: fro
         "<tr>" + "".join(f"<td{_right(i, numeric)}>{esc(cell)}</td>" for i, cell in enumerate(row)) + "</tr>" for row in rows
     )
     shown = f'<table class="pw-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return _scrolled(shown, ", ".join(headers), save)
+    return scrolled(shown, ", ".join(headers), save)
 
 
 def bars(pairs: Iterable[tuple[str, float]], *, winner: str | None = None) -> str:
@@ -96,7 +103,7 @@ def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], actual: st
             for other, count in zip(labels, counts, strict=True)
         )
         rows.append(f'<tr><th scope="row"{_name(label)}{cells}</tr>')
-    return _scrolled(
+    return scrolled(
         f'<table class="pw-confusion"><caption>{esc(predicted)} &rarr;</caption>'
         f'<thead><tr><td class="pw-corner">{esc(actual)} &darr;</td>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>',
         predicted,
@@ -162,12 +169,6 @@ def stage_text(stage: str, t: Words) -> str:
     if getattr(stage, "total", 0):
         shown = t("model.stage_download_bytes", done=size(stage.done), total=size(stage.total))  # type: ignore[attr-defined]
     return f"{shown}, {t('model.stage_left', time=duration(left))}" if left is not None else shown
-
-
-def _scrolled(content: str, name: str, save: str) -> str:
-    # What is wider than the window is read with the arrow keys, for which it must be reached and have a name.
-    shown = f'<div class="pw-scroll" role="group" tabindex="0" aria-label="{esc(name)}">{content}</div>'
-    return f'<div data-csv="{esc(save)}">{shown}</div>' if save else shown
 
 
 def _name(label: str) -> str:
