@@ -214,8 +214,11 @@ def test_a_model_that_goes_past_its_backbone_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize("config", [hf.MambaConfig, hf.RwkvConfig])
-def test_a_model_without_attention_is_refused_by_name(config) -> None:
+def test_a_model_without_attention_is_refused_a_prefix_by_name_and_keeps_a_soft_prompt(config, tmp_path) -> None:
     model = hf.AutoModelForCausalLM.from_config(config(vocab_size=128, hidden_size=32, num_hidden_layers=2), trust_remote_code=False)
     loaded = replace(load("gpt2"), model=model, family=family_of(model, "causal"))
-    with pytest.raises(MethodError, match="Choose lora|does not go through"):
+    with pytest.raises(MethodError, match="does not go through"):
         attach(loaded, {"name": "prefix_tuning"})
+    attached = attach(loaded, {"name": "soft_prompt", "length": 2})
+    attached.save(tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1

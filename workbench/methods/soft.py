@@ -210,7 +210,8 @@ def write_peft_prompt(folder: Path, loaded: LoadedModel, table: Tensor, *, peft_
     content = {
         "base_model_name_or_path": loaded.name,
         "inference_mode": True,
-        "num_attention_heads": loaded.model.config.num_attention_heads,
+        # peft asks for a number and takes it for prefixes alone, which a model without attention cannot have.
+        "num_attention_heads": getattr(loaded.model.config, "num_attention_heads", 1),
         "num_layers": layer_count(loaded.model),
         "num_transformer_submodules": 1,
         "num_virtual_tokens": table.shape[0],
