@@ -5,10 +5,10 @@ import pandas as pd
 
 from tests.ui.served import request_of
 from workbench.ui.frame import guarded
-from workbench.ui.order import MOST_PAGES, Order
+from workbench.ui.order import LATE, MOST_PAGES, Order
 from workbench.ui.queue_list import Seen
 from workbench.ui.session import Watch
-from workbench.ui.tabs import board, train
+from workbench.ui.tabs import board, method, train
 from workbench.ui.tabs.prompt.editor import MOST_TEMPLATES, Unboxed
 from workbench.ui.text import Words
 
@@ -74,6 +74,27 @@ def test_the_pages_handlers_are_ordered(service):
 
     assert guarded(slow, service, Words("en"), order, [CARD], look=True)(page) == gr.skip()
     assert list(guarded(slow_steps, service, Words("en"), order, [CARD], look=True)(page)) == [gr.skip()]
+
+
+def test_an_answer_at_once_counts_as_gone_when_it_is_passed_and_a_step_that_says_nothing_never():
+    order, queued = Order(), ({}, {})
+    order.passed("page", order.begin(), "look", [CARD], look=True, queued=queued[0])
+    order.passed("page", order.begin(), "act", [CARD], look=False)
+    order.passed("page", order.begin(), gr.skip(), [CARD], look=False, queued=queued[1])
+    assert queued[0][LATE]() == [0] and queued[1] == {}
+
+
+def test_of_two_views_of_a_method_s_options_the_one_asked_for_last_stays(pages, tiny, monkeypatch):
+    handlers, asked, answers = {fn.api_name: fn.fn for fn in pages("en").fns.values()}, request_of(), []
+    before, after = (tiny.replace({"method": {"name": "lora", "r": r}}).model_dump() for r in (2, 4))
+
+    def slow(service, recipe):
+        if recipe.method["r"] == 2:
+            answers.append(handlers["method_lora_r_view"](asked, after))
+        return method.MethodView(1, 1, 0.1, [])
+
+    monkeypatch.setattr(method, "view", slow)
+    assert handlers["method_lora_alpha_view"](asked, before) == gr.skip() != answers[0]
 
 
 def test_a_tick_that_was_under_way_does_not_undo_a_click_in_train(pages, service, tiny, finished, monkeypatch):

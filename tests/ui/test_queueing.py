@@ -4,8 +4,10 @@ from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+from gradio.server_messages import ProcessCompletedMessage
 
-from workbench.ui.queueing import EDIT, IN_ORDER, MOST_EDITS, OWN, adapt
+from workbench.ui.order import Order
+from workbench.ui.queueing import EDIT, IN_ORDER, MOST_EDITS, OWN, adapt, queued_state
 
 
 @pytest.fixture
@@ -76,3 +78,20 @@ def test_nothing_is_counted_that_nobody_looks_at(queue):
     queue.event_analytics["one"] = {"function": "f", "status": "success", "process_time": 0.1}
     queue.events_recorded = 5
     assert queue.compute_analytics_summary(list(queue.event_analytics.values())) == {"functions": {}}
+
+
+def test_an_answer_that_another_overtook_on_its_way_out_leaves_the_other_s_alone(queue):
+    order, card, rows, told = Order(), 1, 2, []
+    queue.pending_messages_per_session["a"] = SimpleNamespace(put_nowait=lambda message: told.append(message.output["data"]))
+
+    def answered(values, outputs):
+        event = ask(queue, "a")
+        event.request.scope = {"path": "/en/gradio_api/queue/join", "state": {}}
+        state = queued_state(event.request.scope)
+        passed = order.passed("a", order.begin(), values, outputs, look=False, queued=state)
+        return event, passed if isinstance(passed, list) else [passed]
+
+    old, new = answered(["old", "rows"], [card, rows]), answered("new", [card])
+    for event, data in (new, old):  # ready at the same time, they may leave either way
+        queue.send_message(event, ProcessCompletedMessage(output={"data": list(data)}, success=True))
+    assert told == [["new"], [gr.skip(), "rows"]]

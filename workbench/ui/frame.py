@@ -25,7 +25,7 @@ from workbench.runs.boards import BoardModels
 from workbench.runs.faults import ended_as_sentence
 from workbench.ui.markup import esc
 from workbench.ui.order import Order
-from workbench.ui.queueing import IN_ORDER
+from workbench.ui.queueing import IN_ORDER, queued_state
 from workbench.ui.session import kept, portable, recipe_of
 from workbench.ui.steps import recipe_steps, steps_html
 from workbench.ui.text import Words
@@ -189,7 +189,7 @@ def guarded(handler: Callable[..., Any], service: Any, t: Words, order: Order, o
         began = order.begin()
         with telling(), acting_as(asking(request)):
             answer = handler(*values)
-        return order.passed(session_key(request), began, answer, outputs, look=look)
+        return order.passed(session_key(request), began, answer, outputs, look=look, queued=queued_state(scope_of(request)))
 
     def guard_steps(request: gr.Request, *values: Any) -> Iterator[Any]:
         import_transformers()
@@ -220,9 +220,13 @@ def asking(request: gr.Request | None) -> Principal:
 
 def state_of(request: gr.Request | None) -> dict[str, Any]:
     """What the guard wrote down about a request; nothing where a handler is called from Python."""
+    return scope_of(request).get("state", {})
+
+
+def scope_of(request: gr.Request | None) -> dict[str, Any]:
+    """A request as ASGI has it; nothing where a handler is called from Python."""
     # gradio's MCP server hands over starlette's request where everybody else hands over gradio's around it.
-    scope = getattr(getattr(request, "request", request), "scope", None) or {}
-    return scope.get("state", {})
+    return getattr(getattr(request, "request", request), "scope", None) or {}
 
 
 def session_key(request: gr.Request | None) -> str:

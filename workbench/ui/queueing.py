@@ -1,15 +1,18 @@
-"""gradio's queue as this page needs it: edits one at a time on each page, nothing counted that nobody looks at. gradio has no public door
-to its queue; it is read and set here and nowhere else."""
+"""gradio's queue as this page needs it: edits one at a time on each page, no answer that another has overtaken, nothing counted that nobody
+looks at. gradio has no public door to its queue; it is read and set here and nowhere else."""
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gradio as gr
 from gradio import queueing
+from gradio.server_messages import ProcessCompletedMessage
+
+from workbench.ui.order import LATE
 
 EDIT = "edit"
 IN_ORDER: dict[str, Any] = {"concurrency_id": EDIT, "concurrency_limit": 1}
@@ -54,14 +57,30 @@ class _Event(queueing.Event):
 def adapt(blocks: gr.Blocks) -> None:
     """Sets up the queue of a page that is not served yet.
 
-    It looks for calls two hundred times a second; gradio looks a thousand times, which takes a tenth of a core from whatever trains
-    beside it. It works out no statistics of the last ten thousand calls at the end of each one.
+    What an answer brings too late is left out as it leaves. The queue looks for calls two hundred times a second; gradio's looks a thousand
+    times, which takes a tenth of a core from whatever trains beside it. It works out no statistics of the last ten thousand calls at the
+    end of each one.
     """
     _one_queue_for_each_page()
     queue = blocks._queue
     queue.sleep_when_free, queue.progress_update_sleep_when_free = SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_REPORTS
     queue.ANALYTICS_MAX_EVENTS, queue.ANAYLTICS_CACHE_FREQUENCY = 1, sys.maxsize
     queue.event_queue_per_concurrency_id = _Queues(queue.event_queue_per_concurrency_id)
+    queue.send_message = functools.partial(_send, queue.send_message)  # type: ignore[method-assign]
+
+
+def queued_state(scope: dict[str, Any]) -> dict[str, Any] | None:
+    """The state of a request whose answer waits in the queue; None for one that is answered at once."""
+    return scope.get("state") if scope.get("path", "").endswith("/queue/join") else None
+
+
+def _send(send: Callable[..., None], event: queueing.Event, message: Any) -> None:
+    """Sends a message to the page of its event, an answer without what a later one has filled."""
+    late = event.request.scope.get("state", {}).get(LATE)
+    if late and isinstance(message, ProcessCompletedMessage) and message.success:
+        for place in late():
+            message.output["data"][place] = gr.skip()
+    send(event, message)
 
 
 @functools.cache

@@ -130,7 +130,7 @@ def build(frame: Frame) -> Part:
                 return {"method": given}
 
             changed = frame.edit(event, assign, fields[key], f"method_{key}_{option.name}", trigger_mode="always_last")
-            frame.on(changed.then, show, [frame.draft], [shown], f"method_{key}_{option.name}_view")
+            frame.on(changed.then, show, [frame.draft], [shown], f"method_{key}_{option.name}_view", look=True)
 
     def fill(recipe: Recipe) -> list[Any]:
         chosen = str(recipe.method.get("name"))
