@@ -8,6 +8,7 @@ from tests.training.test_generation import recipe_for, save_qwen
 from workbench.cli import main
 from workbench.data.readers import read_table
 from workbench.errors import DataError
+from workbench.runs.boards import BoardModels
 from workbench.runs.files import answering, evaluate_file, predict_file
 from workbench.runs.python import TrainedRun
 from workbench.runs.service import RunService
@@ -57,7 +58,7 @@ def test_answers_in_the_file_are_compared_with(run, tmp_path):
     file = tmp_path / "known.jsonl"
     rows = [{"instruction": "good", "output": "great", "n": 1}, {"instruction": "bad", "output": "nothing of that"}]
     file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    shown = batch.view(service, found, str(file), tmp_path)
+    shown = batch.view(service, BoardModels(), found, str(file), tmp_path)
     assert shown.metrics["rouge_l"] == 0.5 and shown.counts == {} and "0.500" in batch.view_html(shown, Words("en"))
     written = [json.loads(line) for line in shown.file.read_text(encoding="utf-8").splitlines()]
     assert written[0] == {**rows[0], "answer": "great"} and written[1]["answer"] == "awful"

@@ -1,5 +1,6 @@
 """The board tab: its views over a real board of tiny models, its report, and its pictures."""
 
+import json
 import re
 import zipfile
 from types import SimpleNamespace
@@ -9,11 +10,13 @@ import pytest
 from tests.runs.test_boards import JOB
 from workbench.errors import RecipeError, RunError
 from workbench.paradigms import paradigm_names
-from workbench.runs.boards import BoardModels, board_of, open_model
-from workbench.ui import charts
+from workbench.runs.boards import BoardModels, board_of, measured, open_model
+from workbench.ui import batch, beside, charts
 from workbench.ui.board_report import confusions_html, curves_picture, report_files, report_page, shade, write_report, zip_report
 from workbench.ui.board_svg import HEIGHT, WIDTH, png_of
 from workbench.ui.board_words import COLORS, disagreements_html, line_name, paradigms_html, significance_html, table_html, why_html
+from workbench.ui.markup import sentence
+from workbench.ui.own_rows import own_rows
 from workbench.ui.session import Watch
 from workbench.ui.tabs import board, try_it
 from workbench.ui.text import Words
@@ -74,8 +77,8 @@ def test_all_models_are_asked_at_once(service, run):
 
 
 def test_a_boards_models_stand_beside_a_run_in_try_it(service, run, finished):
-    offered = dict(try_it.others(service, T, finished))
-    cells = [model for model in offered.values() if "/" in model]
+    offered = dict(try_it.others(try_it.models(service, T), T, finished))
+    cells = [model for model in offered.values() if model.startswith(f"{run}/")]
     assert len(cells) == 9, "every repetition of every line"
     texts = {"text": "the food was lovely"}
     for model in cells:
@@ -87,10 +90,76 @@ def test_a_boards_models_stand_beside_a_run_in_try_it(service, run, finished):
         try_it.view(service, BoardModels(), finished, cells[0], {"first": "a", "second": "b"})
 
 
-def test_without_a_run_but_with_a_board_the_tab_try_it_says_where_its_models_are_asked(run, service, monkeypatch):
+def asking(service):
+    return try_it.Asking(SimpleNamespace(service=service, boards=BoardModels(), t=T))
+
+
+def test_every_model_of_a_board_can_be_the_one_that_try_it_asks(service, run, finished):
+    asked, text = asking(service), "the food was lovely"
+    cells = {value: name for name, value in try_it.models(service, T) if value.startswith(f"{run}/")}
+    assert len(cells) == 9
+    for cell, name in cells.items():
+        plain = cell.startswith(f"{run}/classical")
+        beside = asked.show_others(cell, "base")
+        assert beside["value"] == try_it.ALONE and "base" not in dict(beside["choices"]).values()
+        *boxes, rows, limits, answered = asked.show_run(cell)
+        assert boxes[0]["visible"] and answered == "" and limits == sentence(T("try.cell_plain" if plain else "try.cell_tuned"), "note")
+        alone = asked.answer_to(cell, beside["value"], True, Watch(), text)
+        assert alone.count("<section") == 1 and name in alone and "pw-reason" in alone and (T("try.words") in alone) == (not plain)
+        assert asked.answer_to(cell, finished, False, Watch(), text).count("<section") == 2
+        which = asked.which_word(cell, Watch(), text)
+        assert T("try.flips") in which and ("exchanged" in which) == (not plain)
+        keys = [key for title, key in rows["choices"] if key.isdigit()]
+        assert keys and all(asked.take_row(cell, key, Watch())[0] for key in keys)
+        assert asked.take_example(cell, 0, Watch())[1]
+
+
+def test_rows_of_a_boards_model_are_test_rows_that_it_was_surest_of(service, run):
+    cell = board_of(service, run)["lines"][0]["cells"][0]
+    rows = {example.line: (example.label == said) for example, said, _ in measured(service, run, cell).rows}
+    assert len(rows) == 12 and (found := own_rows(service, f"{run}/{cell}"))
+    assert all(rows[row.line] == (row.kind == "surest_right") for row in found)
+
+
+def test_a_file_is_answered_by_a_boards_model(service, run, tmp_path):
+    (tmp_path / "new.csv").write_text("text\nthe food was lovely\nthe food was awful\n", encoding="utf-8")
+    for name in (line["cells"][0] for line in board_of(service, run)["lines"]):
+        shown = batch.view(service, BoardModels(), f"{run}/{name}", str(tmp_path / "new.csv"), tmp_path / "out")
+        said = open_model(service, BoardModels(), run, name).predict([{"text": "the food was lovely"}], label_words=False)[0].label
+        assert shown.rows == 2 and shown.file.read_text(encoding="utf-8").splitlines()[1].startswith(f"the food was lovely,{said},")
+
+
+def test_a_boards_model_is_neither_taken_away_nor_asked_from_programs_and_says_so(pages, service, run):
+    handlers = {fn.api_name: fn.fn for fn in pages("en").fns.values()}
+    cell = f"{run}/{board_of(service, run)['lines'][0]['cells'][0]}"
+    *codes, told = handlers["try_programs"](None, None, cell, "a", "", "", "")
+    assert codes == [""] * 4 and "not asked from programs" in told
+    with pytest.warns(UserWarning, match="not taken away"):
+        handlers["take_away"](None, cell, "recipe", None)
+
+
+def test_without_a_run_but_with_a_board_the_tab_try_it_asks_its_models(run, service, monkeypatch):
     monkeypatch.setattr(try_it, "choices", lambda *_: [])
-    asking = try_it.Asking(SimpleNamespace(service=service, boards=BoardModels(), t=T))
-    assert "asked in the tab Board" in str(asking.refresh(None, None, Watch()))
+    asked = asking(service)
+    listed, beside, *_, limits, _ = asked.refresh(None, None, Watch())
+    assert listed["value"].startswith(f"{run}/") and beside["value"] == try_it.ALONE and T("try.none_yet") not in limits
+    assert "pw-answer" in asked.answer_to(None, None, False, Watch(), "the food was lovely")
+
+
+def test_a_cell_that_was_refused_or_whose_model_was_let_go_is_not_offered(run, service, monkeypatch):
+    folder = service.store.folder(run) / "cells"
+    names = [value.partition("/")[2] for _, value in beside.cells(service, T) if value.startswith(f"{run}/")]
+    zero, trained = next(name for name in names if "zero_shot" in name), next(name for name in names if "bayes" in name)
+    whole = (folder / zero / "cell.json").read_text(encoding="utf-8")
+    refused = {"content": {"refused": {"message": "No.", "fix": ""}}}
+    (folder / zero / "cell.json").write_text(json.dumps(refused), encoding="utf-8")
+    (folder / trained / "final").rename(folder / trained / "gone")
+    try:
+        left = [value.partition("/")[2] for _, value in beside.cells(service, T) if value.startswith(f"{run}/")]
+    finally:
+        (folder / zero / "cell.json").write_text(whole, encoding="utf-8")
+        (folder / trained / "gone").rename(folder / trained / "final")
+    assert left == [name for name in names if name not in (zero, trained)]
 
 
 def test_the_controls_become_a_job():

@@ -297,13 +297,13 @@ def test_a_sentence_is_answered_before_and_after(service, finished):
 def test_a_file_comes_back_with_the_answers(service, finished, tmp_path):
     rows = "id,text\n1,the food was lovely\n2,the food was awful\n"
     (tmp_path / "new.csv").write_text(rows, encoding="utf-8")
-    shown = batch.view(service, finished, str(tmp_path / "new.csv"), tmp_path / "out")
+    shown = batch.view(service, BoardModels(), finished, str(tmp_path / "new.csv"), tmp_path / "out")
     answers = shown.file.read_text(encoding="utf-8").splitlines()
     assert shown.rows == 2 and sum(shown.counts.values()) == 2 and answers[0] == "id,text,prediction,probability_neg,probability_pos"
     assert len(answers) == 3 and answers[1].startswith("1,the food was lovely,") and "2" in batch.view_html(shown, T)
     (tmp_path / "bad.csv").write_text("id,words\n1,x\n", encoding="utf-8")
     with pytest.raises(DataError, match="no column 'text'"):
-        batch.view(service, finished, str(tmp_path / "bad.csv"), tmp_path / "out")
+        batch.view(service, BoardModels(), finished, str(tmp_path / "bad.csv"), tmp_path / "out")
 
 
 def test_runs_are_listed(service, finished):

@@ -22,6 +22,7 @@ from workbench.serving import SMALLEST_PROBABILITY
 
 if TYPE_CHECKING:
     from workbench.data.table import Table
+    from workbench.runs.boards import CellModel
     from workbench.runs.service import RunService
     from workbench.serving.generator import Generator
     from workbench.serving.predictor import Prediction, Predictor
@@ -100,7 +101,9 @@ def _logs(rows: list[list[float]]) -> list[list[float]]:
     return [[math.log(max(p, SMALLEST_PROBABILITY)) for p in row] for row in rows]
 
 
-def predict_file(predictor: Predictor | Generator, data: str | Path, out: str | Path, progress: Progress = untold) -> dict[str, Any]:
+def predict_file(
+    predictor: Predictor | CellModel | Generator, data: str | Path, out: str | Path, progress: Progress = untold
+) -> dict[str, Any]:
     """Writes `data` with the columns prediction and probability_LABEL added to `out`, or with the column answer where text is written;
     the suffix of `out` is its format.
 

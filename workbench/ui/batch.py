@@ -12,8 +12,10 @@ import gradio as gr
 
 from workbench.errors import RunError
 from workbench.models.transfer import Progress, untold
+from workbench.runs.boards import BoardModels
 from workbench.runs.files import answering, predict_file
 from workbench.serving.scoring import Dropped
+from workbench.ui.beside import is_cell, model_of
 from workbench.ui.frame import Frame, session_key
 from workbench.ui.markup import bars, sentence
 from workbench.ui.rows import SUFFIXES
@@ -36,20 +38,22 @@ class BatchView:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def view(service: Any, run_id: str, data: str, folder: Path, progress: Progress = untold) -> BatchView:
-    """A file answered by a run, written into `folder`.
+def view(service: Any, boards: BoardModels, model: str, data: str, folder: Path, progress: Progress = untold) -> BatchView:
+    """A file answered by a model, written into `folder`.
 
     Args:
+        model: a run, or RUN/CELL of a board.
         progress: as `predict_file`, and told the stage weights.
 
     Raises:
-        WorkbenchError: the run cannot answer, or the file cannot be read or lacks a column.
+        WorkbenchError: the model cannot answer, or the file cannot be read or lacks a column.
     """
     source = Path(data)
     suffix = source.suffix.lower() if source.suffix.lower() in WRITTEN else ".csv"
     started = time.monotonic()
     progress("weights", None)
-    answer = predict_file(answering(service, run_id), source, folder / f"{source.stem}-answers{suffix}", progress)
+    answers = model_of(service, boards, model) if is_cell(model) else answering(service, model)
+    answer = predict_file(answers, source, folder / f"{source.stem}-answers{suffix}", progress)
     seconds = time.monotonic() - started
     return BatchView(Path(answer["out"]), answer["examples"], answer.get("counts", {}), seconds, answer.get("metrics", {}))
 
@@ -88,7 +92,7 @@ def build_batch(frame: Frame, run: gr.Dropdown, place: str = "try", *, lead: str
             raise RunError(t("try.no_run"), fix=t("try.none_yet"))
         tell = telling(bar, t, service.lab.newest(work_of(asked)))
         try:
-            shown = view(service, run_id, keep_upload(upload, service.root), Path(tempfile.mkdtemp(prefix="answers-")), tell)
+            shown = view(service, frame.boards, run_id, keep_upload(upload, service.root), Path(tempfile.mkdtemp(prefix="answers-")), tell)
         except Dropped:
             return [gr.skip(), sentence(t("try.batch_stopped"), "note")]
         return [gr.update(value=str(shown.file), visible=True), view_html(shown, t)]

@@ -1,4 +1,4 @@
-"""What stands beside a run in Try it: the model before tuning, another run, or the model behind a board's cell."""
+"""Who answers in Try it and what can stand beside it: a run, its model before tuning, or the model behind a board's cell."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Any
 import gradio as gr
 
 from workbench.errors import RunError, WorkbenchError
-from workbench.paradigms.paradigm import Why
+from workbench.paradigms.cells import ALL
+from workbench.paradigms.paradigm import Why, find_paradigm
 from workbench.paradigms.why import occlusion
 from workbench.recipe import Recipe
-from workbench.runs.boards import BoardModels, open_model, readable_boards
-from workbench.serving.predictor import Prediction
-from workbench.ui.board_words import line_name, seed_of, shots_name, why_html
+from workbench.runs.boards import BoardModels, CellModel, boards_to_ask, open_model
+from workbench.serving.predictor import Prediction, Predictor
+from workbench.ui.board_words import line_name, shots_name, why_html
 from workbench.ui.markup import bars, esc, small
 from workbench.ui.text import Words
 
 BASE = "base"
-BOARDS_OFFERED = 3
+MOST_CELLS = 1000
 MOST_FIELDS = 4
 WORDS_SHOWN = 8
 
@@ -63,13 +64,35 @@ def box_updates(recipe: Recipe | None, t: Words) -> list[Any]:
 
 
 def cells(service: Any, t: Words) -> list[tuple[str, str]]:
-    """The models of the newest boards, every repetition's, as (title, RUN/CELL)."""
+    """The models of boards, every repetition's, newest boards first, as (title, RUN/CELL)."""
     found = []
-    for run, report in readable_boards(service, BOARDS_OFFERED):
-        for line in report["lines"]:
-            title = f"{run.name} \u00b7 {line_name(line, t)} \u00b7 {shots_name(line['shots'], t)}"
-            found += [(f"{title} \u00b7 {t('board.seed', seed=seed_of(name))}", f"{run.id}/{name}") for name in line["cells"]]
+    for run, open_ones in boards_to_ask(service, MOST_CELLS):
+        for cell in open_ones:
+            line = line_name({"paradigm": cell.paradigm, "method": cell.method}, t)
+            shots = shots_name(ALL if cell.shots is None else str(cell.shots), t)
+            parts = (run.name, line, shots, t("board.seed", seed=cell.seed), run.id[-6:])
+            found.append((" \u00b7 ".join(parts), f"{run.id}/{cell.name}"))
     return found
+
+
+def is_cell(model: str | None) -> bool:
+    """Whether a choice, RUN or RUN/CELL, is the model behind a board's cell."""
+    return "/" in (model or "")
+
+
+def has_language_model(cell: str) -> bool:
+    """Whether the paradigm of RUN/CELL starts from a language model."""
+    return find_paradigm(cell.partition("/")[2].partition("-")[0]).pretrained
+
+
+def model_of(service: Any, boards: BoardModels, model: str) -> Predictor | CellModel:
+    """What answers for RUN, RUN/base or RUN/CELL.
+
+    Raises:
+        WorkbenchError: there is no such model.
+    """
+    run_id, _, cell = model.partition("/")
+    return service.predictor(run_id, base=cell == BASE) if cell in ("", BASE) else open_model(service, boards, run_id, cell)
 
 
 def answer(service: Any, boards: BoardModels, model: str, texts: dict[str, str], *, why: bool) -> Side:
@@ -82,23 +105,16 @@ def answer(service: Any, boards: BoardModels, model: str, texts: dict[str, str],
     Raises:
         WorkbenchError: there is no such model, or the text cannot be used.
     """
-    run_id, _, cell = model.partition("/")
-    names = fields_of(service.read(run_id, 1 << 30).recipe)
+    names = fields_of(service.read(model.partition("/")[0], 1 << 30).recipe)
     if len(names) != len(texts):
         raise RunError(f"This model reads {len(names)} texts and {len(texts)} are given.", fix="Choose one with the same columns.")
     fields = dict(zip(names, texts.values(), strict=True))
-    if cell in ("", BASE):
-        answerer = service.predictor(run_id, base=cell == BASE)
-        prediction = answerer.predict([fields])[0]
-    else:
-        answerer = open_model(service, boards, run_id, cell)
-        shares = dict(zip(answerer.labels, answerer.probabilities([fields])[0], strict=True))
-        prediction = Prediction(max(shares, key=shares.__getitem__), shares)
+    answerer = model_of(service, boards, model)
+    prediction = answerer.predict([fields])[0]
     if not why:
         return Side(prediction)
-    own = getattr(answerer, "why", None)
-    reasons = own(fields, prediction.label) if own else occlusion(answerer, fields, prediction.label)
-    return Side(prediction, reasons)
+    own = isinstance(answerer, CellModel)
+    return Side(prediction, answerer.why(fields, prediction.label) if own else occlusion(answerer, fields, prediction.label))
 
 
 def side_html(title: str, help_: str, side: Side, t: Words, *, strong: bool = False) -> str:

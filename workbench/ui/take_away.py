@@ -15,7 +15,7 @@ import gradio as gr
 from workbench.access import Role
 from workbench.errors import RunError
 from workbench.runs.takeaway import KINDS, Kind, Parcel, take_away
-from workbench.ui.beside import fields_of
+from workbench.ui.beside import fields_of, is_cell
 from workbench.ui.frame import Frame, asking, state_of
 from workbench.ui.markup import sentence
 from workbench.ui.programs import snippets
@@ -47,6 +47,8 @@ def build_take_away(frame: Frame, run: gr.Dropdown, name: str = "take", kinds: S
     def pack(run_id: str | None, wanted: Any, before: str | None, bar: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008  gradio's way
         if not run_id:
             raise RunError(t("try.no_run"), fix=t("try.none_yet"))
+        if is_cell(run_id):
+            raise RunError(t("take.cell"), fix=t("take.cell_fix"))
         discard(before)
         folder = Path(tempfile.mkdtemp(prefix=PARCEL))
         with ExitStack() as unfinished:
@@ -80,19 +82,22 @@ def build_programs(frame: Frame, run: gr.Dropdown, boxes: Sequence[gr.Textbox], 
     t = frame.t
     with gr.Accordion(t("programs.title"), open=False, elem_id=f"{name}-programs") as opened:
         gr.HTML(sentence(t("programs.lead")) + sentence(t("programs.bearer")))
+        none = gr.HTML(elem_id=f"{name}-programs-none")
         codes = [
             gr.Code(language=language, label=t(f"programs.{program}"), interactive=False, lines=2, elem_id=f"{name}-programs-{program}")
             for program, language in LANGUAGES.items()
         ]
 
     def show(asked_by: gr.Request, run_id: str | None, *texts: str) -> list[str]:
+        if is_cell(run_id):
+            return [*("" for _ in LANGUAGES), sentence(t("programs.cell"), "note")]
         address = f"{asked_by.url.scheme}://{asked_by.headers.get('host', '')}"
         token = bool(state_of(asked_by).get("has_token")) and asking(asked_by).role != Role.VISITOR
         names = fields_of(frame.service.store.recipe(run_id)) if run_id else ["text"]
         given = {name: text or t("programs.example") for name, text in zip(names, texts, strict=False)}
         one = next(iter(given.values())) if len(given) == 1 else given
         said = snippets(run_id or "RUN", one, asks=asks, token=token)
-        return [said[program].replace("ADDRESS", address) for program in LANGUAGES]
+        return [*(said[program].replace("ADDRESS", address) for program in LANGUAGES), ""]
 
-    frame.on(opened.expand, show, [run, *boxes], codes, f"{name}_programs")
-    frame.on(run.change, show, [run, *boxes], codes, f"{name}_programs_other")
+    frame.on(opened.expand, show, [run, *boxes], [*codes, none], f"{name}_programs")
+    frame.on(run.change, show, [run, *boxes], [*codes, none], f"{name}_programs_other")

@@ -9,30 +9,45 @@ import gradio as gr
 
 from workbench.errors import RunError
 from workbench.paradigms.flips import Flip, flips
+from workbench.runs.boards import CellModel, measured
 from workbench.ui.batch import build_batch
-from workbench.ui.beside import BASE, MOST_FIELDS, Side, answer, box_updates, cells, fields_of, side_html, writes_text
+from workbench.ui.beside import (
+    BASE,
+    MOST_FIELDS,
+    Side,
+    answer,
+    box_updates,
+    cells,
+    fields_of,
+    has_language_model,
+    is_cell,
+    model_of,
+    side_html,
+    writes_text,
+)
 from workbench.ui.chat import build_chat
 from workbench.ui.frame import Frame, Part
 from workbench.ui.glossary import lead
 from workbench.ui.hard_sentences import choices as choices_of_sentences
 from workbench.ui.hard_sentences import hard_sentences, sentence_of
 from workbench.ui.markup import heading, percent, sentence, table
+from workbench.ui.own_rows import cell_row, own_rows, whole_row
 from workbench.ui.own_rows import choices as choices_of_rows
-from workbench.ui.own_rows import own_rows, whole_row
 from workbench.ui.rows import dataset
 from workbench.ui.session import Watch
 from workbench.ui.take_away import build_programs, build_take_away
 from workbench.ui.text import Words
 
+ALONE = "alone"
 ANSWERING = ("finished", "stopped", "interrupted", "paused", "running")
 MOST_FLIPS = 12
 
 
 @dataclass(frozen=True)
 class TryView:
-    """The two answers for one text: of what stands beside the run, and of the run."""
+    """The answers for one text: of what stands beside the chosen model, where anything does, and of that model."""
 
-    beside: Side
+    beside: Side | None
     tuned: Side
 
 
@@ -61,46 +76,71 @@ def _tuned(service: Any, run: Any) -> bool:
     return True
 
 
-def others(service: Any, t: Words, run_id: str | None) -> list[tuple[str, str]]:
-    """What can stand beside a run: itself before tuning, other runs, the models of boards."""
-    runs = [(name, value) for name, value in choices(service, t) if value != run_id]
-    return [(t("try.base"), BASE), *runs, *cells(service, t)]
+def models(service: Any, t: Words) -> list[tuple[str, str]]:
+    """Everything that can be asked: runs, then the models of boards."""
+    return [*choices(service, t), *cells(service, t)]
+
+
+def others(found: list[tuple[str, str]], t: Words, model: str | None) -> list[tuple[str, str]]:
+    """What of the `found` models can stand beside one: beside a run also itself before tuning, beside a board's model also nothing."""
+    first = (t("try.alone"), ALONE) if is_cell(model) else (t("try.base"), BASE)
+    return [first, *((name, value) for name, value in found if value != model)]
 
 
 def chosen_run(found: list[tuple[str, str]], current: str | None, watch: Watch) -> str | None:
-    """The run in view: the one that was chosen, else the one that the tab Train shows, else the newest."""
+    """The model in view: the one that was chosen, else the run that the tab Train shows, else the newest."""
     ids = [value for _, value in found]
     return next((run_id for run_id in (current, watch.run, *ids[:1]) if run_id in ids), None)
 
 
-def view(service: Any, boards: Any, run_id: str, other: str, texts: dict[str, str], *, why: bool = False) -> TryView:
+def view(service: Any, boards: Any, model: str, other: str, texts: dict[str, str], *, why: bool = False) -> TryView:
     """Both answers.
 
     Args:
-        other: BASE, another run, or RUN/CELL of a board.
+        model: a run, or RUN/CELL of a board.
+        other: BASE of a run, ALONE, another run, or RUN/CELL of a board.
 
     Raises:
         WorkbenchError: a model has no tuned weights, or the text cannot be used.
     """
-    tuned = answer(service, boards, run_id, texts, why=why)
-    return TryView(answer(service, boards, f"{run_id}/{BASE}" if other == BASE else other, texts, why=why), tuned)
+    tuned = answer(service, boards, model, texts, why=why)
+    if other == ALONE:
+        return TryView(None, tuned)
+    return TryView(answer(service, boards, f"{model}/{BASE}" if other == BASE else other, texts, why=why), tuned)
 
 
-def answer_html(shown: TryView, t: Words, title: str = "") -> str:
-    """Two cards side by side; `title` names the model beside the run, when it is not the run's own before tuning."""
+def answer_html(shown: TryView, t: Words, title: str = "", cell: str = "") -> str:
+    """Two cards side by side, or one.
+
+    Args:
+        title: names the model beside the chosen one, when it is not the run's own before tuning.
+        cell: names the chosen one, when it is a board's.
+    """
     beside = (title, t("try.other_help")) if title else (t("try.base"), t("try.base_help"))
-    cards = side_html(*beside, shown.beside, t) + side_html(t("try.tuned"), t("try.tuned_help"), shown.tuned, t, strong=True)
-    return f'<div class="pw-duel">{cards}</div>'
+    chosen = (cell, t("try.other_help")) if cell else (t("try.tuned"), t("try.tuned_help"))
+    first = side_html(*beside, shown.beside, t) if shown.beside else ""
+    return f'<div class="pw-duel">{first}{side_html(*chosen, shown.tuned, t, strong=True)}</div>'
 
 
-def flips_html(found: list[Flip], tried: int, label: str, t: Words) -> str:
-    """The changes of one word that turn the answer away from `label`, as a table; or that none does."""
+def limits_html(model: str | None, t: Words) -> str:
+    """What a board's model cannot do that a run can; nothing of a run, and where there is no model how to get one."""
+    if model is None:
+        return sentence(t("try.none_yet"), "note")
+    if not is_cell(model):
+        return ""
+    return sentence(t("try.cell_tuned" if has_language_model(model) else "try.cell_plain"), "note")
+
+
+def flips_html(found: list[Flip], tried: int, label: str, t: Words, *, exchanged: bool = True) -> str:
+    """The changes of one word that turn the answer away from `label`, as a table; or that none does. `exchanged` says whether words were
+    put in the place of others as well."""
+    way = "" if exchanged else "_out"
     title = heading(t("try.flips"))
     if not found:
-        return title + sentence(t("try.flips_none", count=tried), "good")
+        return title + sentence(t(f"try.flips_none{way}", count=tried), "good")
     names = [t(f"try.flip_{name}") for name in ("word", "instead", "answer", "share")]
     rows = [[flip.piece, flip.instead or t("try.flip_left_out"), flip.label, percent(flip.probability)] for flip in found[:MOST_FLIPS]]
-    return title + sentence(t("try.flips_found", label=label, count=tried)) + table(names, rows, numeric=frozenset({3}))
+    return title + sentence(t(f"try.flips_found{way}", label=label, count=tried)) + table(names, rows, numeric=frozenset({3}))
 
 
 class Asking:
@@ -109,38 +149,43 @@ class Asking:
     def __init__(self, frame: Frame) -> None:
         self.service, self.boards, self.t = frame.service, frame.boards, frame.t
 
-    def show_run(self, run_id: str | None) -> list[Any]:
-        """One update per text box for the run's fields, one for the list of its own rows, and no answer."""
-        rows = gr.update(choices=self.hard_ones(run_id) if run_id else [], value=None)
-        return [*box_updates(self._recipe(run_id) if run_id else None, self.t), rows, ""]
+    def show_run(self, model: str | None) -> list[Any]:
+        """One update per text box for the model's fields, one for the list of its own rows, what it cannot do, and no answer."""
+        rows = gr.update(choices=self.hard_ones(model) if model else [], value=None)
+        return [*box_updates(self._recipe(model) if model else None, self.t), rows, limits_html(model, self.t), ""]
 
-    def hard_ones(self, run_id: str) -> list[tuple[str, str]]:
-        """What may break the run: rows of its own, and hard sentences where it reads one text and calls it positive or negative."""
-        run, rows = self.service.read(run_id, 1 << 30), own_rows(self.service, run_id)
+    def hard_ones(self, model: str) -> list[tuple[str, str]]:
+        """What may break the model: rows of its own, and hard sentences where it reads one text and calls it positive or negative."""
+        run_id, _, cell = model.partition("/")
+        run, rows = self.service.read(run_id, 1 << 30), own_rows(self.service, model)
         read = " ".join([*run.recipe.prompt.templates, *(row.text for row in rows)])
-        labels = run.log.last("plan").get("labels", []) if len(fields_of(run.recipe)) == 1 else []
+        known = measured(self.service, run_id, cell).labels if cell else run.log.last("plan").get("labels", [])
+        labels = known if len(fields_of(run.recipe)) == 1 else []
         return [*choices_of_rows(rows, self.t), *choices_of_sentences(hard_sentences(labels, read), self.t)]
 
-    def show_others(self, run_id: str | None, beside: str | None) -> Any:
-        """What can stand beside the run; what stood there stays where it still can."""
-        found = others(self.service, self.t, run_id)
-        return gr.update(choices=found, value=beside if beside in {value for _, value in found} else BASE)
+    def show_others(self, model: str | None, beside: str | None) -> Any:
+        """What can stand beside the model; what stood there stays where it still can."""
+        return self._beside(models(self.service, self.t), model, beside)
+
+    def _beside(self, found: list[tuple[str, str]], model: str | None, beside: str | None) -> Any:
+        offered = others(found, self.t, model)
+        return gr.update(choices=offered, value=beside if beside in {value for _, value in offered} else offered[0][1])
 
     def refresh(self, current: str | None, beside: str | None, watch: Watch) -> list[Any]:
-        """The runs that can answer now, and what follows from the chosen one; the answer goes only when its run did."""
-        found = choices(self.service, self.t)
+        """The models that can answer now, and what follows from the chosen one; the answer goes only when its model did."""
+        found = models(self.service, self.t)
         chosen = chosen_run(found, current, watch)
-        none = "try.cells_alone" if cells(self.service, self.t) else "try.none_yet"
-        note = "" if found else sentence(self.t(none), "note")
         answered = "" if current is not None and chosen != current else gr.update()
-        runs = gr.update(choices=found, value=chosen)
-        return [runs, self.show_others(chosen, beside), *self.show_run(chosen)[:-1], note, answered]
+        listed = gr.update(choices=found, value=chosen)
+        return [listed, self._beside(found, chosen, beside), *self.show_run(chosen)[:-1], answered]
 
     def answer_to(self, current: str | None, beside: str | None, reasons: bool, watch: Watch, *texts: str) -> str:
         """Both answers, drawn."""
-        run_id, given = self._given(current, watch, texts)
-        title = next((name for name, value in others(self.service, self.t, run_id) if value == beside and value != BASE), "")
-        return answer_html(view(self.service, self.boards, run_id, beside or BASE, given, why=reasons), self.t, title)
+        model, given = self._given(current, watch, texts)
+        shown = view(self.service, self.boards, model, beside or (ALONE if is_cell(model) else BASE), given, why=reasons)
+        names = {value: name for name, value in models(self.service, self.t)}
+        title = names.get(beside or "", "")
+        return answer_html(shown, self.t, title, names.get(model, "") if is_cell(model) else "")
 
     def take_example(self, current: str | None, number: int, watch: Watch) -> list[Any]:
         """Another row of the run's data for the text boxes, and the number of the next."""
@@ -150,37 +195,43 @@ class Asking:
         return [number + 1, *(picked.fields.get(names[i], "") if i < len(names) else "" for i in range(MOST_FIELDS))]
 
     def take_row(self, current: str | None, line: str | None, watch: Watch) -> list[Any]:
-        """The chosen row of the run's validation data, or the chosen hard sentence, for the text boxes."""
-        recipe = self._recipe(self._asked(current, watch))
-        names, sentence = fields_of(recipe), sentence_of(line or "")
-        picked = {names[0]: sentence} if sentence else whole_row(recipe, line or "")
+        """The chosen row of the model's own, or the chosen hard sentence, for the text boxes."""
+        model = self._asked(current, watch)
+        recipe, sentence = self._recipe(model), sentence_of(line or "")
+        names = fields_of(recipe)
+        if sentence:
+            picked = {names[0]: sentence}
+        else:
+            picked = cell_row(self.service, model, line or "") if is_cell(model) else whole_row(recipe, line or "")
         return [picked.get(names[i], "") if i < len(names) else "" for i in range(MOST_FIELDS)] if picked else [gr.skip()] * MOST_FIELDS
 
     def which_word(self, current: str | None, watch: Watch, *texts: str) -> str:
-        """What the answer of the run hangs on, drawn."""
-        run_id, given = self._given(current, watch, texts)
-        predictor = self.service.predictor(run_id)
-        guessing = self.service.pool.get(predictor.recipe.model) if predictor.loaded.kind == "masked" else None
-        found, tried = flips(predictor, given, guessing)
-        return flips_html(found, tried, predictor.predict([given], label_words=False)[0].label, self.t)
+        """What the answer of the model hangs on, drawn."""
+        model, given = self._given(current, watch, texts)
+        asked = model_of(self.service, self.boards, model)
+        predictor = asked.predictor if isinstance(asked, CellModel) else asked
+        masked = predictor is not None and predictor.loaded.kind == "masked"
+        guessing = self.service.pool.get(predictor.recipe.model) if masked else None
+        found, tried = flips(asked, given, guessing)
+        return flips_html(found, tried, asked.predict([given], label_words=False)[0].label, self.t, exchanged=masked)
 
     def _given(self, current: str | None, watch: Watch, texts: tuple[str, ...]) -> tuple[str, dict[str, str]]:
-        """The run that is asked, and its fields with what stands in the boxes."""
-        run_id = self._asked(current, watch)
-        given = {name: (text or "").strip() for name, text in zip(fields_of(self._recipe(run_id)), texts, strict=False)}
+        """The model that is asked, and its fields with what stands in the boxes."""
+        model = self._asked(current, watch)
+        given = {name: (text or "").strip() for name, text in zip(fields_of(self._recipe(model)), texts, strict=False)}
         if not any(given.values()):
             raise RunError(self.t("try.no_text"), fix=self.t("try.no_text_fix"))
-        return run_id, given
+        return model, given
 
     def _asked(self, current: str | None, watch: Watch) -> str:
-        # A person may press before the page has filled the list of runs; what it is about to choose is meant.
-        run_id = current or chosen_run(choices(self.service, self.t), None, watch)
-        if not run_id:
+        # A person may press before the page has filled the list of models; what it is about to choose is meant.
+        model = current or chosen_run(models(self.service, self.t), None, watch)
+        if not model:
             raise RunError(self.t("try.no_run"), fix=self.t("try.none_yet"))
-        return run_id
+        return model
 
-    def _recipe(self, run_id: str) -> Any:
-        return self.service.read(run_id, 1 << 30).recipe
+    def _recipe(self, model: str) -> Any:
+        return self.service.read(model.partition("/")[0], 1 << 30).recipe
 
 
 def build(frame: Frame) -> Part:
@@ -189,7 +240,7 @@ def build(frame: Frame) -> Part:
     with gr.Tab(t("try.tab"), id="try_it") as tab:
         gr.HTML(lead(t("try.lead"), t))
         with gr.Row():
-            run = gr.Dropdown([], label=t("try.run"), info=t("try.run_help"), elem_id="try-run")
+            run = gr.Dropdown([], label=t("try.model"), info=t("try.model_help"), elem_id="try-run")
             base = [(t("try.base"), BASE)]
             other = gr.Dropdown(base, value=BASE, label=t("try.beside"), info=t("try.beside_help"), elem_id="try-beside")
         named = {"label": t("try.text"), "placeholder": t("try.placeholder"), "lines": 3, "submit_btn": False}
@@ -208,7 +259,7 @@ def build(frame: Frame) -> Part:
         build_programs(frame, run, boxes)
         talk, talk_inputs, talk_outputs = build_chat(frame)
     asking = Asking(frame)
-    _wire(frame, asking, (run, other, why, boxes), (ask, example, hard, turn), answered)
+    _wire(frame, asking, (run, other, why, boxes), (ask, example, hard, turn), (none_yet, answered))
     told = [run, frame.watch, *boxes]
     frame.on(which.click, asking.which_word, told, [flipped], "try_which", concurrency_limit=2, show_progress="minimal")
     frame.on(answered.change, lambda: "", [], [flipped], "try_which_other")
@@ -220,11 +271,13 @@ def build(frame: Frame) -> Part:
     return Part("try_it", tab, refresh=(refresh, [run, other, frame.watch, *talk_inputs], outputs))
 
 
-def _wire(frame: Frame, asking: Asking, given: tuple[Any, Any, Any, list[Any]], presses: tuple[Any, ...], answered: gr.HTML) -> None:
-    (run, other, why, boxes), (ask, example, hard, turn) = given, presses
+def _wire(
+    frame: Frame, asking: Asking, given: tuple[Any, Any, Any, list[Any]], presses: tuple[Any, ...], told: tuple[gr.HTML, gr.HTML]
+) -> None:
+    (run, other, why, boxes), (ask, example, hard, turn), (none_yet, answered) = given, presses, told
     asked = [run, other, why, frame.watch, *boxes]
     waits = {"show_progress": "minimal"}
-    frame.on(run.input, asking.show_run, [run], [*boxes, hard, answered], "try_run")
+    frame.on(run.input, asking.show_run, [run], [*boxes, hard, none_yet, answered], "try_run")
     frame.on(run.input, asking.show_others, [run, other], [other], "try_others")
     frame.on(ask.click, asking.answer_to, asked, [answered], "try_ask", concurrency_limit=2, **waits)
     frame.on(boxes[0].submit, asking.answer_to, asked, [answered], "try_submit", **waits)
