@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from workbench.recipe import PROJECT
+from workbench.ui import charts
 from workbench.ui.learnt import learnt_html
 from workbench.ui.markup import confusion, table
 from workbench.ui.text import Words
@@ -53,6 +54,29 @@ def test_names_in_a_charts_csv_are_no_formulas_and_numbers_stay_numbers(page):
     assert name == "train-loss.csv" and header == ["series", "'=step", "loss"]
     assert [row[0] for row in rows[::2]] == [inert(one) for one in EVIL]
     assert all(row[1:] == wanted for row, wanted in zip(rows, [["1", "-0.5"], ["2", "0.25"]] * len(EVIL), strict=True))
+
+
+def test_charts_of_names_are_had_as_csv_under_what_their_names_and_numbers_are(chromium):
+    names = ["1. a < b &amp; {text}", "=2. c"]
+    said = {"x": "accuracy", "y": "template", "counted": ("rows", [64, 16])}
+    ranking = charts.intervals(names, [0.75, 0.5], [0.5, 0.25], [0.875, 0.75], ["#000"] * 2, **said)
+    counted, binned = charts.counts(names, [3, 2], x="rows", y="label"), charts.histogram([0, 8, 16], [5, 6], x="tokens", y="rows")
+    wanted = [
+        [
+            ["accuracy", "template", "low", "high", "rows"], ["0.75", names[0], "0.5", "0.875", "64"],
+            ["0.5", f"'{names[1]}", "0.25", "0.75", "16"],
+        ],
+        [["rows", "label"], ["3", names[0]], ["2", f"'{names[1]}"]],
+        [["tokens", "rows", "range"], ["4", "5", "0\u20138"], ["12", "6", "8\u201316"]],
+    ]  # fmt: skip
+    for figure, rows in zip((ranking, counted, binned), wanted, strict=True):
+        page = chromium.new_page()
+        page.set_content(f'<script>{charts.library_script()}</script><div class="block" id="chart">{charts.fragment(figure)}</div>')
+        page.evaluate("() => { document.documentElement.dataset.charts = JSON.stringify({save: 'Save this chart', csv: 'csv'}); }")
+        page.evaluate(SCRIPT.read_text(encoding="utf-8"))
+        page.evaluate("document.body.append(document.createElement('p'))")
+        assert saved(page, "Save this chart") == ("chart.csv", rows)
+        page.close()
 
 
 def test_a_confusion_matrix_and_a_table_are_had_as_csv_and_the_button_outlives_new_content(page):

@@ -119,6 +119,25 @@ def test_any_two_cards_are_set_beside_each_other(few, service):
     assert T("cards.differ_best") in cards.difference_html(alone, T) and T("cards.differ_chosen") in cards.difference_html(pair, T)
 
 
+def test_the_ranking_is_a_chart_of_the_measured_cards_with_their_intervals(few, service, pages):
+    worded = Card(TEMPLATES[0], {"kind": "manual", "words": OTHER}).scored(correct=5, rows=16, loss=0.7)
+    found = [*scored(*TEMPLATES[:2]), worded, Card("{text} [MASK]")]
+    plot, *others = cards.ranking_figure(found, with_card(few, worded), T).data
+    assert not others and list(plot.x) == [0.9, 0.8, 5 / 16], "the card without a score has no point"
+    assert list(plot.customdata) == [10, 10, 16]
+    assert plot.y[0] == f"1. {TEMPLATES[0]}" and plot.y[2].startswith(f"3. {TEMPLATES[0]}") and "nice" in plot.y[2]
+    for place, card in enumerate(found[:3]):
+        low, high = card.interval
+        assert plot.x[place] - plot.error_x.arrayminus[place] == pytest.approx(low)
+        assert plot.x[place] + plot.error_x.array[place] == pytest.approx(high)
+    assert plot.marker.color[0] == plot.marker.color[1] != plot.marker.color[2], "what is in use is set off"
+    show = {fn.api_name: fn.fn for fn in pages("en").fns.values()}["cards_chart"]
+    assert show(None, portable(few).model_dump()) == [{"visible": False, "__type__": "update"}, None]
+    service.lab.keep(few, scored(*TEMPLATES))
+    shown, figure = show(None, portable(few).model_dump())
+    assert shown["visible"] and figure.layout.xaxis.title.text == T("cards.accuracy") and figure.layout.meta["y"] == T("cards.template")
+
+
 def test_the_page_remembers_the_first_card_of_a_pair_until_the_second(few, service, pages):
     kept = service.lab.keep(few, scored(*TEMPLATES))
     act = {fn.api_name: fn.fn for fn in pages("en").fns.values()}["cards_act"]

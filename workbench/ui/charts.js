@@ -12,8 +12,12 @@
     plot._context.toImageButtonOptions = before;
   };
 
+  // Names are written for plotly's small HTML, as charts.py says; a file has them as they are.
+  const bare = (name) => (typeof name === "string" ? name.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&") : name);
+
   const points = (plot) => {
-    const axis = (key) => plot._fullLayout[key]?.title?.text || key[0];
+    const named = plot._fullLayout.meta ?? {};  // what an axis without a title is called, as charts.py says
+    const axis = (key) => plot._fullLayout[key]?.title?.text || named[key[0]] || key[0];
     const alone = plot._fullData.every((line) => (line.yaxis ?? "y") === "y");  // else each line has a unit of its own
     const rows = [];
     for (const line of plot._fullData) {
@@ -24,11 +28,11 @@
         continue;
       }
       if (line.hoverinfo === "skip" || !line.x) continue;  // a band behind a line
-      if (!rows.length) rows.push(["series", axis("xaxis"), alone ? axis("yaxis") : "y", "low", "high", "range"]);
+      if (!rows.length) rows.push(["series", axis("xaxis"), alone ? axis("yaxis") : "y", "low", "high", named.customdata || "range"]);
       const { array, arrayminus } = line.error_x ?? {};
       line.x.forEach((x, at) => {
         const ends = array ? [x - arrayminus[at], x + array[at]] : ["", ""];
-        rows.push([line.name ?? "", x, line.y[at], ...ends, line.customdata?.[at] ?? ""]);
+        rows.push([bare(line.name ?? ""), bare(x), bare(line.y[at]), ...ends, line.customdata?.[at] ?? ""]);
       });
     }
     const used = (rows[0] ?? []).map((_, place) => rows.slice(1).some((row) => row[place] !== ""));

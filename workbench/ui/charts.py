@@ -32,7 +32,8 @@ LAYOUT = {
     "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "bgcolor": "rgba(0,0,0,0)", "font": {"size": 11.5}},
     "uirevision": "keep",
 }
-AXIS = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "automargin": True}
+# What has no title or name is given an English one by plotly, which a csv would have.
+AXIS = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "automargin": True, "title": {"text": ""}}
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ def counts(names: Sequence[str], values: Sequence[int], *, x: str, y: str) -> go
     """One horizontal bar per name, the first on top."""
     figure = go.Figure(
         go.Bar(
+            name="",
             x=list(values),
             y=[plain(name) for name in names],
             orientation="h",
@@ -136,23 +138,26 @@ def counts(names: Sequence[str], values: Sequence[int], *, x: str, y: str) -> go
         )
     )
     _frame(figure, x)
-    figure.update_yaxes(title=None, autorange="reversed", type="category", showgrid=False)
-    ticks = [plain(name) for name in names]
-    figure.update_yaxes(tickvals=ticks, ticktext=[plain(short(name, LONGEST_TICK)) for name in names])
+    _named_rows(figure, names, y)
     figure.update_layout(bargap=0.35, height=max(150, 70 + 34 * len(names)))
     return figure
 
 
-def histogram(edges: Sequence[float], values: Sequence[int], *, x: str, limit: float | None = None, limit_name: str = "") -> go.Figure:
-    """Counts between consecutive `edges`; `limit` draws the length at which prompts are cut."""
+def histogram(
+    edges: Sequence[float], values: Sequence[int], *, x: str, y: str = "", limit: float | None = None, limit_name: str = ""
+) -> go.Figure:
+    """Counts between consecutive `edges`; `limit` draws the length at which prompts are cut, `y` is what is counted."""
     middles = [(low + high) / 2 for low, high in zip(edges[:-1], edges[1:], strict=True)]
     widths = [high - low for low, high in zip(edges[:-1], edges[1:], strict=True)]
     ranges = [f"{low:g}\u2013{high:g}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
     figure = go.Figure(
-        go.Bar(x=middles, y=list(values), width=widths, marker={"color": ACCENT, "line": {"width": 0.5, "color": "rgba(255,255,255,0.5)"}},
-               customdata=ranges, hovertemplate="%{customdata}: %{y}<extra></extra>")
-    )
+        go.Bar(
+            name="", x=middles, y=list(values), width=widths, customdata=ranges, hovertemplate="%{customdata}: %{y}<extra></extra>",
+            marker={"color": ACCENT, "line": {"width": 0.5, "color": "rgba(255,255,255,0.5)"}},
+        )
+    )  # fmt: skip
     _frame(figure, x)
+    figure.update_layout(meta={"y": y})
     if limit is not None and edges and limit <= edges[-1]:
         figure.add_vline(x=limit, line={"color": WARM, "dash": "dot", "width": 2}, annotation_text=limit_name, annotation_font_color=WARM)
     return figure
@@ -236,13 +241,15 @@ def learning_curves(
 
 
 def intervals(
-    names: Sequence[str], values: Sequence[float], lows: Sequence[float], highs: Sequence[float], colors: Sequence[str]
+    names: Sequence[str], values: Sequence[float], lows: Sequence[float], highs: Sequence[float], colors: Sequence[str], *,
+    x: str = "", y: str = "", counted: tuple[str, Sequence[int]] | None = None,
 ) -> go.Figure:
-    """One point per name with the bounds of its interval, the first on top."""
+    """One point per name with the bounds of its interval, the first on top; `counted` is from how many each follows, and what they are."""
     figure = go.Figure(
         go.Scatter(
-            x=list(values), y=[plain(name) for name in names], mode="markers", marker={"color": list(colors), "size": 10},
-            hovertemplate="%{x:.1%}<extra></extra>",
+            name="", x=list(values), y=[plain(name) for name in names], mode="markers", marker={"color": list(colors), "size": 10},
+            customdata=list(counted[1]) if counted else None,
+            hovertemplate=f"%{{x:.1%}} ({counted[0]}: %{{customdata}})<extra></extra>" if counted else "%{x:.1%}<extra></extra>",
             error_x={
                 "array": [high - value for value, high in zip(values, highs, strict=True)],
                 "arrayminus": [value - low for value, low in zip(values, lows, strict=True)],
@@ -250,9 +257,9 @@ def intervals(
             },
         )
     )  # fmt: skip
-    _frame(figure, "")
-    figure.update_xaxes(tickformat=".0%", title=None)
-    figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
+    _frame(figure, x)
+    figure.update_xaxes(tickformat=".0%")
+    _named_rows(figure, names, y, counted[0] if counted else "")
     figure.update_layout(height=max(170, 70 + 32 * len(names)))
     return figure
 
@@ -269,6 +276,14 @@ def fragment(figure: go.Figure) -> str:
 
 def _frame(figure: go.Figure, x: str) -> None:
     figure.update_layout({**LAYOUT, "xaxis": {**AXIS, "title": {"text": x, "standoff": 8}}, "yaxis": AXIS})
+
+
+def _named_rows(figure: go.Figure, names: Sequence[str], kind: str, extra: str = "") -> None:
+    """A row for each of `names`, the first on top. What they are called, and what is counted beside them, is for the csv: there is no
+    title where the names stand."""
+    figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
+    figure.update_yaxes(tickvals=[plain(name) for name in names], ticktext=[plain(short(name, LONGEST_TICK)) for name in names])
+    figure.update_layout(meta={"y": kind, "customdata": extra})
 
 
 def _thinned(steps: Any, values: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -298,7 +298,8 @@ def _shower(frame: Frame) -> Any:
         counted = sorted(shown.label_counts.items(), key=lambda pair: -pair[1])[:MOST_LABELS]
         labels = charts.counts([name for name, _ in counted], [count for _, count in counted], x=t("data.rows"), y=t("data.labels"))
         labels = gr.update(value=labels if counted else None, visible=bool(counted))
-        lengths = charts.histogram(shown.edges, shown.lengths, x=t("data.length", unit=unit), limit=shown.limit, limit_name=t("data.cut"))
+        axes = {"x": t("data.length", unit=unit), "y": t("data.rows")}
+        lengths = charts.histogram(shown.edges, shown.lengths, **axes, limit=shown.limit, limit_name=t("data.cut"))
         rows = heading(t("data.sample", count=len(shown.rows))) + table(shown.headers, shown.rows, numeric=frozenset({0}))
         return about_html(shown, proposal(recipe, guess, t), t), labels, lengths, rows, status
 

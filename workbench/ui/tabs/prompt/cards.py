@@ -15,6 +15,7 @@ from workbench.prompts.cards import Card
 from workbench.recipe import PetPart, Recipe
 from workbench.runs.from_cards import Gathered, as_pet, cards_of, together
 from workbench.serving.scoring import Disagreement, Stop, compare
+from workbench.ui import charts
 from workbench.ui.markup import esc, heading, percent, sentence, short, table
 from workbench.ui.tabs.prompt.live import SCORED_ROWS
 from workbench.ui.tabs.prompt.sources import listed_words
@@ -127,6 +128,23 @@ def cards_html(cards: list[Card], recipe: Recipe, t: Words) -> str:
         return sentence(t("cards.empty"), "note")
     chosen = {digest(card) for card in cards_of(recipe)}
     return f'<ol class="pw-cards">{"".join(_card(card, number, chosen, t) for number, card in enumerate(cards, start=1))}</ol>'
+
+
+def ranking_figure(cards: list[Card], recipe: Recipe, t: Words) -> Any:
+    """The measured cards with their intervals, best first, those in use set off; None before any is measured."""
+    measured = [(card, *card.interval) for card in cards if card.score is not None and card.interval is not None]
+    if not measured:
+        return None
+    chosen = {digest(card) for card in cards_of(recipe)}
+    found, lows, highs = zip(*measured, strict=True)
+    colors = [charts.WARM if digest(card) in chosen else charts.ACCENT for card in found]
+    # Equal names would lie on one another: cards of one template differ in their words, and every card has its place.
+    words = [f" \u00b7 {_words(card, t)}" if card.verbalizer else "" for card in found]
+    names = [f"{place}. {card.template}{own}" for place, (card, own) in enumerate(zip(found, words, strict=True), start=1)]
+    counted = (t("cards.rows"), [card.rows for card in found])
+    return charts.intervals(
+        names, [card.score for card in found], lows, highs, colors, x=t("cards.accuracy"), y=t("cards.template"), counted=counted
+    )
 
 
 def difference_html(shown: Difference, t: Words) -> str:

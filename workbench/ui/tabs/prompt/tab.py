@@ -42,6 +42,8 @@ class Lab:
     ensemble: gr.Button
     pet: gr.Button
     list: gr.HTML
+    chart: gr.Accordion
+    plot: gr.Plot
     note: gr.HTML
     picked: gr.State
     entry: gr.Dropdown
@@ -123,10 +125,13 @@ def _layout(t: Words, turn: gr.Button, attention: gr.Checkbox, preview: gr.HTML,
         pet = gr.Button(t("cards.pet"), size="sm", min_width=150, elem_id="cards-pet")
     note, picked = gr.HTML(elem_id="cards-note"), gr.State("")
     listed = gr.HTML(js_on_load=cards.CLICK, elem_id="cards")
+    with gr.Accordion(t("cards.chart"), open=False, visible=False, elem_id="cards-chart") as chart:
+        gr.HTML(sentence(t("cards.chart_help")))
+        plot = gr.Plot(show_label=False, container=False, elem_id="cards-ranking")
     page = gr.State(0)
     return Lab(
-        turn, attention, preview, score, page, compare, ensemble, pet, listed, note, picked, entry, add, pasted, notation, truncation, read,
-        imported,
+        turn, attention, preview, score, page, compare, ensemble, pet, listed, chart, plot, note, picked, entry, add, pasted, notation,
+        truncation, read, imported,
     )  # fmt: skip
 
 
@@ -303,6 +308,12 @@ def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
     def look(draft: dict[str, Any], page: int, attention: bool) -> str:
         return _preview(frame, ready(draft), page, attention)
 
+    def rank(draft: dict[str, Any]) -> list[Any]:
+        recipe = ready(draft)
+        figure = cards.ranking_figure(book.cards(recipe), recipe, t)
+        return [gr.update(visible=figure is not None), figure]
+
+    frame.on(lab.list.change, rank, [frame.draft], [lab.chart, lab.plot], "cards_chart", look=True, trigger_mode="always_last")
     frame.on(lab.compare.click, compare, [frame.draft, *edit.templates], [lab.note, lab.list], "cards_compare", trigger_mode="always_last")
     shown = [*opened, lab.note, lab.list, lab.picked]
     acted = frame.on(lab.list.click, act, [frame.draft, lab.picked], shown, "cards_act", **IN_ORDER)
