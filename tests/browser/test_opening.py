@@ -141,18 +141,19 @@ def test_no_english_of_the_programs_below_is_left_on_the_chinese_page(visit):
         assert not left, f"{name}: {left}"
 
 
-def test_what_gradio_says_of_waiting_and_in_its_menus_is_told_in_chinese(visit):
+def test_what_gradio_says_of_waiting_and_in_its_menus_and_plotly_of_a_saved_picture_is_told_in_chinese(visit):
     person = visit("zh")
     made = """() => {
         const text = (kind, said) => `<div ${kind}>${said}</div>`;
         const place = document.createElement("div");
         place.id = "made";
         place.innerHTML = text('class="progress-text meta-text"', "processing |") + text('class="cell-menu" role="menu"', "Clear filters")
+            + text('class="plotly-notifier"', "Snapshot succeeded - train-loss.png")
             + text('class="sr-only" role="status"', "In queue: 1 of 3");
         document.body.append(place);
     }"""
     person.page.evaluate(made)
-    said = ("gradio.processing", "gradio.clear_filters")
-    expect(person.find("made")).to_have_text("".join([*map(person.t, said), person.t("gradio.queued", place=1, all=3)]))
+    said = [person.t("gradio.processing"), person.t("gradio.clear_filters"), person.t("gradio.taken", file="train-loss.png")]
+    expect(person.find("made")).to_have_text("".join([*said, person.t("gradio.queued", place=1, all=3)]))
     person.page.evaluate("() => { document.querySelector('#made .sr-only').firstChild.data = 'common.complete'; }")
-    expect(person.find("made")).to_have_text("".join(map(person.t, (*said, "gradio.complete"))))
+    expect(person.find("made")).to_have_text("".join([*said, person.t("gradio.complete")]))

@@ -6,7 +6,7 @@
   const exact = new Map(told);
   const patterns = told.filter(([english]) => english.includes("{")).map(([english, own]) => {
     const plain = english.replace(/[.*+?^$()|[\]\\]/g, "\\$&");
-    return [new RegExp(`^${plain.replace(/\{(\w+)\}/g, "(?<$1>\\d+)")}$`), own];
+    return [new RegExp(`^${plain.replace(/\{(\w+)\}/g, "(?<$1>.+)")}$`), own];
   });
   const own = (english) => {
     if (exact.has(english)) return exact.get(english);
