@@ -14,6 +14,14 @@ from workbench.ui.text import Words, languages
 FIELDS = (gr.Textbox, gr.Number, gr.Dropdown, gr.Radio, gr.Checkbox, gr.Slider)
 # Their label says all there is: a text to ask about, a message to send.
 TEXTS = re.compile(r"(try|board|chat)-text-\d")
+# What a person has or wants to see: there is none that is safe. The method's own sentence names LoRA.
+NO_SAFE_CHOICE = {
+    "preset", "model-embedded", "model-catalog-choose", "data-task", "data-file", "data-texts", "data-label", "data-validation",
+    "data-unlabeled", "labels-column", "labels-books", "attention", "library", "method-name", "sweep-field-1", "sweep-field-2",
+    "sweep-field-3", "queue-runs", "train-log", "try-run", "try-beside", "try-why", "try-hard", "take-kind", "chat-run", "chat-beside",
+    "chat-kind", "board-budget", "board-methods", "board-further", "board-chosen", "board-detail-shots", "board-models", "runs-archived",
+    "runs-chosen", "comparison-runs", "comparison-figure", "comparison-log",
+}  # fmt: skip
 T = Words("en")
 
 
@@ -34,6 +42,19 @@ def test_every_field_has_its_sentence_and_every_number_its_safe_value(built):
     # The length of a written answer has its own sentence with a good start in it.
     numbers = [c for c in fields(blocks) if isinstance(c, (gr.Number, gr.Slider)) and c.elem_id != "prompt-new-tokens"]
     assert [c.label for c in numbers if safe not in c.info] == [] and len(numbers) > 25
+
+
+def test_every_choice_that_trains_otherwise_says_which_is_safe(built):
+    t, blocks = built
+    safe = t("forms.safe").split("{")[0]
+    choices = [c for c in fields(blocks) if isinstance(c, (gr.Dropdown, gr.Radio, gr.Checkbox))]
+    assert {c.elem_id or c.label for c in choices if safe not in c.info} == {*NO_SAFE_CHOICE, t("model.source")} and len(choices) > 60
+    said = {c.elem_id: c.info for c in choices}
+    assert said["train-gradient-checkpointing"].endswith(t("forms.safe", value=t("forms.switched_off")))
+    assert said["train-scheduler"].endswith(t("forms.safe", value=t("training.any.fields.scheduler.choices.linear")))
+    starts = [c.info for c in choices if c.label == t("methods.soft_prompt.fields.init.label") and len(c.choices) == 4]
+    words = t("forms.safe", value=t("methods.soft_prompt.fields.init.choices.vocabulary"))
+    assert len(starts) == 2 and all(info.endswith(words) for info in starts), "also where random numbers are the published start"
 
 
 def test_the_learning_rate_says_what_more_and_less_of_it_does(built):

@@ -28,8 +28,11 @@ def controls(method: MethodInfo, t: Words) -> list[gr.components.Component]:
 
 
 def explained(help_: str, higher: str, safe: Any, t: Words) -> str:
-    """What a number is, what more or less of it does, and the value that is safe."""
-    value = t("forms.empty") if safe is None else f"{safe:g}" if isinstance(safe, float) else str(safe)
+    """What a field is, what more or less of it does, and the value that is safe; of a choice the words that stand there for it."""
+    if safe is None or isinstance(safe, bool):
+        value = t("forms.empty" if safe is None else "forms.switched_on" if safe else "forms.switched_off")
+    else:
+        value = f"{safe:g}" if isinstance(safe, float) else str(safe)
     return t.line(help_, higher, t("forms.safe", value=value))
 
 
@@ -43,8 +46,10 @@ def control(
         key = f"{group}.any.fields.{field.name}"
     label = t.get(f"{key}.label", field.name.replace("_", " "))
     info = t.get(f"{key}.help", field.description) or None
-    if field.kind in ("int", "float"):
-        info = explained(info or "", t.get(f"{key}.higher", ""), field.default, t)
+    if field.kind in ("int", "float", "choice", "bool"):
+        named = t.get(f"{key}.choices.{field.default}", str(field.default)) if field.kind == "choice" else field.default
+        # Where the published default is not the best start, the words say which one is.
+        info = explained(info or "", t.get(f"{key}.higher", ""), t.get(f"{key}.safe", "") or named, t)
     value = shown(field, field.default)
     given: dict[str, Any] = {"label": label, "info": info, "value": value, "elem_id": elem_id}
     if seldom:

@@ -45,7 +45,8 @@ def build_job(frame: Frame) -> list[Any]:
     """Lays the choice and its settings out and wires them; gives the controls that `fill` fills."""
     t = frame.t
     choices = [(t(f"repeat.{kind}"), kind) for kind in (ONCE, SEEDS, SWEEP)]
-    kind = gr.Dropdown(choices, value=ONCE, label=t("repeat.title"), info=t("repeat.help"), elem_id="train-job")
+    said = forms.explained(t("repeat.help"), "", t(f"repeat.{ONCE}"), t)
+    kind = gr.Dropdown(choices, value=ONCE, label=t("repeat.title"), info=said, elem_id="train-job")
     with gr.Column(visible=False, elem_id="train-seeds-settings") as repeated:
         seeds = [forms.control(field, SEEDS, t, "repeat", elem_id=f"{SEEDS}-{field.name.replace('_', '-')}") for field in SEED_FIELDS]
     with gr.Column(visible=False, elem_id="train-sweep-settings") as swept:

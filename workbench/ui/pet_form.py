@@ -19,7 +19,7 @@ NAMES = (*OFTEN, "weighting", "temperature", "distill_epochs", "growth", "teache
 def build_pet(frame: Frame) -> list[Any]:
     """Lays the switch and the settings out and wires them; gives the controls that `fill` fills."""
     t, fields = frame.t, chosen_fields(PetPart, NAMES)
-    on = gr.Checkbox(label=t("train.pet"), info=t("train.pet_help"), elem_id="train-pet")
+    on = gr.Checkbox(label=t("train.pet"), info=forms.explained(t("train.pet_help"), "", False, t), elem_id="train-pet")
     with gr.Column(visible=False, elem_id="pet-settings") as settings:
         controls = [
             forms.control(field, "any", t, "pet", seldom=field.name not in OFTEN, elem_id=f"pet-{field.name.replace('_', '-')}")

@@ -28,7 +28,8 @@ def build_settings(frame: Frame) -> list[Any]:
         controls = [forms.control(field, "any", t, "training", elem_id=f"train-{field.name.replace('_', '-')}") for field in fields]
         stop = gr.Dropdown(
             stops(Recipe(), t), value=OFF,
-            label=t("training.stop"), info=t("training.stop_help"), elem_id="train-stop-early",
+            label=t("training.stop"), info=forms.explained(t("training.stop_help"), "", t("training.stop_off"), t),
+            elem_id="train-stop-early",
         )  # fmt: skip
         patience = forms.number(
             EarlyStopping().patience, label=t("training.patience"), minimum=1, precision=0, elem_id="train-patience",
@@ -49,8 +50,8 @@ def build_tracker(t: Words) -> gr.Dropdown:
     """Where the next run's figures go besides the page: no setting of the recipe, so nothing here edits it."""
     choices = [(t.get(f"training.trackers.{name}", tracker_title(name)), name) for name in tracker_names()]
     return gr.Dropdown(
-        choices, value=NONE, label=t("training.tracker"), info=t("training.tracker_help"), elem_id="train-tracker",
-        elem_classes=forms.SELDOM,
+        choices, value=NONE, label=t("training.tracker"), elem_id="train-tracker", elem_classes=forms.SELDOM,
+        info=forms.explained(t("training.tracker_help"), "", t(f"training.trackers.{NONE}"), t),
     )  # fmt: skip
 
 

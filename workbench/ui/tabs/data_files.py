@@ -10,7 +10,7 @@ from workbench.data.encoding import AUTO, OFFERED, is_judged
 from workbench.errors import EncodingError, WorkbenchError
 from workbench.recipe import Recipe
 from workbench.ui.data_view import ExtraView, extra_view
-from workbench.ui.forms import SELDOM
+from workbench.ui.forms import SELDOM, explained
 from workbench.ui.frame import Frame
 from workbench.ui.markup import problem, sentence
 from workbench.ui.rows import SUFFIXES, preset_files, table
@@ -73,8 +73,8 @@ def status_html(shown: dict[str, ExtraView | None], t: Words) -> str:
 def build_encoding(t: Words) -> gr.Dropdown:
     """The control for the encoding: behind all fields until there is a doubt."""
     return gr.Dropdown(
-        encodings(AUTO, t), value=AUTO, label=t("data.encoding"), info=t("data.encoding_help"), elem_id="data-encoding",
-        elem_classes=SELDOM,
+        encodings(AUTO, t), value=AUTO, label=t("data.encoding"), elem_id="data-encoding", elem_classes=SELDOM,
+        info=explained(t("data.encoding_help"), "", t("data.encodings.auto"), t),
     )  # fmt: skip
 
 

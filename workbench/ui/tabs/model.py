@@ -15,7 +15,7 @@ from workbench.models.loading import find_device
 from workbench.models.memory import DTYPE_BYTES, free_bytes
 from workbench.models.transfer import CancelledError
 from workbench.recipe import Recipe
-from workbench.ui.forms import SELDOM
+from workbench.ui.forms import SELDOM, explained
 from workbench.ui.frame import Frame, Part, session_key
 from workbench.ui.glossary import lead
 from workbench.ui.markup import all_fields, problem, sentence, size, stage_text, table
@@ -77,7 +77,7 @@ def build(frame: Frame) -> Part:
                 )
                 quantization = gr.Radio(
                     [(t(f"model.quantization_{name}"), name) for name in QUANTIZATIONS], value="none",
-                    label=t("model.quantization"), info=t("model.quantization_help"),
+                    label=t("model.quantization"), info=explained(t("model.quantization_help"), "", t("model.quantization_none"), t),
                 )
                 seldom = _placing(t)
                 with gr.Row():
@@ -107,17 +107,19 @@ def build(frame: Frame) -> Part:
 def _placing(t: Words) -> dict[str, gr.Dropdown | gr.Checkbox]:
     """By their fields, what is seldom chosen by hand: type of the weights, device, and how 4-bit weights are kept and multiplied."""
     types = [(t("model.auto"), "auto"), *((name, name) for name in DTYPE_BYTES)]
+    said = {name: explained(t(f"model.{name}_help"), "", t("model.auto"), t) for name in ("dtype", "device", "compute_dtype")}
     with gr.Row(elem_classes=SELDOM):
-        dtype = gr.Dropdown(types, value="auto", label=t("model.dtype"), info=t("model.dtype_help"), elem_id="model-dtype")
+        dtype = gr.Dropdown(types, value="auto", label=t("model.dtype"), info=said["dtype"], elem_id="model-dtype")
         device = gr.Dropdown(
-            _devices(t), value="auto", label=t("model.device"), info=t("model.device_help"), elem_id="model-device"
+            _devices(t), value="auto", label=t("model.device"), info=said["device"], elem_id="model-device"
         )
     with gr.Row(elem_classes=SELDOM):
         double = gr.Checkbox(
-            value=True, label=t("model.double_quantization"), info=t("model.double_quantization_help"), elem_id="model-double-quantization"
+            value=True, label=t("model.double_quantization"), info=explained(t("model.double_quantization_help"), "", True, t),
+            elem_id="model-double-quantization",
         )
         compute = gr.Dropdown(
-            types, value="auto", label=t("model.compute_dtype"), info=t("model.compute_dtype_help"), elem_id="model-compute-dtype"
+            types, value="auto", label=t("model.compute_dtype"), info=said["compute_dtype"], elem_id="model-compute-dtype"
         )
     return {"dtype": dtype, "device": device, "double_quantization": double, "compute_dtype": compute}
 

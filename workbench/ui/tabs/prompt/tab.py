@@ -19,6 +19,7 @@ from workbench.recipe import Recipe
 from workbench.runs.from_cards import cards_of, with_card
 from workbench.serving.scoring import Dropped
 from workbench.ui import dialogues
+from workbench.ui.forms import explained
 from workbench.ui.frame import Frame, Part, session_key
 from workbench.ui.glossary import lead
 from workbench.ui.markup import heading, sentence
@@ -111,12 +112,13 @@ def _layout(t: Words, turn: gr.Button, attention: gr.Checkbox, preview: gr.HTML,
         pasted = gr.Textbox(label=t("import.text"), info=t("import.text_help"), lines=3, elem_id="import-text")
         with gr.Row():
             notation = gr.Dropdown(
-                sources.notation_choices(t), value=sources.AUTO, label=t("import.notation"), info=t("import.notation_help"),
-                elem_id="import-notation",
+                sources.notation_choices(t), value=sources.AUTO, label=t("import.notation"), elem_id="import-notation",
+                info=explained(t("import.notation_help"), "", t("import.auto"), t),
             )
             truncation = gr.Dropdown(
-                sources.cut_choices(t), value="tail", label=t("import.truncation"), info=t("import.truncation_help")
-            )
+                sources.cut_choices(t), value="tail", label=t("import.truncation"),
+                info=explained(t("import.truncation_help"), "", t("import.cut_tail"), t),
+            )  # fmt: skip
         read = gr.Button(t("import.read"), size="sm", elem_id="import-read")
         imported = gr.HTML(elem_id="imported")
     with gr.Row():

@@ -83,7 +83,8 @@ def layout(t: Words) -> Panel:
     """The dropdown and one form per kind, of which one is seen; the place for what is known is made and left for the caller to render."""
     known = infos()
     choices = [(t.get(f"verbalizers.{kind}.title", info.title), kind) for kind, info in known.items()]
-    kind = gr.Dropdown(choices, value="manual", label=t("verbalizer.kind"), info=t("verbalizer.kind_help"), elem_id="verbalizer-kind")
+    said = forms.explained(t("verbalizer.kind_help"), "", t("verbalizers.manual.title"), t)
+    kind = gr.Dropdown(choices, value="manual", label=t("verbalizer.kind"), info=said, elem_id="verbalizer-kind")
     groups, fields = {}, {}
     for name, info in known.items():
         with gr.Column(visible=name == "manual") as groups[name]:

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.recipe import Recipe
-from workbench.ui.forms import number
+from workbench.ui.forms import explained, number
 from workbench.ui.frame import Frame
 from workbench.ui.markup import sentence
 from workbench.ui.text import Words
@@ -36,7 +36,8 @@ def layout(t: Words) -> Writing:
     with gr.Column(visible=False) as group:
         gr.HTML(sentence(t("prompt.generation_help")))
         names = [(t(f"prompt.chat_{name}"), name) for name in LAYOUTS]
-        chosen = gr.Dropdown(names, value="auto", label=t("prompt.chat"), info=t("prompt.chat_help"), elem_id="prompt-chat")
+        said = explained(t("prompt.chat_help"), "", t("prompt.chat_auto"), t)
+        chosen = gr.Dropdown(names, value="auto", label=t("prompt.chat"), info=said, elem_id="prompt-chat")
         system = gr.Textbox(label=t("prompt.system"), info=t("prompt.system_help"), lines=1, elem_id="prompt-system")
         answer = number(
             value=64, label=t("prompt.new_tokens"), info=t("prompt.new_tokens_help"), minimum=1, maximum=4096, precision=0,
