@@ -95,6 +95,15 @@ def test_a_blank_that_opens_the_template_counts_where_tokens_hold_blanks(source,
         assert encoder(source, tokenizer).encode({"text": text}) == encoder(source.strip(), tokenizer).encode({"text": text})
 
 
+@pytest.mark.parametrize(
+    ("source", "text"), [("[SEP] {b}", " bad"), ("[SEP]{b}", "bad"), ("[SEP] it {b}", " it bad"), ("[SEP][SEP] {b}", " bad")]
+)
+def test_a_blank_behind_a_separator_counts_where_tokens_hold_blanks(source, text):
+    roberta = roberta_like()
+    behind = encoder("[MASK] {a} " + source, roberta).encode({"a": "good", "b": "bad"}).input_ids[:-1]
+    assert behind[len(behind) - behind[::-1].index(roberta.sep_token_id) :] == roberta.encode(text, add_special_tokens=False)
+
+
 def test_an_empty_field_leaves_no_double_blank():
     tokenizer = qwen_like()
     encoding = encoder("{text} It was [MASK]", tokenizer, causal=True).encode({"text": ""})

@@ -51,7 +51,7 @@ def head_recipe(recipe: Recipe, method: str) -> Recipe:
     """The recipe with a classification head instead of template and label words; several fields are parted by [SEP]."""
     fields = [name for name in recipe.data.columns if name != LABEL]
     changes: dict[str, Any] = {
-        "prompt.templates": [" [SEP] ".join(f"{{{name}}}" for name in fields)],
+        "prompt.templates": [" [SEP]".join(f"{{{name}}}" for name in fields)],
         "prompt.verbalizer": {"kind": "head"},
         "prompt.template_words": None,
         # Under a classification head the method `head` trains nothing of the model.

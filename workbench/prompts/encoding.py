@@ -163,22 +163,26 @@ class PromptEncoder:
         return len(self._plain.prefix) + (0 if self.causal else len(self._plain.suffix))
 
     def _lay_out(self, pieces: list[Piece]) -> list[tuple[Piece, str]]:
-        """Pieces with the text to tokenize: a blank goes with the word behind it, and none stands around other tokens, nor at the start
-        unless the template itself opens with one."""
+        """Pieces with the text to tokenize: a blank goes with the word behind it, and none stands around other tokens. At the start and
+        behind a separator there is one where the template has one; behind a new line, which separates for a causal model, there is none."""
         laid_out: list[tuple[Piece, str]] = []
         blank, opening, first = "", True, True
         added = self._plain.blanks == "added"
         spaced = added or self.template.source.startswith(" ")
-        for piece in pieces:
+        for piece, behind in zip(pieces, [*pieces[1:], None], strict=True):
             if piece.kind == "mask" and self.causal:
                 break
             if piece.kind != "text":
                 laid_out.append((piece, ""))
-                # A mask or soft token stands for a word, so the blank behind it belongs to the next one; behind a separator nothing does.
+                # A mask or soft token stands for a word, so the blank behind it belongs to the next one.
                 # Soft tokens in front leave the text behind them what it was: the opening of the prompt, unless a blank is asked for.
                 blank, opening = "", piece.kind == "special" or (piece.kind == "soft" and opening)
                 first = piece.kind == "special" or piece.position == FRONT
-                spaced = added or (spaced and piece.position == FRONT)
+                if piece.kind == "special":
+                    own = self._separator_id is not None
+                    spaced = added or (own and behind is not None and behind.field is None and behind.text.startswith(" "))
+                else:
+                    spaced = added or (spaced and piece.position == FRONT)
                 continue
             text = blank + piece.text
             if opening and first:

@@ -9,9 +9,9 @@
     literal    := any other character; '[[' ']]' '{{' '}}' stand for one bracket or brace
 
 `{text|head}` cuts the head and keeps the end; `{text|fixed}` is never cut. `[SOFT*5]` is five soft tokens, `[SOFT: it was]` starts
-from those words, and every `[SOFT#a]` of a template is the same soft token. A blank that opens a template counts as any other: RoBERTa
-and GPT-2, whose tokens hold the blank in front of a word, read " It was" otherwise than "It was". The notation is read by this scanner
-alone: nothing in a template is ever evaluated.
+from those words, and every `[SOFT#a]` of a template is the same soft token. A blank that opens a template or follows `[SEP]` counts as
+any other: RoBERTa and GPT-2, whose tokens hold the blank in front of a word, read " It was" otherwise than "It was". The notation is
+read by this scanner alone: nothing in a template is ever evaluated.
 """
 
 from __future__ import annotations

@@ -186,8 +186,9 @@ def starred_ids(template: str, tokenizer, sentences: list[str]) -> list[int]:
 STARRED = [
     "*cls**sent_0*_It_was*mask*.*sep+*", "*cls**sent_0*_This_is*mask*.*sep+*", "*cls**mask*:*+sent_0**sep+*",
     "*cls**sent-_0*?*mask*,*+sentl_1**sep+*", "*cls**sent_0**mask*,*+sentl_1**sep+*",
-    # Not theirs: openings with a blank, which its notation can say.
+    # Not theirs: a blank at the start and behind the separator, which its notation can say.
     "*cls*_It_was*mask*.*+sent_0**sep+*", "*cls**+sent_0*_It_was*mask*.*sep+*",
+    "*cls**sent_0*_It_was*mask*.*sep+**+sent_1**sep+*", "*cls**sent_0**sep+*_It_was*mask*.*+sent_1**sep+*",
 ]  # fmt: skip
 
 
@@ -207,6 +208,7 @@ PET = {
     ("yahoo", 1): ([MASK, "Question:", A, B], []),
     ("yelp-polarity", 1): ([A, ". All in all, it was", MASK, "."], []),
     ("yelp-full", 2): (["Just", MASK, "!"], [A]),
+    ("yelp-full", 3): ([A], ["In summary, the restaurant is", MASK, "."]),
     ("mnli", 0): (['"', BARE_A, '" ?'], [MASK, ', "', B, '"']),
     ("rte", 3): ([BARE_B, "?"], [MASK, ".", A]),
     ("cb", 4): ([A, " question: ", B, " true, false or neither? answer:", MASK], []),
@@ -233,13 +235,17 @@ def test_pet_pattern_ids_give_pets_tokens(task, number):
     assert ids(source, tokenizer, text_a=A, text_b=B, text=A, word="movie", answer="a film") == expected
 
 
-@pytest.mark.parametrize(("task", "number"), [("agnews", 4), ("yahoo", 1), ("yelp-polarity", 1), ("mnli", 0), ("xstance", 2)])
-def test_a_blank_in_front_gives_pets_tokens_for_roberta(task, number):
+# B without its "!" ends with a blank, which PET keeps and a field never has.
+@pytest.mark.parametrize(("task", "number"), sorted(PET.keys() - {("rte", 3)}))
+def test_blanks_give_pets_tokens_for_roberta(task, number):
     """PET encodes each part with add_prefix_space for RoBERTa, and RoBERTa's pairs have two separators (pet/pvp.py, encode)."""
     tokenizer = roberta_like()
     found = read_prompt(f"pet {task} {number}")
     assert any("begin the template with a blank" in note for note in found.notes)
     source = " " + found.templates[0].replace("[SEP]", "[SEP][SEP]")
+    for part in PET[task, number][0]:
+        if part.endswith(" "):  # a token of its own in PET
+            source = source.replace(part.lstrip() + "{", part.lstrip() + " {")
 
     def encode(parts: list[str]) -> list[int]:
         texts = [part if part == MASK else " " + part.lstrip(" ") for part in parts]
@@ -248,7 +254,7 @@ def test_a_blank_in_front_gives_pets_tokens_for_roberta(task, number):
     first, second = map(encode, PET[task, number])
     separator = tokenizer.sep_token_id
     expected = [tokenizer.cls_token_id, *first, separator, *([separator, *second, separator] if second else [])]
-    assert ids(source, tokenizer, text_a=A, text_b=B, text=A) == expected and parse_template(source).leading_space
+    assert ids(source, tokenizer, text_a=A, text_b=B, text=A, word="movie", answer="a film") == expected
 
 
 def test_pet_words_follow_the_pattern():

@@ -7,8 +7,9 @@
 The patterns themselves stand in presets/library/pet-TASK.yaml. copa, wsc and record choose among spans of the text instead of label
 words and are not read.
 
-PET tokenizes each part of a pattern by itself, for RoBERTa with a blank in front. Here the first one has none unless it is typed, and
-text behind [SEP] has none ever; blanks that end a part of PET's, as in RTE's `' question: '`, are tokens of their own there and not here.
+PET tokenizes each part of a pattern by itself, for RoBERTa with a blank in front. Here the first one has none unless it is typed, nor has
+text behind [SEP]; a blank that ends a part of PET's, as in RTE's `' question: '`, is a token of its own there, as the second of two blanks
+is here. Only in front of the mask, as in BoolQ's `'? Answer: '`, it has no form here.
 """
 
 from __future__ import annotations

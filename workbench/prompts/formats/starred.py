@@ -7,7 +7,7 @@
     *sentl-_0*                 {text_a|drop_last|lower_first}       *sentu_0*     {text_a|upper_first}
 
 Lines may be a template, a mapping, or both with a tab between. LM-BFF scores every label word with a blank in front, so the mask gets
-one here wherever it stands, and a blank that opens the template is kept. One behind [SEP] is not: no text there begins with a blank.
+one here wherever it stands; any other blank is kept, at the start and behind [SEP] too.
 """
 
 from __future__ import annotations
@@ -105,7 +105,6 @@ def _template(line: str, notes: list[str]) -> str:
 
 
 def _written(piece: Piece, before: Piece | None, numbers: dict[str, int]) -> str:
-    opening = before is not None and before.kind == "special"
     if piece.kind == "mask":
         return "*mask*"
     if piece.kind == "special":
@@ -116,10 +115,10 @@ def _written(piece: Piece, before: Piece | None, numbers: dict[str, int]) -> str
         if set(piece.text) & set("*_"):
             raise TemplateError("LM-BFF cannot write a star or an underscore inside a text.", fix="Remove it.", position=piece.position)
         # A blank belongs to the word behind it: a field has a sign for it, the mask and the end have none.
-        return (piece.text.lstrip(" ") if opening else piece.text).rstrip(" ").replace(" ", "_")
+        return piece.text.rstrip(" ").replace(" ", "_")
     if piece.filters not in _FORMS:
         raise TemplateError(
             f"LM-BFF has no sign for {'|'.join(piece.filters)}.", fix="Use drop_last, lower_first or upper_first.", position=piece.position
         )
-    spaced = not opening and before is not None and before.kind == "text" and before.field is None and before.text.endswith(" ")
+    spaced = before is not None and before.kind == "text" and before.field is None and before.text.endswith(" ")
     return f"*{'+' if spaced else ''}sent{_FORMS[piece.filters]}_{numbers[piece.field]}*"
