@@ -179,17 +179,18 @@ def test_a_preview_on_the_command_line_is_the_pages(place, tmp_path, capsys):
     assert answer["labels"] == list(shown.labels) and len(answer["rows"]) == 3
     for said, row in zip(answer["rows"], shown.rows, strict=True):
         assert said["example"] == {"line": row.example.line, "label": row.example.label, "fields": row.example.fields}
-        assert [(t["text"], t["role"], t["cut"]) for t in said["tokens"]] == [(t.text, t.role, t.cut) for t in row.tokens]
-        assert [t["attention"] for t in said["tokens"]] == pytest.approx([t.attention for t in row.tokens], abs=1e-6)
+        (said_prompt,) = said["prompts"]
+        assert [(t["text"], t["role"], t["cut"]) for t in said_prompt["tokens"]] == [(t.text, t.role, t.cut) for t in row.tokens]
+        assert [t["attention"] for t in said_prompt["tokens"]] == pytest.approx([t.attention for t in row.tokens], abs=1e-6)
         assert [word for word, _ in said["top"][0]["tokens"]] == [word for word, _ in row.top[0].tokens] and len(row.top[0].tokens) == 10
         assert said["label_words"]["pos"] == pytest.approx(row.label_words["pos"], abs=1e-6)
         assert said["masses"]["1"] == pytest.approx(row.masses[1], abs=1e-6)
         assert said["class_probabilities"] == pytest.approx(row.class_probabilities, abs=1e-6)
         assert f"Line {row.example.line}, {row.example.label}: [CLS]" in err
-    assert any(token["cut"] for row in answer["rows"] for token in row["tokens"]) and "tokens cut" in err
+    assert any(token["cut"] for row in answer["rows"] for token in row["prompts"][0]["tokens"]) and "tokens cut" in err
     code, answer, _ = call(capsys, *command, "--rows", "1", "--top", "2")
     assert code == 0 and len(answer["rows"]) == 1 and len(answer["rows"][0]["top"][0]["tokens"]) == 2
-    assert all(token["attention"] is None for token in answer["rows"][0]["tokens"]), "only when asked for"
+    assert all(token["attention"] is None for token in answer["rows"][0]["prompts"][0]["tokens"]), "only when asked for"
 
 
 def test_a_preview_in_chinese_is_readable(tmp_path, capsys):

@@ -59,8 +59,10 @@ def preview(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _say_row(row: PreviewRow) -> None:
-    cut = f"   ({row.removed_tokens} tokens cut)" if row.removed_tokens else ""
-    say(f"Line {row.example.line}, {row.example.label}: {' '.join(token.text for token in row.tokens if not token.cut)}{cut}")
+    for number, prompt in enumerate(row.prompts):
+        cut = f"   ({prompt.removed_tokens} tokens cut)" if prompt.removed_tokens else ""
+        place = f"  with {prompt.masks} masks" if number else f"Line {row.example.line}, {row.example.label}"
+        say(f"{place}: {' '.join(token.text for token in prompt.tokens if not token.cut)}{cut}")
     for top in row.top:
         place = f"mask {top.number} of {top.masks}" + (f" behind '{top.behind}'" if top.behind else "")
         say(f"  {place}: {', '.join(f'{word} {share:.3f}' for word, share in top.tokens)}")

@@ -32,7 +32,7 @@ def test_a_row_shows_tokens_roles_cuts_and_probabilities(bert):
         ("[CLS]", "special"), ("the", "text:text"), ("movie", "text:text"), ("was", "text:text"), ("great", "text:text"),
         ("it", "template"), ("was", "template"), ("[MASK]", "mask"), (".", "template"), ("[SEP]", "special"),
     ]
-    assert [row.removed_tokens for row in rows] == [0, 5]
+    assert [row.prompts[0].removed_tokens for row in rows] == [0, 5]
     assert rows[0].example is examples[0]
     for row in rows:
         (top,) = (top.tokens for top in row.top)
@@ -82,6 +82,16 @@ def test_words_of_mixed_lengths_show_every_mask_of_every_prompt(bert):
         assert [word for word, _ in top.tokens] == [bert.tokenizer.decode([number]) for number in likeliest]
 
 
+def test_words_of_mixed_lengths_show_every_prompt_with_its_own_cut_and_attention(bert):
+    prompt = PROMPT.model_copy(update={"verbalizer": {"kind": "manual", "words": {"yes": ["great", "满意"], "no": ["bad"]}}})
+    (row,) = preview(bert, prompt, ("no", "yes"), [InputExample("0", {"text": "bad " * 9}, None)], attention=True)
+    assert [(read.masks, read.removed_tokens) for read in row.prompts] == [(1, 5), (2, 6)] and row.tokens == row.prompts[0].tokens
+    for read in row.prompts:
+        assert sum(token.role == "mask" for token in read.tokens) == read.masks
+        assert sum(token.cut for token in read.tokens) == read.removed_tokens
+        assert sum(token.attention for token in read.tokens if not token.cut) == pytest.approx(1, abs=1e-5)
+
+
 def test_a_causal_model_shows_what_it_would_write_behind_the_beginning_of_each_word():
     tokenizer = qwen_like()
     torch.manual_seed(0)
@@ -105,7 +115,7 @@ def test_what_is_cut_stands_where_it_was(bert, cut, kept):
     (row,) = preview(bert, prompt, ("no", "yes"), [InputExample("0", {"text": "the movie was really great"}, None)])
     text = [token for token in row.tokens if token.role == "text:text"]
     assert [token.text for token in text] == ["the", "movie", "was", "really", "great"]
-    assert [not token.cut for token in text] == kept and row.removed_tokens == 2
+    assert [not token.cut for token in text] == kept and row.prompts[0].removed_tokens == 2
 
 
 def test_attention_of_the_mask_is_a_distribution_and_changes_nothing(bert):

@@ -162,6 +162,8 @@ def test_the_preview_says_the_mass_of_words_of_several_tokens_and_names_each_bla
         shown = live.view(service, tiny.replace({"prompt.verbalizer": {"kind": "manual", "words": words}}))
         html = live.preview_html(shown, T)
         assert all(T("prompt.top_of", number=number, masks=masks) in html for number, masks in blanks)
+        told = [masks for masks in (1, 2, 3) if f">{T('prompt.read_at', masks=masks)}<" in html]
+        assert told == (masses if len(masses) > 1 else []), "several prompts are told apart"
         assert (T("prompt.top") in html) == (1 in masses)
         for row in shown.rows:
             assert list(row.masses) == masses

@@ -64,12 +64,26 @@ class PreviewToken:
 
 
 @dataclass(frozen=True)
+class PreviewPrompt:
+    """A prompt as the model reads it.
+
+    Args:
+        masks: how many it has; for a causal model, whose prompt ends before it, 1.
+        tokens: with what was cut in its place; for a causal model the mask itself is not part of it.
+        removed_tokens: tokens of the fields that were cut to make room.
+    """
+
+    masks: int
+    tokens: list[PreviewToken]
+    removed_tokens: int
+
+
+@dataclass(frozen=True)
 class PreviewRow:
     """One example under the first template; the class probabilities are those of all templates together.
 
     Args:
-        tokens: the prompt as the model reads it, with what was cut in its place; for a causal model the mask itself is not part of it.
-        removed_tokens: tokens of the fields that were cut to make room.
+        prompts: one for each number of masks that label words are read at, the shortest first.
         top: the most probable tokens at each mask of each prompt that the label words are read in.
         label_words: label -> word -> probability over the whole vocabulary.
         masses: number of masks -> how much of their probability the label words of so many tokens hold together.
@@ -77,12 +91,16 @@ class PreviewRow:
     """
 
     example: InputExample
-    tokens: list[PreviewToken]
-    removed_tokens: int
+    prompts: list[PreviewPrompt]
     top: list[MaskTop]
     label_words: dict[str, dict[str, float]]
     masses: dict[int, float]
     class_probabilities: dict[str, float]
+
+    @property
+    def tokens(self) -> list[PreviewToken]:
+        """Those of the shortest prompt."""
+        return self.prompts[0].tokens
 
 
 @own_numbers()
@@ -118,25 +136,18 @@ def preview(
     # One template without calibration is answered already; anything else takes the road of every prediction.
     whole = len(prompt.templates) == 1 and classifier.verbalizer.options.calibration == "none"
     probabilities = looked.classes if whole else classifier.predict(unlabelled).tolist()
-    masks = 1 if loaded.kind == "causal" else classifier.verbalizer.mask_counts[0]
-    rows = [example.fields for example in examples]
-    read = classifier.encoders[0].encode_many(rows, masks=masks, keep_removed=True)
-    shown = _shown_encoder(loaded, prompt, classifier).encode_many(rows, masks=masks, keep_removed=True)
-    with classifier.evaluating():
-        weights = attention_at(loaded, *classifier.tensors(read)) if attention else None
-    shares = [None] * len(rows) if weights is None else list(map(_carried, weights.tolist(), read, shown))
+    prompts = _prompts(classifier, _shown_encoder(loaded, prompt, classifier), examples, attention)
     return [
         PreviewRow(
             example=example,
-            tokens=preview_tokens(encoding, loaded.tokenizer, share),
-            removed_tokens=encoding.removed_tokens,
+            prompts=read,
             top=top,
             label_words=words,
             masses=masses,
             class_probabilities=dict(zip(labels, row, strict=True)),
         )
-        for example, encoding, share, top, words, masses, row in zip(
-            examples, shown, shares, looked.top, looked.words, looked.masses, probabilities, strict=True
+        for example, read, top, words, masses, row in zip(
+            examples, prompts, looked.top, looked.words, looked.masses, probabilities, strict=True
         )
     ]
 
@@ -165,6 +176,23 @@ def preview_tokens(encoding: Encoding, tokenizer: Any, attention: Sequence[float
             tokens.append(PreviewToken(text, role, attention=attention[place] if attention is not None else None))
     add_removed(len(encoding.input_ids))
     return tokens
+
+
+def _prompts(
+    classifier: PromptClassifier, shown_encoder: PromptEncoder, examples: Sequence[InputExample], attention: bool
+) -> list[list[PreviewPrompt]]:
+    """Each example's prompts under the first template, with `attention` if asked."""
+    loaded, rows = classifier.loaded, [example.fields for example in examples]
+    found: list[list[PreviewPrompt]] = [[] for _ in rows]
+    for masks in (1,) if loaded.kind == "causal" else classifier.verbalizer.mask_counts:
+        read = classifier.encoders[0].encode_many(rows, masks=masks, keep_removed=True)
+        shown = shown_encoder.encode_many(rows, masks=masks, keep_removed=True)
+        with classifier.evaluating():
+            weights = attention_at(loaded, *classifier.tensors(read)) if attention else None
+        shares = [None] * len(rows) if weights is None else list(map(_carried, weights.tolist(), read, shown))
+        for prompts, encoding, share in zip(found, shown, shares, strict=True):
+            prompts.append(PreviewPrompt(masks, preview_tokens(encoding, loaded.tokenizer, share), encoding.removed_tokens))
+    return found
 
 
 @dataclass

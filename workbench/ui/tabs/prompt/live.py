@@ -12,7 +12,7 @@ from workbench.methods import check_method, check_soft_tokens
 from workbench.prompts.cards import Card
 from workbench.prompts.template import parse_template
 from workbench.recipe import Recipe
-from workbench.serving.preview import MaskTop, PreviewRow, PreviewToken, preview, takes_rows
+from workbench.serving.preview import MaskTop, PreviewPrompt, PreviewRow, PreviewToken, preview, takes_rows
 from workbench.serving.scoring import Stop
 from workbench.ui.markup import bars, confusion, esc, facts, heading, percent, problem, sentence, small, token
 from workbench.ui.rows import dataset
@@ -81,7 +81,7 @@ def score_view(service: Any, recipe: Recipe, rows: int, stop: Stop | None = None
 def preview_html(shown: PromptView, t: Words) -> str:
     """The rows as cards: tokens by role, what was cut, answers at the mask, label words, classes."""
     legend = "".join(f'<span class="pw-token pw-role-{role}">{esc(t(f"prompt.role_{role}"))}</span>' for role in ROLES if _has(shown, role))
-    if any(piece.cut for row in shown.rows for piece in row.tokens):
+    if any(piece.cut for row in shown.rows for prompt in row.prompts for piece in prompt.tokens):
         legend += f'<span class="pw-token pw-role-text pw-removed">{esc(t("prompt.role_cut"))}</span>'
     if any(piece.attention is not None for row in shown.rows for piece in row.tokens):
         legend += f'<span class="pw-token pw-role-text pw-looked" style="--look:0.8">{esc(t("prompt.role_attention"))}</span>'
@@ -137,9 +137,7 @@ def _some(examples: list[InputExample], page: int) -> list[InputExample]:
 
 
 def _card(row: PreviewRow, t: Words) -> str:
-    strongest = max((piece.attention or 0.0 for piece in row.tokens), default=0.0) or 1.0
-    tokens = "".join(_token(piece, strongest) for piece in row.tokens)
-    cut = f'<span class="pw-cut">{esc(t("prompt.cut", count=row.removed_tokens))}</span>' if row.removed_tokens else ""
+    prompts = "".join(_prompt(prompt, len(row.prompts) > 1, t) for prompt in row.prompts)
     best = max(row.class_probabilities, key=row.class_probabilities.__getitem__)
     tone = "good" if best == row.example.label else "off"
     verdict = f'<span class="pw-verdict pw-{tone}">{esc(t("prompt.verdict", predicted=best, actual=row.example.label))}</span>'
@@ -147,9 +145,18 @@ def _card(row: PreviewRow, t: Words) -> str:
     mass = "".join(f'<p class="pw-mass">{esc(_mass(masks, row.masses, t))}</p>' for masks in row.masses)
     masks = "".join(f"<section><h4>{esc(_blank(top, t))}</h4>{bars(top.tokens)}</section>" for top in row.top)
     return (
-        f'<article class="pw-card"><div class="pw-tokens">{tokens}{cut}</div><div class="pw-answers">'
+        f'<article class="pw-card">{prompts}<div class="pw-answers">'
         f"{masks}<section><h4>{esc(t('prompt.label_words'))}</h4>{words}{mass}</section></div>{verdict}</article>"
     )
+
+
+def _prompt(prompt: PreviewPrompt, several: bool, t: Words) -> str:
+    """The tokens of one prompt; where there are several, with the label words that are read in it."""
+    strongest = max((piece.attention or 0.0 for piece in prompt.tokens), default=0.0) or 1.0
+    tokens = "".join(_token(piece, strongest) for piece in prompt.tokens)
+    cut = f'<span class="pw-cut">{esc(t("prompt.cut", count=prompt.removed_tokens))}</span>' if prompt.removed_tokens else ""
+    words = f'<p class="pw-mass">{esc(t("prompt.read_at", masks=prompt.masks))}</p>' if several else ""
+    return f'{words}<div class="pw-tokens">{tokens}{cut}</div>'
 
 
 def _blank(top: MaskTop, t: Words) -> str:
