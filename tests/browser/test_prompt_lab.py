@@ -56,6 +56,25 @@ def test_label_words_are_followed_while_they_are_typed_but_not_while_an_input_me
     expect(cell).to_be_focused()
 
 
+def test_words_of_a_single_template_are_written_behind_all_fields_and_seen_after_a_reload(visit):
+    person = visit("en")
+    person.tab("prompt").sees("preview", person.t("prompt.top"))
+    table = person.find("template-words")
+    expect(table).to_be_hidden()
+    switch = person.page.locator("button[data-all]:visible").first
+    switch.click()
+    table.locator('[data-col="2"]').first.dblclick()
+    table.locator("textarea").press_sequentially("superb")
+    words = person.page.locator("#preview .pw-word b")
+    expect(words.filter(has_text=re.compile("^superb$")).first).to_be_visible()
+    switch.click()
+    expect(table).to_be_hidden()
+    person.reload().tab("prompt")
+    expect(table).to_be_visible()
+    expect(table.locator('[data-col="2"]').first).to_contain_text("superb")
+    expect(words.filter(has_text=re.compile("^superb$")).first).to_be_visible()
+
+
 def test_a_template_of_another_tool_becomes_a_card_that_can_be_used_and_removed(visit):
     person = visit("en")
     person.tab("prompt").sees("preview", person.t("prompt.top"))

@@ -126,20 +126,48 @@ def test_label_words_of_templates_stay_while_the_table_is_edited_and_beyond_the_
     assert table.prompt.template_words[-1] == A and table.prompt.verbalizer["words"]["pos"] == ["great", "good"]
 
 
+def test_the_table_of_single_templates_gives_back_what_it_shows_and_reads_what_is_written(tiny):
+    many = [f"{number} {{text}} [MASK]" for number in range(editor.MOST_TEMPLATES + 2)]
+    weighted = {"pos": {"nice": 1.0, "fine": 0.5}, "neg": ["bad"]}
+    recipe = tiny.replace({"prompt.templates": many, "prompt.template_words": [None, weighted, *[None] * 5, B]})
+    *filled, rest = editor.fill(recipe, Words("en"))[: editor.MOST_TEMPLATES + 1]
+    boxes = [box["value"] for box in filled]
+    rows = editor.own_words_rows(recipe, rest, editor.MOST_TEMPLATES)
+    own = [["2", "pos", "nice, fine*0.5"], ["2", "neg", "bad"], ["8", "pos", "lovely"], ["8", "neg", "bad"]]
+    assert [row for row in rows if row[2]] == own
+    assert len(rows) == 2 * len(many)
+    assigned, same = editor.set_own_words(recipe, rows, *boxes, rest)
+    assert recipe.replace(assigned) == recipe and same == rest
+    written = {("1", "neg"): "awful", ("2", "pos"): "", ("2", "neg"): " "}
+    rows = [[number, label, written.get((number, label), text)] for number, label, text in rows] + [["", "", "a row too many"]]
+    assigned, kept = editor.set_own_words(recipe, rows, *boxes, rest)
+    first = {"pos": recipe.prompt.verbalizer["words"]["pos"], "neg": ["awful"]}
+    assert assigned["prompt.template_words"] == [first, *[None] * 6, B], "what is not written is as in the other table"
+    assert editor.set_templates(recipe, *boxes, kept) == assigned, "typing in a box goes on with these words"
+
+
 @pytest.mark.parametrize("code", ["en", "zh"])
-def test_the_page_says_which_templates_have_words_of_their_own(tiny, pages, code):
+def test_words_of_single_templates_are_in_sight_once_a_template_has_some_and_written_in_the_page(tiny, pages, code):
     recipe = tiny.replace({"prompt.templates": ["{text} [MASK]", "{text} was [MASK]"], "prompt.template_words": [None, A]})
-    handlers = {fn.api_name: fn for fn in pages(code).fns.values()}
-    *filled, rest = editor.fill(recipe, Words(code))[: editor.MOST_TEMPLATES + 1]
-    boxes = [*(box["value"] for box in filled), rest]
-    html = handlers["verbalizer_view"].fn(None, recipe.model_dump(), *boxes)
-    assert "2" in html and "nice" in html and "pw-bar" in html
-    assert "nice" not in handlers["verbalizer_view"].fn(None, tiny.model_dump(), *boxes[:-1], editor.Unboxed())
-    broken = handlers["verbalizer_view"].fn(None, recipe.model_dump(), "{text} [MASK", *boxes[1:])
-    assert "nice" in broken and "pw-bar" not in broken
+    blocks = pages(code)
+    handlers = {fn.api_name: fn.fn for fn in blocks.fns.values()}
+    (own,) = (block for block in blocks.blocks.values() if getattr(block, "elem_id", None) == "own-words")
+    assert own.elem_classes == [forms.SELDOM], "behind all fields"
+    for shown, classes in ((tiny, [forms.SELDOM]), (recipe, [])):
+        updates = [update for update in editor.fill(shown, Words(code)) if isinstance(update, dict)]
+        assert [update["elem_classes"] for update in updates if "elem_classes" in update] == [classes]
+    *filled, rest = editor.fill(tiny, Words(code))[: editor.MOST_TEMPLATES + 1]
+    boxes = [box["value"] for box in filled]
+    *_, rows = handlers["prompt_add_template"](request_of(), tiny.model_dump(), rest)
+    assert [row[:2] for row in rows] == [[number, label] for number in "12" for label in ("pos", "neg")] and not any(row[2] for row in rows)
+    rows[2][2], rows[3][2] = "nice", "bad"
+    draft, *_, rest = handlers["prompt_own_words"](request_of(), tiny.model_dump(), rows, *boxes, rest)
+    assert draft["prompt"].get("template_words") is None and rest.words[1] == A, "the second box is empty yet"
+    draft = handlers["prompt_template_2"](request_of(), draft, boxes[0], "{text} was [MASK]", *boxes[2:], rest)[0]
+    assert draft["prompt"]["template_words"] == [None, A]
     standing = [forms.shown(field, field.default) for info in verbalizer.infos().values() for field in verbalizer.listed(info)]
     for kind, own in (("soft", [None, A]), ("head", None)):
-        draft = handlers["verbalizer_kind"].fn(request_of(), recipe.model_dump(), kind, [["pos", "great"]], *standing)[0]
+        draft = handlers["verbalizer_kind"](request_of(), recipe.model_dump(), kind, [["pos", "great"]], *standing)[0]
         recipe = Recipe.model_validate(draft)
         assert recipe.prompt.template_words == own, "a kind without words has none of single templates either"
 

@@ -6,7 +6,7 @@
   let pause;
   const typed = (event) => {
     const cell = event.target;
-    if (!cell.matches?.("#verbalizer textarea")) return;
+    if (!cell.matches?.("#verbalizer textarea, #template-words textarea")) return;
     clearTimeout(pause);
     if (event.type === "compositionstart" || event.isComposing) return;
     pause = setTimeout(() => cell.dispatchEvent(new FocusEvent("blur")), PAUSE_MS);

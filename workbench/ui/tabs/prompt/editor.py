@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gradio as gr
 
 from workbench.errors import VerbalizerError
 from workbench.recipe import Recipe
-from workbench.ui.forms import explained
-from workbench.ui.markup import sentence
+from workbench.ui.forms import SELDOM, explained
+from workbench.ui.markup import all_fields, sentence
 from workbench.ui.tabs.prompt import verbalizer, writing
 from workbench.ui.text import Words
 
@@ -40,6 +40,8 @@ class Editor:
     worded: gr.Column
     table: gr.Column
     words: gr.Dataframe
+    own: gr.Column
+    own_words: gr.Dataframe
     panel: verbalizer.Panel
     writing: writing.Writing
     length: gr.Slider
@@ -52,7 +54,7 @@ class Editor:
     @property
     def controls(self) -> list[Any]:
         """What shows the recipe."""
-        words = [self.more, self.keep, self.worded, self.table, self.words, *self.panel.controls]
+        words = [self.more, self.keep, self.worded, self.table, self.words, self.own, self.own_words, *self.panel.controls]
         return [*self.boxes, self.rest, self.unboxed, *words, *self.writing.controls, self.length]
 
 
@@ -81,11 +83,19 @@ def layout(t: Words) -> Editor:
                 label=t("prompt.verbalizer"), static_columns=[0], wrap=True, column_widths=["30%", "70%"], elem_id="verbalizer",
             )  # fmt: skip
             gr.HTML(sentence(t("prompt.verbalizer_help")))
+            with gr.Column(elem_classes=SELDOM, elem_id="own-words") as own:
+                own_words = gr.Dataframe(
+                    headers=[t("prompt.template"), t("prompt.label"), t("prompt.words")], column_count=3, type="array", interactive=True,
+                    label=t("prompt.own_words"), static_columns=[0, 1], wrap=True, column_widths=["20%", "25%", "55%"],
+                    elem_id="template-words",
+                )  # fmt: skip
+                gr.HTML(sentence(t("prompt.own_words_help")))
+            gr.HTML(all_fields(t))
         panel.shown.render()
     layout = writing.layout(t)
     kept = explained(t("prompt.max_length_help"), t("prompt.max_length_higher"), 128, t)
     length = gr.Slider(16, 512, step=8, label=t("prompt.max_length"), info=kept)
-    return Editor(boxes, rest, unboxed, fields, pieces, more, keep, worded, table, words, panel, layout, length)
+    return Editor(boxes, rest, unboxed, fields, pieces, more, keep, worded, table, words, own, own_words, panel, layout, length)
 
 
 def fill(recipe: Recipe, t: Words) -> list[Any]:
@@ -99,9 +109,12 @@ def fill(recipe: Recipe, t: Words) -> list[Any]:
     worded = verbalizer.has_words(str(recipe.prompt.verbalizer.get("kind", "manual")))
     # The words stay in a table that is not seen, for whoever goes back to a kind with words.
     rows = verbalizer_rows(recipe) if worded else gr.skip()
+    own_rows = own_words_rows(recipe, rest, min(len(templates), MOST_TEMPLATES)) if worded else gr.skip()
+    seldom = gr.update(elem_classes=[] if any(rest.words) else [SELDOM])
     length = gr.update(value=recipe.prompt.max_length, maximum=max(512, recipe.prompt.max_length))
     shown = [gr.update(visible=recipe.task == "classification")] * 3
-    return [*boxes, rest, unboxed, *shown, gr.update(visible=worded), rows, *verbalizer.fill(recipe), *writing.fill(recipe), length]
+    tables = [gr.update(visible=worded), rows, seldom, own_rows]
+    return [*boxes, rest, unboxed, *shown, *tables, *verbalizer.fill(recipe), *writing.fill(recipe), length]
 
 
 def set_templates(recipe: Recipe, *values: Any) -> dict[str, Any]:
@@ -117,6 +130,33 @@ def set_templates(recipe: Recipe, *values: Any) -> dict[str, Any]:
 def set_words(recipe: Recipe, rows: list[list[Any]]) -> dict[str, Any]:
     """The table of label words, as an assignment."""
     return {"prompt.verbalizer": {**recipe.prompt.verbalizer, "words": verbalizer_words(rows)}}
+
+
+def own_words_rows(recipe: Recipe, rest: Unboxed, boxes: int) -> list[list[str]]:
+    """The label words of single templates as a table of template, label and words: first those of so many boxes, then those in no box."""
+    labels = recipe.prompt.verbalizer.get("words") or {}
+    numbers = [*range(boxes), *range(MOST_TEMPLATES, len(rest.words))]
+    own = {number: rest.words[number] or {} for number in numbers}
+    return [[str(number + 1), str(label), ", ".join(_written(own[number].get(label, [])))] for number in numbers for label in labels]
+
+
+def set_own_words(recipe: Recipe, rows: list[list[Any]], *values: Any) -> tuple[dict[str, Any], Unboxed]:
+    """The table of label words of single templates, as an assignment, and what the boxes do not show. A template without any has the
+    verbalizer's; a label without any beside others that have some, too.
+
+    Args:
+        values: what `Editor.templates` holds.
+
+    Raises:
+        VerbalizerError: a weight that is not a number.
+    """
+    *boxes, rest = values
+    general, words = recipe.prompt.verbalizer.get("words") or {}, list(rest.words)
+    for place in range(len(words)):
+        given = verbalizer_words([row[1:] for row in rows if str(row[0]) == str(place + 1)])
+        words[place] = {label: own or general.get(label, []) for label, own in given.items()} if any(given.values()) else None
+    rest = replace(rest, words=words)
+    return set_templates(recipe, *boxes, rest), rest
 
 
 def field_pieces(recipe: Recipe) -> str:

@@ -77,6 +77,7 @@ def build(frame: Frame) -> Part:
             lab = _layout(t, turn, attention, preview, score)
             searches = machine.layout(t)
     follow = _wire_editor(frame, edit, lab)
+    _wire_own_words(frame, edit, follow)
     typed = (edit.templates, _typed)
     for changed, name in verbalizer.wire(frame, edit.panel, (edit.words, editor.verbalizer_words), typed, lab.preview.change):
         follow(changed, name)
@@ -214,13 +215,26 @@ def _wire_editor(frame: Frame, edit: editor.Editor, lab: Lab) -> Callable[[Any, 
     follow(lab.attention.input, "prompt_attention")
     rated = {"trigger_mode": "always_last", "concurrency_limit": 4}
     frame.on(lab.preview.change, rate, [frame.draft, *edit.templates], [lab.score], "prompt_score", **rated)
-
-    def add_template(draft: dict[str, Any]) -> list[Any]:
-        count = min(len(draft["prompt"]["templates"]) + 1, editor.MOST_TEMPLATES)
-        return [gr.update(visible=i < count) for i in range(editor.MOST_TEMPLATES)]
-
-    frame.on(edit.more.click, add_template, [frame.draft], edit.boxes, "prompt_add_template")
     return follow
+
+
+def _wire_own_words(frame: Frame, edit: editor.Editor, follow: Callable[[Any, str], None]) -> None:
+    """Joins the label words of single templates to the recipe; their table has the templates whose boxes are seen."""
+
+    def set_own(draft: dict[str, Any], rows: list[list[Any]], *typed: Any) -> list[Any]:
+        recipe = recipe_of(draft)
+        assigned, rest = editor.set_own_words(recipe, rows, *typed)
+        return [*frame.drawn(recipe.replace(assigned)), rest]
+
+    def add_template(draft: dict[str, Any], rest: editor.Unboxed) -> list[Any]:
+        count = min(len(draft["prompt"]["templates"]) + 1, editor.MOST_TEMPLATES)
+        seen = [gr.update(visible=i < count) for i in range(editor.MOST_TEMPLATES)]
+        return [*seen, editor.own_words_rows(recipe_of(draft), rest, count)]
+
+    worded, written = [frame.draft, edit.own_words, *edit.templates], [*frame.recipe_views, edit.rest]
+    changed = frame.on(edit.own_words.input, set_own, worded, written, "prompt_own_words", trigger_mode="always_last", **IN_ORDER)
+    follow(changed.then, "prompt_own_words_preview")
+    frame.on(edit.more.click, add_template, [frame.draft, edit.rest], [*edit.boxes, edit.own_words], "prompt_add_template")
 
 
 def _wire_writing(frame: Frame, edit: editor.Editor, lab: Lab, ask: gr.Button) -> None:

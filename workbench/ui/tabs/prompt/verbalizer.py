@@ -23,7 +23,6 @@ from workbench.ui.frame import Frame
 from workbench.ui.markup import bars, chips, esc, sentence
 from workbench.ui.rows import dataset
 from workbench.ui.session import ready
-from workbench.ui.tabs.prompt.sources import listed_words
 from workbench.ui.text import Words
 
 ROWS_LEARNT_FROM = 64
@@ -202,13 +201,6 @@ def view_html(shown: VerbalizerView, t: Words) -> str:
     return "".join(parts)
 
 
-def own_words_html(recipe: Recipe, t: Words) -> str:
-    """Which templates have label words of their own; empty where the table holds for all."""
-    own = [(number, words) for number, words in enumerate(recipe.prompt.template_words or (), start=1) if words]
-    lines = [sentence(t("verbalizer.own_words", number=number, words=listed_words(words)), "note") for number, words in own]
-    return "".join([*lines, sentence(t("verbalizer.own_words_help"), "quiet")]) if own else ""
-
-
 def said(diagnosis: Diagnosis, t: Words) -> str:
     """A diagnosis in the page's language."""
     return t(f"diagnosis.{diagnosis.code}", **diagnosis.values)
@@ -232,13 +224,10 @@ def wire(frame: Frame, panel: Panel, words: tuple[gr.Dataframe, Any], typed: tup
         return recipe.replace(other if has_words(kind) else {**other, "prompt.template_words": None})
 
     def show(draft: dict[str, Any], *texts: str) -> str:
-        own = ""
         try:
-            recipe = recipe_of(draft, *texts)
-            own = own_words_html(recipe, frame.t)
-            return own + view_html(view(frame.service, recipe), frame.t)
+            return view_html(view(frame.service, recipe_of(draft, *texts)), frame.t)
         except WorkbenchError:
-            return own  # the preview says what is wrong
+            return ""  # the preview says what is wrong
 
     follows = []
     every = [control for controls in panel.fields.values() for control in controls]
