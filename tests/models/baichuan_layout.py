@@ -45,7 +45,7 @@ def weights(config: dict[str, Any]) -> dict[str, torch.Tensor]:
             name + "input_layernorm.weight": torch.rand(hidden) + 0.5,
             name + "post_attention_layernorm.weight": torch.rand(hidden) + 0.5,
         }
-    return made
+    return {name: tensor.to(getattr(torch, config["torch_dtype"])) for name, tensor in made.items()}
 
 
 def write(folder: Path, config: dict[str, Any], tokenizer_model: Path, *, shards: int = 2, form: str = "bin") -> dict[str, torch.Tensor]:

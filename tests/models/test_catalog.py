@@ -1,12 +1,15 @@
-"""Every catalog recipe on exactly its published configuration, at one layer, built without storage."""
+"""Every catalog recipe on exactly its published configuration, at one layer: built without storage, and trained on random weights."""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
+from tests.models.catalog_folder import model_folder
+from tests.prompts.tiny_tokenizers import SENTENCES
 from workbench.cli import main
 from workbench.methods import check_method
 from workbench.methods.catalog_table import entry
@@ -19,6 +22,7 @@ from workbench.prompts.library import library
 from workbench.prompts.template import parse_template
 from workbench.recipe import ModelPart, find_recipe
 from workbench.runs.answers import check_trainable
+from workbench.runs.service import RunService
 from workbench.ui.markup import size
 from workbench.ui.tabs.model import catalog_html
 from workbench.ui.text import Words
@@ -58,6 +62,39 @@ def test_method_and_template_fit_the_configuration(tmp_path: Path, tokenizer, na
         checkpointing=recipe.training.gradient_checkpointing,
     )  # fmt: skip
     assert 0 < step.activations <= step.peak and step.trainable > 0
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("published")
+
+
+@pytest.mark.parametrize("name", catalog_names())
+def test_every_entry_is_loaded_and_trained_on_a_folder_of_its_configuration(tmp_path: Path, folders: Path, name: str) -> None:
+    """Method, quantization, prompt and training are the entry's; rows, their number and that of passes over them are few."""
+    recipe = catalog_recipe(name)
+    labels = list(recipe.prompt.verbalizer.get("words", ["good", "bad"]))
+    words = [word for words in recipe.prompt.verbalizer.get("words", {}).values() for word in words]
+    rows = [(f"{text} {number}", labels[number % 2]) for number, text in enumerate(SENTENCES[:6] * 2)]
+    lines = ["text,label", *(f'"{text}",{label}' for text, label in rows)]
+    (tmp_path / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
+    said = [*recipe.prompt.templates, *labels, *(f"it was {word}" for word in words), *words]
+    changes = {
+        "model.path": str(model_folder(recipe, folders, [*SENTENCES, *said * 8])), "model.device": "cpu",
+        "data.train": str(tmp_path / "rows.csv"), "data.split": {"shots": 2, "validation": 2, "seed": 13}, "training.epochs": 1,
+        "prompt.max_new_tokens": 1, "training.answered_rows": 1,
+    }  # fmt: skip
+    if recipe.pet:
+        changes |= {"pet.seeds": 1, "pet.unlabeled": 2, "pet.distill_epochs": 1}
+    service = RunService(tmp_path / "root")
+    try:
+        run = service.submit(recipe.replace(changes))
+        service.wait(run, 300)
+        view = service.read(run)
+    finally:
+        service.close()
+    assert view.status == "finished", view.error
+    assert all(math.isfinite(value) for value in view.metrics.values())
 
 
 @pytest.mark.parametrize("name", catalog_names())

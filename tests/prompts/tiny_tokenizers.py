@@ -22,40 +22,46 @@ def _finish(tokenizer: Tokenizer, prefix: str, suffix: str, **specials: str) -> 
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=512, **specials)
 
 
-@cache
-def wordpiece() -> PreTrainedTokenizerFast:
+def wordpieces(sentences: list[str], size: int) -> Tokenizer:
+    """BERT's kind, learnt from sentences."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     alphabet = [chr(c) for c in range(33, 127)]
-    trainer = trainers.WordPieceTrainer(vocab_size=600, special_tokens=specials, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(SENTENCES, trainer)
+    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=specials, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(sentences, trainer)
+    return tokenizer
+
+
+@cache
+def wordpiece() -> PreTrainedTokenizerFast:
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
-    return _finish(tokenizer, "[CLS]", "[SEP]", **names)
+    return _finish(wordpieces(SENTENCES, 600), "[CLS]", "[SEP]", **names)
 
 
-def _byte_level(specials: list[str]) -> Tokenizer:
+def byte_level(specials: list[str], sentences: list[str] = SENTENCES, size: int = 700) -> Tokenizer:
+    """RoBERTa's and Qwen's kind, learnt from sentences."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=specials, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(SENTENCES, trainer)
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=specials, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(sentences, trainer)
     return tokenizer
 
 
 @cache
 def roberta_like() -> PreTrainedTokenizerFast:
-    tokenizer = _byte_level(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    tokenizer = byte_level(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
     names = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     return _finish(tokenizer, "<s>", "</s>", cls_token="<s>", sep_token="</s>", mask_token="<mask>", **names)
 
 
 @cache
 def qwen_like() -> PreTrainedTokenizerFast:
-    return _finish(_byte_level(["<|endoftext|>"]), "", "", eos_token="<|endoftext|>", pad_token="<|endoftext|>")
+    return _finish(byte_level(["<|endoftext|>"]), "", "", eos_token="<|endoftext|>", pad_token="<|endoftext|>")
 
 
 @cache
