@@ -1,9 +1,17 @@
 """The temporary folder of a server does not grow for ever, and nothing outside it is touched."""
 
 import os
+import socket
 import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+from gradio.utils import get_upload_folder
 
 from workbench.ui import temporary
+from workbench.ui.guard.guard import Policy
+from workbench.ui.guard.limits import Limits
 from workbench.ui.temporary import sweep, swept
 
 
@@ -45,3 +53,48 @@ def test_a_server_empties_it_at_its_start_and_looks_again_and_again(tmp_path, mo
         while (tmp_path / "forgotten").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         assert [entry.name for entry in tmp_path.iterdir()] == ["new"]
+
+
+FORM = {"content-type": "multipart/form-data; boundary=cut"}
+BEGUN = b'--cut\r\ncontent-disposition: form-data; name="files"; filename="rows.csv"\r\n\r\n' + b"a film,pos\n" * 1000
+
+
+def arriving() -> set[str]:
+    """What lies in gradio's folder under no name of its own yet."""
+    folder = Path(get_upload_folder())
+    return {entry.name for entry in folder.iterdir() if entry.is_file()} if folder.is_dir() else set()
+
+
+def test_an_upload_whose_client_goes_away_leaves_nothing(served):
+    before, address = arriving(), urlsplit(served.url)
+    with socket.create_connection((address.hostname, address.port)) as client:
+        head = f"POST /en/gradio_api/upload HTTP/1.1\r\nhost: {address.netloc}\r\ncontent-length: 1000000\r\n"
+        client.sendall(head.encode() + b"content-type: " + FORM["content-type"].encode() + b"\r\n\r\n" + BEGUN)
+        deadline = time.monotonic() + 20
+        while not arriving() - before:
+            assert time.monotonic() < deadline, "nothing has arrived"
+            time.sleep(0.01)
+    while arriving() - before:
+        assert time.monotonic() < deadline, "what has arrived lies there still"
+        time.sleep(0.01)
+
+
+def test_an_upload_that_is_refused_while_it_arrives_leaves_nothing(served):
+    before = arriving()
+
+    def endless():
+        yield BEGUN
+        deadline = time.monotonic() + 20
+        while not arriving() - before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for _ in range(100):
+            yield b"a film,pos\n" * 100
+
+    with served.under(Policy(limits=Limits(upload_bytes=50_000))):
+        answer = httpx.post(f"{served.url}/en/gradio_api/upload", headers=FORM, content=endless(), timeout=20)
+    assert answer.status_code == 413 and arriving() == before
+
+
+def test_an_upload_that_arrives_whole_is_there(served):
+    answer = httpx.post(f"{served.url}/en/gradio_api/upload", files={"files": ("rows.csv", b"a film,pos\n")}, timeout=20)
+    assert Path(answer.json()[0]).read_bytes() == b"a film,pos\n"

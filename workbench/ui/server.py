@@ -17,6 +17,7 @@ from workbench.runs.faults import log_bug
 from workbench.ui import page, programs
 from workbench.ui.guard.guard import Guard, Policy
 from workbench.ui.queueing import adapt, waiting
+from workbench.ui.temporary import remove_what_was_cut_off
 from workbench.ui.text import languages, preferred
 from workbench.ui.theme import STYLE, theme
 
@@ -50,6 +51,7 @@ def application(service: Any, *, language: str | None = None, policy: Policy | N
     """
     _head_before_gradio()
     _remember_signatures()
+    remove_what_was_cut_off()
     app = FastAPI(title="Prompt Workbench", docs_url=None, redoc_url=None, openapi_url=None)
     codes = tuple(languages())
     pages: list[gr.Blocks] = []

@@ -7,8 +7,11 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from gradio import route_utils
+from starlette.datastructures import FormData
 
 KEPT_SECONDS = 24 * 3600.0
 SECONDS_BETWEEN_LOOKS = 3600.0
@@ -40,6 +43,28 @@ def _changed_since(entry: Path, moment: float) -> bool:
                 if os.lstat(os.path.join(folder, name)).st_mtime >= moment:
                     return True
     return False
+
+
+class _Arriving(route_utils.GradioMultiPartParser):
+    """An upload on its way. gradio removes what has arrived of one that it refuses, and leaves that of one whose client went away or
+    sent more than the guard takes."""
+
+    async def parse(self) -> FormData:
+        with ExitStack() as unfinished:
+            unfinished.callback(self._remove)
+            form = await super().parse()
+            unfinished.pop_all()
+        return form
+
+    def _remove(self) -> None:
+        for file in self._files_to_close_on_error:
+            file.close()
+            Path(file.name).unlink(missing_ok=True)
+
+
+def remove_what_was_cut_off() -> None:
+    """From here on an upload that does not arrive whole leaves nothing behind."""
+    route_utils.GradioMultiPartParser = _Arriving  # type: ignore[misc]
 
 
 @contextmanager
