@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
 import threading
 import time
@@ -34,7 +35,8 @@ def sent(blocks: gr.Blocks, name: str, *values: Any) -> list[Any]:
         gradio.exceptions.Error: gradio refuses a value before the handler hears of it.
     """
     handler = next(fn for fn in blocks.fns.values() if fn.api_name == name)
-    return asyncio.run(blocks.process_api(handler, list(values), SessionState(blocks), request_of()))["data"]
+    request = request_of(session=secrets.token_hex(6))
+    return asyncio.run(blocks.process_api(handler, list(values), SessionState(blocks), request))["data"]
 
 
 class Served:

@@ -1,9 +1,12 @@
 """What a page shows does not go back: a slow look does not replace what an act showed meanwhile."""
 
+from types import SimpleNamespace
+
 import gradio as gr
 import pandas as pd
 
 from tests.ui.served import request_of
+from workbench.ui.drafts import Drafts
 from workbench.ui.frame import guarded
 from workbench.ui.order import LATE, MOST_PAGES, Order
 from workbench.ui.queue_list import Seen
@@ -63,7 +66,8 @@ def test_pages_do_not_hear_of_each_other_and_are_not_kept_for_ever():
 
 def test_the_pages_handlers_are_ordered(service):
     order, page = Order(), request_of()
-    act = guarded(lambda: "after", service, Words("en"), order, [CARD], look=False)
+    frame = SimpleNamespace(service=service, t=Words("en"), order=order, drafts=Drafts())
+    act = guarded(lambda: "after", frame, [CARD], look=False, draft=None)
 
     def slow() -> str:
         assert act(page) == "after"
@@ -72,8 +76,8 @@ def test_the_pages_handlers_are_ordered(service):
     def slow_steps():
         yield slow()
 
-    assert guarded(slow, service, Words("en"), order, [CARD], look=True)(page) == gr.skip()
-    assert list(guarded(slow_steps, service, Words("en"), order, [CARD], look=True)(page)) == [gr.skip()]
+    assert guarded(slow, frame, [CARD], look=True, draft=None)(page) == gr.skip()
+    assert list(guarded(slow_steps, frame, [CARD], look=True, draft=None)(page)) == [gr.skip()]
 
 
 def test_an_answer_at_once_counts_as_gone_when_it_is_passed_and_a_step_that_says_nothing_never():

@@ -45,6 +45,12 @@ def test_pages_that_were_opened_and_left_are_forgotten_and_one_that_comes_back_i
         assert other.call(load).ok
         other.close()
     assert program.session not in holder and len(holder.session_data) == 3
+    # Not loaded anew: what the page still shows is what an edit changes.
+    edited = program.call(program.endpoint("train_batch_size"), [None, 4]).data[2]
+    assert "name: mine" in edited and "batch_size: 4" in edited
+    stranger = Program(served.url)
+    assert "name: mine" not in stranger.call(program.endpoint("train_batch_size"), [None, 4]).data[2]
+    stranger.close()
     answer = program.call(load, [browser, *load.values[1:]])
     assert answer.ok and "name: mine" in answer.data[2]
     assert "name: mine too" in program.call(rename, [None, "mine too"]).data[2]

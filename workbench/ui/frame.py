@@ -23,6 +23,7 @@ from workbench.models.imports import import_transformers
 from workbench.recipe import Recipe
 from workbench.runs.boards import BoardModels
 from workbench.runs.faults import ended_as_sentence
+from workbench.ui.drafts import Drafts
 from workbench.ui.markup import esc
 from workbench.ui.order import Order
 from workbench.ui.queueing import IN_ORDER, queued_state
@@ -73,6 +74,7 @@ class Frame:
     tabs: gr.Tabs
     openers: list[tuple[Any, Callable[..., Any], list[Component], str, list[Component]]] = field(default_factory=list)
     order: Order = field(default_factory=Order)
+    drafts: Drafts = field(default_factory=Drafts)
 
     @property
     def boards(self) -> BoardModels:
@@ -90,7 +92,8 @@ class Frame:
             options.setdefault("show_progress_on", [self.draft])
         # Programs have endpoints of their own, and a page that lists its handlers is three times as large.
         options["api_visibility"] = "undocumented"
-        guard = guarded(handler, self.service, self.t, self.order, [output._id for output in outputs], look)
+        place = next((place for place, output in enumerate(outputs) if output is self.draft), None)
+        guard = guarded(handler, self, [output._id for output in outputs], look, place)
         return _heard(event)(guard, inputs=list(inputs), outputs=list(outputs), api_name=name, **options)
 
     def edit(self, event: Any, assign: Callable[..., dict[str, Any]], inputs: Sequence[Component], name: str, **options: Any) -> Any:
@@ -170,9 +173,11 @@ class Frame:
         return view
 
 
-def guarded(handler: Callable[..., Any], service: Any, t: Words, order: Order, outputs: Sequence[int], look: bool) -> Callable[..., Any]:
+def guarded(handler: Callable[..., Any], frame: Frame, outputs: Sequence[int], look: bool, draft: int | None) -> Callable[..., Any]:
     """The handler run for whoever asks, with its errors shown as a sentence: the fix for a mistake, an id from the log for a bug; what
-    came too late for the page is left out of its answer."""
+    came too late for the page is left out of its answer. It reads the recipe that the page shows, also where gradio let that go; `draft`
+    is its place in the answer."""
+    service, t, order, drafts = frame.service, frame.t, frame.order, frame.drafts
 
     def mistake(error: WorkbenchError) -> None:
         gr.Warning(esc(t.said(f"{error.message} {error.fix}".strip())), title=t("errors.title"), duration=12)
@@ -188,12 +193,15 @@ def guarded(handler: Callable[..., Any], service: Any, t: Words, order: Order, o
         import_transformers()
         began = order.begin()
         with telling(), acting_as(asking(request)):
-            answer = handler(*values)
+            page = _page_of(request)
+            answer = handler(*(drafts.known(page, value) for value in values))
+            drafts.keep(page, answer, draft)
         return order.passed(session_key(request), began, answer, outputs, look=look, queued=queued_state(scope_of(request)))
 
     def guard_steps(request: gr.Request, *values: Any) -> Iterator[Any]:
         import_transformers()
-        steps, principal, ended, began = handler(*values), asking(request), object(), order.begin()
+        known = (drafts.known(_page_of(request), value) for value in values)
+        steps, principal, ended, began = handler(*known), asking(request), object(), order.begin()
         while True:
             value = failed = gr.skip()
             # Around each step, not around all: gradio may take every step in another thread.
@@ -232,6 +240,10 @@ def scope_of(request: gr.Request | None) -> dict[str, Any]:
 def session_key(request: gr.Request | None) -> str:
     """The open page behind a request; empty where a handler is called from Python."""
     return str(getattr(request, "session_hash", None) or "")
+
+
+def _page_of(request: gr.Request | None) -> tuple[str, str]:
+    return asking(request).name, session_key(request)
 
 
 def _with_signature(guard: Callable[..., Any], handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ import gradio as gr
 from workbench.errors import WorkbenchError
 from workbench.recipe import Recipe, load_preset, preset_names
 from workbench.ui import story
+from workbench.ui.drafts import FreshDraft
 from workbench.ui.frame import Frame, Part
 from workbench.ui.glossary import glossary_html
 from workbench.ui.markup import esc
@@ -124,7 +125,7 @@ def build(service: Any, language: str) -> gr.Blocks:
             code = gr.Code(
                 first.to_yaml(), language="yaml", label=t("recipe.title"), show_label=False, lines=8, max_lines=24, interactive=True
             )
-        draft, shown_tab, watch = gr.State(first.model_dump()), gr.State("model"), gr.State(Watch())
+        draft, shown_tab, watch = gr.State(FreshDraft(first.model_dump())), gr.State("model"), gr.State(Watch())
         kept, view = (gr.BrowserState({}, storage_key=f"prompt-workbench{part}", secret="prompt-workbench") for part in ("", "-view"))
         with gr.Tabs(elem_id="tabs") as tabs:
             frame = Frame(service, t, draft, shown_tab, watch, summary, progress, code, kept, tabs)
