@@ -54,8 +54,14 @@ class Principal:
 
 OWNER = Principal("owner", Role.OWNER)
 VISITOR_NAMES = "visitor-"
-"""What the names begin with that the server makes up for visitors."""
+"""What the names begin with that the server makes up for visitors; then follows what stands for their address, and for one who keeps the
+cookie a part of their own."""
 _acting: ContextVar[Principal] = ContextVar("acting", default=OWNER)
+
+
+def address_names(visitor: str) -> str:
+    """What the names of all visitors from the address of one begin with."""
+    return VISITOR_NAMES + visitor.removeprefix(VISITOR_NAMES).partition("-")[0]
 
 
 def acting() -> Principal:

@@ -115,6 +115,18 @@ def test_whoever_comes_as_somebody_else_each_time_does_not_fill_the_queue(servic
         service.submit(recipe)
 
 
+def test_whoever_lets_the_cookies_go_at_one_address_does_not_take_the_room_of_others(service, recipe, monkeypatch):
+    monkeypatch.setattr(demo, "MOST_OF_AN_ADDRESS", 2)
+    for own in ("-a", "-b"):
+        with acting_as(Principal(f"{VISITOR_NAMES}here{own}", Role.VISITOR)):
+            service.submit(recipe)
+    for own in ("-c", ""):
+        with acting_as(Principal(f"{VISITOR_NAMES}here{own}", Role.VISITOR)), pytest.raises(AccessError, match="2 runs of visitors"):
+            service.submit(recipe)
+    with acting_as(Principal(f"{VISITOR_NAMES}there-a", Role.VISITOR)):
+        service.submit(recipe)
+
+
 def test_the_oldest_ended_runs_of_visitors_make_room_for_the_newest(service, recipe, monkeypatch):
     ids = []
     for number, who in enumerate(("visitor-1", "ada", "visitor-2", "visitor-3", "visitor-4", "visitor-5")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workbench.access import VISITOR_NAMES, Role, acting
+from workbench.access import VISITOR_NAMES, Role, acting, address_names
 from workbench.errors import AccessError
 from workbench.recipe import Recipe
 from workbench.runs.record import UNFINISHED
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MOST_OF_VISITORS = 100
 """A class of visitors with a run each has room."""
+MOST_OF_AN_ADDRESS = 50
+"""Half of it: whoever lets the cookies go is somebody new each time, and must not take the room of everybody else."""
 MOST_BYTES_OF_VISITORS = 5 * 10**9
 """Seventy finished runs that tune every weight of an embedded model, or some thousands that tune few."""
 MOST = {
@@ -54,15 +56,17 @@ def check_demo(recipe: Recipe) -> None:
 
 
 def refuse_second_run(store: RunStore) -> None:
-    """Raises AccessError when a visitor has a run that waits or trains, or when the visitors together have as many as a demo takes: an
-    address may begin the sessions of a whole class."""
+    """Raises AccessError when a visitor has a run that waits or trains, or when the visitors of the address, or all together, have as many
+    as a demo takes: an address may begin the sessions of a whole class."""
     if acting().role != Role.VISITOR:
         return
     busy = next((record for record in store.records() if record.status in UNFINISHED), None)
     if busy is not None:
         raise AccessError(f"Your run '{busy.name}' has not ended yet.", fix="Wait for it, or stop it on the Train tab.")
-    waiting = store.count_unfinished(VISITOR_NAMES)
-    if waiting >= MOST_OF_VISITORS:
+    for names, most in ((address_names(acting().name), MOST_OF_AN_ADDRESS), (VISITOR_NAMES, MOST_OF_VISITORS)):
+        waiting = store.count_unfinished(names)
+        if waiting < most:
+            continue
         raise AccessError(f"{waiting} runs of visitors have not ended yet.", fix="Try again in a few minutes.")
 
 

@@ -6,7 +6,7 @@ import re
 import httpx
 import pytest
 
-from workbench.access import Places, Role
+from workbench.access import Places, Role, address_names
 from workbench.ui.guard.guard import Guard, Policy, fresh_token
 from workbench.ui.guard.limits import Limits
 from workbench.ui.guard.users import add_user, read_users
@@ -203,6 +203,18 @@ def test_uploads_without_a_session_are_limited_by_their_address():
     client = Client(Policy(token=TOKEN, demo=True, visitor_limits=limits))
     answers = [client("POST", "/en/gradio_api/upload", content=b"x" * 4000).status_code for _ in range(3)]
     assert answers == [200, 200, 429]
+
+
+def test_visitors_of_an_address_who_let_their_cookies_go_are_counted_on_with_it():
+    client = Client(Policy(token=TOKEN, demo=True, visitor_limits=Limits(upload_total_bytes=5000, address_upload_bytes=8000)))
+    names, answers = set(), []
+    for _ in range(3):
+        client.http.cookies.clear()
+        names.add(client("GET", "/en/", headers={"accept": "text/html"}).text.split(":")[1])
+        answers.append(client("POST", "/en/gradio_api/upload", content=b"x" * 4000).status_code)
+    assert answers == [200, 200, 429] and len(names) == 3 and len({address_names(name) for name in names}) == 1
+    client.http.cookies.clear()
+    assert client("POST", "/en/gradio_api/upload", headers={"authorization": f"Bearer {TOKEN}"}, content=b"x" * 4000).status_code == 200
 
 
 def test_a_flood_of_posts_is_slowed():

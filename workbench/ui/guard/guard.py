@@ -105,6 +105,7 @@ class Guard:
             role: Quota(some.upload_total_bytes, some.upload_window_seconds)
             for role, some in ((Role.OWNER, limits), (Role.USER, limits), (Role.VISITOR, policy.visitor_limits))
         }
+        self._uploaded_there = Quota(policy.visitor_limits.address_upload_bytes, policy.visitor_limits.upload_window_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -168,8 +169,9 @@ class Guard:
             if begins:
                 self._begun.add(request.client, 1)
             # Without a session all of an address are one, or each request would bring its own run, labels and uploads.
-            own = secrets.token_hex(8) if begins else hashlib.blake2b(request.client.encode(), key=self._salt, digest_size=8).hexdigest()
-            visitor = Principal(f"{VISITOR_NAMES}{own}", Role.VISITOR, policy.visitor_places)
+            there = hashlib.blake2b(request.client.encode(), key=self._salt, digest_size=8).hexdigest()
+            own = f"-{secrets.token_hex(8)}" if begins else ""
+            visitor = Principal(f"{VISITOR_NAMES}{there}{own}", Role.VISITOR, policy.visitor_places)
             return visitor, self.sessions.begin(visitor) if begins else None
         return (None if policy.asks else policy.owner), None
 
@@ -275,16 +277,20 @@ class Guard:
             if self._too_many_waiting(request, principal, client):
                 await self._later(request, 1, "waiting")
                 return None
-        most, quota = self._allowance(request, principal, client)
+        most, counted = self._allowance(request, principal, client)
         if most <= 0:
-            seconds = quota.wait(client) if quota else 0.0
-            await self._later(request, seconds, "uploaded")
+            await self._later(request, max(quota.wait(who) for quota, who in counted), "uploaded")
             return None
         announced = request.header("content-length")
         if announced and (not announced.isdecimal() or int(announced) > most):
             await request.refuse(413, "too_large", size=size_of(most))
             return None
-        return Passage(request, most, lambda size: quota.add(client, size) if quota is not None else None, cookie)
+
+        def taken(size: int) -> None:
+            for quota, who in counted:
+                quota.add(who, size)
+
+        return Passage(request, most, taken, cookie)
 
     def _too_many_waiting(self, request: GuardedRequest, principal: Principal, client: str) -> bool:
         """Whether a call would wait behind too many of the same client, and everybody else's behind it: in the queue, or beside it,
@@ -296,12 +302,15 @@ class Guard:
             return True
         return principal.role == Role.VISITOR and self._waiting("address", request.client) >= limits.address_waiting
 
-    def _allowance(self, request: GuardedRequest, principal: Principal, client: str) -> tuple[float, Quota | None]:
+    def _allowance(self, request: GuardedRequest, principal: Principal, client: str) -> tuple[float, list[tuple[Quota, str]]]:
+        """Bytes that a request may have, and the sums that they count in, each with whose it is."""
         limits = self.policy.visitor_limits if principal.role == Role.VISITOR else self.policy.limits
         if not request.path.endswith("/upload"):
-            return limits.body_bytes, None
-        quota = self._uploaded[principal.role]
-        return min(limits.upload_bytes, quota.left(client)), quota
+            return limits.body_bytes, []
+        counted = [(self._uploaded[principal.role], client)]
+        if principal.role == Role.VISITOR:
+            counted.append((self._uploaded_there, request.client))
+        return min(limits.upload_bytes, *(quota.left(who) for quota, who in counted)), counted
 
 
 def fresh_token() -> str:

@@ -18,6 +18,7 @@ class Limits:
         body_bytes: of any request that is no upload; gradio sets no bound of its own on JSON.
         upload_bytes: of one upload request, all its files together.
         upload_total_bytes: of all uploads of one client within `upload_window_seconds`.
+        address_upload_bytes: the same of all visitors of one address, who may be a class, or one who lets the cookies go.
         posts_per_second, posts_at_once: of changing requests of one client, in the long run and in one go.
         address_posts_per_second, address_posts_at_once: the same of one address, which a whole class may share.
         waiting: calls of one client that may wait in the page's queue; a page of its own has a handful there.
@@ -29,6 +30,7 @@ class Limits:
     body_bytes: int = 1_000_000
     upload_bytes: int = 200_000_000
     upload_total_bytes: int = 2_000_000_000
+    address_upload_bytes: int = 200_000_000
     upload_window_seconds: float = 3600.0
     posts_per_second: float = 50.0
     posts_at_once: int = 400
