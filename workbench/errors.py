@@ -11,6 +11,7 @@
       TrainingError      a run that cannot go on: non-finite loss, out of memory
         ProcessLost      one of the processes that train it together is gone
         DiskError        the run's files could not be written or read
+            DiskFull     for want of room
         OutOfMemory      memory that ran out while a model was loaded or trained; a ModelError as well
       RunError           a run that does not exist, is busy, or whose files are damaged
       AccessError        something that this client of a shared server may not do
@@ -86,6 +87,10 @@ class ProcessLost(TrainingError):
 
 class DiskError(TrainingError):
     """A run's files could not be written or read; nothing is wrong with what is trained."""
+
+
+class DiskFull(DiskError):
+    """There is no room for a run's files; with more of it, the run goes on from its last checkpoint."""
 
 
 class OutOfMemory(TrainingError, ModelError):

@@ -18,11 +18,11 @@ from typing import IO, Any
 
 import yaml
 
-from workbench.errors import OutOfMemory, ProcessLost, WorkbenchError
+from workbench.errors import DiskFull, OutOfMemory, ProcessLost, WorkbenchError
 from workbench.recipe import recipe_from
 from workbench.runs.faults import ended_as_sentence
 
-ENDINGS: dict[str, type[WorkbenchError]] = {"lost": ProcessLost, "short": OutOfMemory}
+ENDINGS: dict[str, type[WorkbenchError]] = {"lost": ProcessLost, "short": OutOfMemory, "full": DiskFull}
 """Mistakes that the server has to tell from others, by the name of their line."""
 
 

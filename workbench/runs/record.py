@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.access import OWNER
-from workbench.errors import ProcessLost, WorkbenchError
+from workbench.errors import DiskFull, ProcessLost, WorkbenchError
 from workbench.recipe import MEASURED
 
 ACTIVE = ("running", "paused", "stopping")
@@ -117,8 +117,9 @@ def open_index(path: str | Path) -> sqlite3.Connection:
 
 
 def ended_by_mistake(error: WorkbenchError) -> dict[str, Any]:
-    """The fields of a run that a person's mistake, or the machine, has ended; one whose processes were lost may simply go on."""
-    status = "interrupted" if isinstance(error, ProcessLost) else "failed"
+    """The fields of a run that a person's mistake, or the machine, has ended; one whose processes were lost may simply go on, and one
+    that lacks room on the disk waits for it."""
+    status = "interrupted" if isinstance(error, ProcessLost) else "paused" if isinstance(error, DiskFull) else "failed"
     return {"status": status, "error": {"message": error.message, "fix": error.fix, "error_id": None}}
 
 

@@ -29,6 +29,7 @@ from workbench.runs.boards import BoardModels
 from workbench.runs.compare import annotations
 from workbench.runs.demo import check_demo, refuse_second_run, without_room
 from workbench.runs.faults import ended_as_sentence, log_bug
+from workbench.runs.full_disk import with_room
 from workbench.runs.isolation import Isolation, run_isolated
 from workbench.runs.lab import Lab
 from workbench.runs.labelling import Labelling
@@ -304,7 +305,9 @@ class RunService:
                 return
             control = Control()
             self._active = (run_id, control)
-        outcome = self._do(run_id, control)
+        outcome = with_room(
+            lambda: self._do(run_id, control), self.root, control, lambda **fields: self._set(run_id, **fields), waits=self._mine is None
+        )
         self._settle(run_id, outcome)
         self._answers.forget(run_id)
         with self._changed:
@@ -340,12 +343,8 @@ class RunService:
             if result.get("cards"):
                 self._keep_cards(run_id, result["cards"])
             step, total = steps_of(last_events(self.store.folder(run_id) / "events.jsonl"), self.store.record(run_id))
-            return {
-                "status": result.get("status", "finished"),
-                "metrics": figures(result.get("metrics") or {}),
-                "step": step,
-                "total_steps": total,
-            }
+            measured = figures(result.get("metrics") or {})
+            return {"status": result.get("status", "finished"), "metrics": measured, "step": step, "total_steps": total}
         return ended
 
     def _carry_out(self, run_id: str, control: Control) -> dict[str, Any]:
@@ -353,8 +352,7 @@ class RunService:
         from workbench.models.pool import ModelPool
         from workbench.runs.jobs import run_job
 
-        with self._changed:
-            self._set(run_id, status="running", error=None, warning="")
+        self._set(run_id, status="running", error=None, warning="")
         recipe, folder = self.store.recipe(run_id), self.store.folder(run_id)
         abreast = Abreast(self.store, run_id)
         with tracked(self.store, run_id, recipe) as tracking:
@@ -395,5 +393,6 @@ class RunService:
         return self._active is not None and self._active[0] == run_id
 
     def _set(self, run_id: str, **changes: Any) -> None:
-        self.store.update(run_id, **changes)
-        self._changed.notify_all()
+        with self._changed:
+            self.store.update(run_id, **changes)
+            self._changed.notify_all()

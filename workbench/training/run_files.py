@@ -51,9 +51,9 @@ class RunFiles:
         """The newest whole checkpoint and a sentence about each damaged one; with the recipe written, and room on the disk, before."""
         if not (self.folder / RECIPE).exists():
             replace_file(self.folder / RECIPE, recipe.to_yaml())
-        refuse_full_disk(self.folder, 2 * checkpoint_bytes(tuned))
         recover_folder(self.best)
         checkpoint, notes = self.checkpoints.newest()
+        refuse_full_disk(self.folder, 2 * checkpoint_bytes(tuned), goes_on=checkpoint is not None)
         self.group.decide(checkpoint.folder.name if checkpoint else "")
         return checkpoint, notes
 
