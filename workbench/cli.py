@@ -166,7 +166,7 @@ def _prompts(add: Add) -> None:
     template.add_argument("source", metavar="TEXT", help="the text itself, or a file that holds it")
     template.add_argument("--from", metavar="NOTATION", dest="notation", help="openprompt, openprompt-words, lm-bff, pet; else found out")
     template.add_argument("--to", metavar="NOTATION", help="write it in this notation instead of the workbench's")
-    template.add_argument("--truncation", default="tail", help="tail or head: what OpenPrompt cuts, which it keeps outside the template")
+    template.add_argument("--truncation", default="tail", help="tail, head or balanced: what OpenPrompt cuts, which it keeps outside")
     template.add_argument("--recipe", metavar="RECIPE", help="fit fields (not with --to) and labels to this recipe's data")
     library = add("library", prompt_commands.library, "List the library of templates, or one entry's patterns.")
     library.add_argument("name", metavar="NAME", nargs="?", help="an entry")

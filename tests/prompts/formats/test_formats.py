@@ -63,10 +63,11 @@ def test_what_openprompt_is_written_with_quotes_is_read_again(source):
 
 def test_where_openprompt_cuts():
     text = '{"placeholder": "text_a"} {"meta": "w"} {"mask"}'
-    sources = {t: read_prompt(text, truncation=t).templates[0] for t in ("tail", "head")}
+    sources = {t: read_prompt(text, truncation=t).templates[0] for t in ("tail", "head", "balanced")}
     assert sources == {
         "tail": "{text_a} {w|fixed} [MASK]",
         "head": "{text_a|head} {w|fixed} [MASK]",
+        "balanced": "{text_a} {w|fixed} [MASK]",
     }
     with pytest.raises(TemplateError, match="Did you mean 'head'"):
         read_prompt(text, truncation="haed")

@@ -67,7 +67,7 @@ def read_prompt(
 
     Args:
         name: the notation; None looks at the text.
-        truncation: tail or head, for notations that keep it outside the template.
+        truncation: tail, head or balanced, for notations that keep it outside the template.
         fields: the data's fields; unknown fields of the templates are renamed to these (`Imported.with_fields`).
         labels: the data's labels; numbered classes are given these in order.
 

@@ -52,6 +52,7 @@ BODIES = {
 SEPARATORS = ("<sep>", "[SEP]", "</s>", "<eos>")
 OPENINGS = ("<cls>", "<bos>", "[CLS]", "<s>")
 TRUNCATIONS = {"tail": "", "head": "|head"}
+NAMED = {**TRUNCATIONS, "balanced": TRUNCATIONS["tail"]}
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ class MixedTemplate(Notation):
         return re.search(r"""\{\s*['"](mask|placeholder|meta|soft|soft_id)['"]""", text) is not None
 
     def read(self, text: str, truncation: str = "tail") -> Imported:
-        if truncation not in TRUNCATIONS:
-            raise TemplateError(f"There is no truncation '{truncation}'.", fix=nearest(truncation, TRUNCATIONS))
+        if truncation not in NAMED:
+            raise TemplateError(f"There is no truncation '{truncation}'.", fix=nearest(truncation, NAMED))
         notes: list[str] = []
         templates = [_template(line.strip(), truncation, notes) for line in text.splitlines() if line.strip()]
         for source in templates:
@@ -196,7 +197,7 @@ def _field(part: _Part, truncation: str) -> str:
         raise TemplateError(
             f"The name '{name}' at character {part.position + 1} holds a bracket.", fix="Rename the column.", position=part.position
         )
-    cut = TRUNCATIONS[truncation] if options.get("shortenable", kind == "placeholder") else "|fixed"
+    cut = NAMED[truncation] if options.get("shortenable", kind == "placeholder") else "|fixed"
     return "{" + name + cut + "".join(f"|{found}" for found in _filters(part)) + "}"
 
 
