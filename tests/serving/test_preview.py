@@ -106,6 +106,12 @@ def test_a_causal_model_shows_what_it_would_write_behind_the_beginning_of_each_w
     beginnings = {context[:length] for context in contexts for length in range(len(context) + 1)}
     assert len(contexts) == 2 and row.top[0].behind == ""
     assert sorted(top.behind for top in row.top) == sorted(map(tokenizer.decode, beginnings)), "what both begin with is shown once"
+    long = InputExample("0", {"text": "good " * 9}, None)
+    for most in (6, 128):
+        (row,) = preview(gpt, prompt.model_copy(update={"max_length": most}), ("no", "yes"), [long])
+        (encoded,) = PromptClassifier(gpt, prompt.model_copy(update={"max_length": most}), ("no", "yes")).encode([long])
+        cut = {variant.removed_tokens for variant in encoded.variants}
+        assert {shown.removed_tokens for shown in row.prompts} == cut, "what gives way to the beginning of a word is cut"
 
 
 @pytest.mark.parametrize(("cut", "kept"), [("tail", [True, True, True, False, False]), ("head", [False, False, True, True, True]),

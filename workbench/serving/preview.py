@@ -68,7 +68,7 @@ class PreviewPrompt:
     """A prompt as the model reads it.
 
     Args:
-        masks: how many it has; for a causal model, whose prompt ends before it, 1.
+        masks: how many it has; of a causal model, whose prompt ends before the mask, for how many tokens there is room behind it.
         tokens: with what was cut in its place; for a causal model the mask itself is not part of it.
         removed_tokens: tokens of the fields that were cut to make room.
     """
@@ -83,7 +83,7 @@ class PreviewRow:
     """One example under the first template; the class probabilities are those of all templates together.
 
     Args:
-        prompts: one for each number of masks that label words are read at, the shortest first.
+        prompts: one for each number of masks that label words are read at, the shortest first; a causal model's that are the same, once.
         top: the most probable tokens at each mask of each prompt that the label words are read in.
         label_words: label -> word -> probability over the whole vocabulary.
         masses: number of masks -> how much of their probability the label words of so many tokens hold together.
@@ -184,14 +184,16 @@ def _prompts(
     """Each example's prompts under the first template, with `attention` if asked."""
     loaded, rows = classifier.loaded, [example.fields for example in examples]
     found: list[list[PreviewPrompt]] = [[] for _ in rows]
-    for masks in (1,) if loaded.kind == "causal" else classifier.verbalizer.mask_counts:
+    for masks in sorted({context if isinstance(context, int) else len(context) + 1 for context in classifier.verbalizer.contexts}):
         read = classifier.encoders[0].encode_many(rows, masks=masks, keep_removed=True)
         shown = shown_encoder.encode_many(rows, masks=masks, keep_removed=True)
         with classifier.evaluating():
             weights = attention_at(loaded, *classifier.tensors(read)) if attention else None
         shares = [None] * len(rows) if weights is None else list(map(_carried, weights.tolist(), read, shown))
         for prompts, encoding, share in zip(found, shown, shares, strict=True):
-            prompts.append(PreviewPrompt(masks, preview_tokens(encoding, loaded.tokenizer, share), encoding.removed_tokens))
+            tokens = preview_tokens(encoding, loaded.tokenizer, share)
+            if not prompts or prompts[-1].tokens != tokens:
+                prompts.append(PreviewPrompt(masks, tokens, encoding.removed_tokens))
     return found
 
 
