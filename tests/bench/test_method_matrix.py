@@ -10,9 +10,15 @@ from workbench.bench.method_matrix import FAMILIES, OBJECTIVES, QUANTIZATIONS, C
 from workbench.methods import method_names
 
 # (family, quantization, objective) that every method runs on in each run of the tests; the other cells are slow.
-ALWAYS = [("bert", "none", "verbalizer"), ("qwen2", "nf4", "verbalizer"), ("albert", "none", "head"), ("llama", "int8", "head")]
-NO_BIASES = {"qwen3", "llama"}
-DECODERS = {"qwen2", "qwen3", "llama"}
+ALWAYS = [
+    ("bert", "none", "verbalizer"),
+    ("qwen2", "nf4", "verbalizer"),
+    ("albert", "none", "head"),
+    ("llama", "int8", "head"),
+    ("gpt2", "nf4", "verbalizer"),
+]
+NO_BIASES = {"qwen3", "llama", "gemma3"}
+DECODERS = {"qwen2", "qwen3", "llama", "gemma3", "gpt2"}
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +99,14 @@ def test_the_table_says_what_runs_and_why_the_rest_does_not() -> None:
         return [Cell(method, "bert", q, o, refused.get((q, o))) for q in QUANTIZATIONS for o in OBJECTIVES]
 
     everything = {(q, o): "It has none." for q in QUANTIZATIONS for o in OBJECTIVES}
-    text = table([
-        *cells("a", {}), *cells("b", everything), *cells("c", {("int8", "head"): "Too big.", ("int8", "verbalizer"): "Too big."}),
-        *cells("d", {("nf4", "head"): "Not that."}),
-    ])
+    text = table(
+        [
+            *cells("a", {}),
+            *cells("b", everything),
+            *cells("c", {("int8", "head"): "Too big.", ("int8", "verbalizer"): "Too big."}),
+            *cells("d", {("nf4", "head"): "Not that."}),
+        ]
+    )
     assert "| `a` | all |" in text and "| `b` | none (1) |" in text
     assert "| `c` | all but int8 (2) |" in text and "| `d` | all but nf4 with head (3) |" in text
     assert "1. It has none.\n2. Too big.\n3. Not that." in text

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from workbench.models.loading import LoadedModel
     from workbench.serving.tuned import Tuned
 
-FAMILIES = ("bert", "roberta", "albert", "distilbert", "qwen2", "qwen3", "llama")
+FAMILIES = ("bert", "roberta", "albert", "distilbert", "qwen2", "qwen3", "llama", "gemma3", "gpt2")
 QUANTIZATIONS = ("none", "int8", "nf4")
 OBJECTIVES = ("verbalizer", "head")
 LABELS = ("positive", "negative")
 STEPS = 8
 ROWS = 32
 CLOSE = 1e-6
-_CAUSAL = ("qwen2", "qwen3", "llama")
+_CAUSAL = ("qwen2", "qwen3", "llama", "gemma3", "gpt2")
 _CLASSES = {
     "bert": ("BertConfig", "BertForMaskedLM"),
     "roberta": ("RobertaConfig", "RobertaForMaskedLM"),
@@ -43,6 +43,8 @@ _CLASSES = {
     "qwen2": ("Qwen2Config", "Qwen2ForCausalLM"),
     "qwen3": ("Qwen3Config", "Qwen3ForCausalLM"),
     "llama": ("LlamaConfig", "LlamaForCausalLM"),
+    "gemma3": ("Gemma3TextConfig", "Gemma3ForCausalLM"),
+    "gpt2": ("GPT2Config", "GPT2LMHeadModel"),
 }
 _WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "great", "bad", "it", "was", "."]
 
@@ -87,6 +89,8 @@ def make_folder(family: str, folder: Path) -> Path:
         sizes = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}
     sizes |= {"embedding_size": 16} if family == "albert" else {}
     sizes |= {"num_key_value_heads": 2, "head_dim": 8} if family in _CAUSAL else {}
+    if family == "gpt2":
+        sizes = {"n_embd": 32, "n_layer": 2, "n_head": 4}
     config, model = (getattr(hf, name) for name in _CLASSES[family])
     torch.manual_seed(0)
     made = model(config(**sizes, vocab_size=len(tokenizer), pad_token_id=0, bos_token_id=2, eos_token_id=3, max_position_embeddings=64))
@@ -149,7 +153,7 @@ def run_cell(method: str, objective: str, loaded: LoadedModel) -> Cell:
 
 
 def run_matrix(say: Callable[[str], None]) -> list[Cell]:
-    """Every cell, in about five minutes on one core.
+    """Every cell, in about six minutes on one core.
 
     Args:
         say: told each family and quantization as it is finished.
