@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.recipe import ModelPart, Recipe, resolve_path
-from workbench.terminal import say
+from workbench.terminal import say, watched
 
 GIB = 2**30
 
@@ -63,11 +63,8 @@ def convert(arguments: argparse.Namespace) -> dict[str, Any]:
     from workbench.models.convert import convert_model
 
     path = resolve_path(arguments.model, Path.cwd())
-
-    def tell(stage: str, share: float | None) -> None:
-        say(f"{stage} {share:.0%}" if share is not None else stage)
-
-    answer = convert_model(path, Path(arguments.to), tell, revision=arguments.revision)
+    with watched() as tell:
+        answer = convert_model(path, Path(arguments.to), tell, revision=arguments.revision)
     say(f"Converted to {answer['to']}: {answer['parameters']:,} parameters in {answer['shards']} files.")
     return answer
 

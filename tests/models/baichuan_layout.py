@@ -27,6 +27,18 @@ BAICHUAN_13B = {
 }  # fmt: skip
 
 
+def small_sentencepiece(folder: Path, texts: list[str], size: int) -> Path:
+    """A SentencePiece file as the first generation's, of at most so many pieces."""
+    import sentencepiece
+
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts), model_prefix=str(folder / "spm"), model_type="bpe", vocab_size=size, character_coverage=1.0,
+        pad_id=-1, minloglevel=2, byte_fallback=True, hard_vocab_limit=False, normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+    )  # fmt: skip
+    return folder / "spm.model"
+
+
 def weights(config: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Random weights under the names of the published checkpoints, with the buffers that they carry along."""
     torch.manual_seed(3)

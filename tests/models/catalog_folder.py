@@ -10,7 +10,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import sentencepiece
 import torch
 import transformers as hf
 from safetensors.torch import save_file
@@ -72,15 +71,8 @@ def _random(name: str, shape: torch.Size) -> torch.Tensor:
 
 
 def _baichuan(config: dict[str, Any], folder: Path, texts: list[str]) -> Path:
-    folder.parent.mkdir(exist_ok=True)
-    text = folder.parent / "texts.txt"
-    text.write_text("\n".join(texts), encoding="utf-8")
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(text), model_prefix=str(folder.parent / "spm"), model_type="bpe", vocab_size=ROWS, character_coverage=1.0, pad_id=-1,
-        minloglevel=2, byte_fallback=True, hard_vocab_limit=False, normalization_rule_name="identity", remove_extra_whitespaces=False,
-    )  # fmt: skip
     source = folder.with_name(f"{folder.name}-published")
-    baichuan_layout.write(source, config, folder.parent / "spm.model")
+    baichuan_layout.write(source, config, baichuan_layout.small_sentencepiece(folder.parent, texts, ROWS))
     convert_baichuan(source, folder)
     for shard in source.glob("*.bin"):
         shard.unlink()

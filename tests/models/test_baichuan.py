@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,11 +17,15 @@ from tests.models import baichuan_layout as layout
 from workbench.cli import main
 from workbench.errors import ModelError
 from workbench.methods import attach, check_method
+from workbench.models import baichuan, transfer
 from workbench.models.baichuan import convert_baichuan
 from workbench.models.card import model_card
 from workbench.models.loading import load_model
 from workbench.models.spm import fast_tokenizer, read_sentencepiece
+from workbench.models.transfer import CancelledError, Stage
 from workbench.recipe import PRESETS, ModelPart
+from workbench.ui.markup import stage_text
+from workbench.ui.text import Words
 
 DATA = ("en_movie_reviews.csv", "zh_product_reviews.csv")
 IDS = torch.tensor([5, 9, 300, 41, 7, 80, 12])
@@ -87,6 +93,34 @@ def test_logits_are_those_of_the_papers(tmp_path: Path, spm_files, small, form: 
     text = "这本书很好 and the film too"
     spm = sentencepiece.SentencePieceProcessor(model_file=str(spm_files["second" if second else "first"]))
     assert loaded.tokenizer(text)["input_ids"] == spm.encode(text) and loaded.tokenizer.decode(spm.encode(text)) == text
+
+
+def test_a_conversion_tells_its_bytes_and_leaves_nothing_where_it_is_cancelled(
+    tmp_path: Path, spm_files, small, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(baichuan, "PART_BYTES", 2**12)
+    monkeypatch.setattr(transfer, "SECONDS_BETWEEN_REPORTS", 0)
+    layout.write(tmp_path / "source", small, spm_files["first"])
+    told: list[tuple[Stage, float]] = []
+    answer = convert_baichuan(tmp_path / "source", tmp_path / "llama", lambda *stage: told.append(stage))
+    assert answer["shards"] == len(told) - 1 > 10 and len(list((tmp_path / "llama").glob("*-of-*.safetensors"))) == answer["shards"]
+    assert not list((tmp_path / "llama").glob("*.part"))
+    stages = [stage for stage, _ in told]
+    assert stages[0].done == 0 and stages[-1].done == answer["bytes"] and sorted(stage.done for stage in stages) == [s.done for s in stages]
+    assert {stage.total for stage in stages} == {sum(file.stat().st_size for file in (tmp_path / "source").glob("*.bin"))}
+    assert stages[0].seconds_left is None and stages[-1].seconds_left is not None
+    assert stage_text(stages[-1], Words("en")).startswith("Converting, ") and " left" in stage_text(stages[-1], Words("en"))
+
+    def cancel(stage: Stage, share: float) -> None:
+        if share > 0.3:
+            raise CancelledError("source")
+
+    with pytest.raises(CancelledError):
+        convert_baichuan(tmp_path / "source", tmp_path / "second", cancel)
+    assert {file.name for file in tmp_path.iterdir()} == {"source", "llama"}
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(["convert", str(tmp_path / "source"), "--to", str(tmp_path / "third")]) == 0
+    assert re.search(r"Converting, [\d.]+ \wB of [\d.]+ \wB, \d+ s left", capsys.readouterr().err)
 
 
 def test_tuned_merged_and_opened_by_transformers(tmp_path: Path, spm_files, small) -> None:

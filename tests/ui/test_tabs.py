@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
+from tests.models import baichuan_layout
+from tests.prompts.tiny_tokenizers import SENTENCES
 from tests.ui.served import request_of
 from workbench.errors import DataError, TemplateError, VerbalizerError, WorkbenchError
 from workbench.methods import method_info, method_names
@@ -382,6 +384,27 @@ def test_loading_can_be_cancelled_where_it_stands(tiny, pages, service, monkeypa
     monkeypatch.setattr("workbench.ui.frame.gr.Warning", lambda text, **options: warned.append(text))
     handlers["model_load"](asked, asked, tiny.model_dump(), lambda *values, **options: None)
     assert stages == [0.1] and "cancelled" in warned[0]
+
+
+def test_a_conversion_can_be_cancelled_where_it_stands(tmp_path, pages, monkeypatch):
+    monkeypatch.setattr("workbench.models.baichuan.PART_BYTES", 2**16)
+    monkeypatch.setattr("workbench.models.transfer.SECONDS_BETWEEN_REPORTS", 0)
+    config = baichuan_layout.SMALL | {"vocab_size": 1024}
+    baichuan_layout.write(tmp_path / "source", config, baichuan_layout.small_sentencepiece(tmp_path, SENTENCES, 1024))
+    handlers = {fn.api_name: fn.fn for fn in pages("en").fns.values() if fn.api_name in ("model_convert", "model_convert_cancel")}
+    asked, told, warned = request_of(), [], []
+
+    def tell(share, desc):
+        told.append(desc)
+        if len(told) == 2:
+            handlers["model_convert_cancel"](asked, asked)
+
+    monkeypatch.setattr("workbench.ui.frame.gr.Warning", lambda text, **options: warned.append(text))
+    handlers["model_convert"](asked, asked, str(tmp_path / "source"), str(tmp_path / "llama"), tell)
+    assert len(told) == 2 and told[0].startswith("Converting, 0 ") and "cancelled" in warned[0]
+    assert {file.name for file in tmp_path.iterdir() if file.is_dir()} == {"source"}
+    handlers["model_convert"](asked, asked, str(tmp_path / "source"), str(tmp_path / "llama"), lambda share, desc: None)
+    assert (tmp_path / "llama" / "config.json").exists() and len(warned) == 1
 
 
 def test_a_sweep_is_drawn_as_parallel_coordinates():

@@ -4,7 +4,7 @@ Both are Llama's architecture with query, key and value in one matrix, `W_pack`:
 last H the value. Baichuan2 divides every row of its output head by its length before it is used (NormHead), which is done once here.
 The 13B models have ALiBi in place of rotary positions and are no Llama.
 
-Weights stream: one shard of the source is open at a time, and every shard becomes one safetensors file.
+Weights stream: one shard of the source is open at a time, and what has come of it is written, and told, every half gigabyte.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from safetensors.torch import save_file
 from workbench.errors import ModelError
 from workbench.models.foreign import foreign
 from workbench.models.spm import fast_tokenizer
-from workbench.models.transfer import Progress
+from workbench.models.transfer import Progress, Transfer
 
 MODEL_TYPE = "baichuan"
+CONVERT = "convert"
+PART_BYTES = 2**29  # of a file that is written; between two of them a person can cancel
 FIRST_VOCABULARY = 64_000  # of the first generation; the second has 125,696 and the normalised head
 KEPT = (
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "rms_norm_eps", "vocab_size", "hidden_act",
@@ -72,8 +74,11 @@ def convert_baichuan(source: Path, target: Path, progress: Progress | None = Non
 
     `.bin` shards are opened with weights_only, so nothing in them can run; this is the only place that opens them.
 
+    Args:
+        progress: told bytes and time left; what it raises ends the conversion, of which nothing stays behind.
+
     Returns:
-        {"to": path, "shards": n, "parameters": n, "bytes": n, "vocabulary": n}.
+        {"to": path, "shards": files written, "parameters": n, "bytes": n, "vocabulary": n}.
 
     Raises:
         ModelError: a 13B model, missing or damaged shards, a full disk, or a target that is there already.
@@ -94,7 +99,8 @@ def convert_baichuan(source: Path, target: Path, progress: Progress | None = Non
     staging.mkdir()
     try:
         vocabulary = _write_tokenizer(source, staging, config)
-        counts = _write_weights(shards, staging, int(llama["hidden_size"]), normalises_head(config), progress)
+        parts = _parts(shards, int(llama["hidden_size"]), normalises_head(config))
+        counts = _write_weights(parts, staging, Transfer(size, progress, CONVERT))
         (staging / "config.json").write_text(json.dumps(llama, indent=2), encoding="utf-8")
         if target.exists():
             target.rmdir()
@@ -103,7 +109,7 @@ def convert_baichuan(source: Path, target: Path, progress: Progress | None = Non
         raise ModelError(f"The converted model cannot be written ({error.strerror}).", fix="Free some space and convert again.") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return {"to": str(target), "shards": len(shards), **counts, "vocabulary": vocabulary}
+    return {"to": str(target), **counts, "vocabulary": vocabulary}
 
 
 def weight_shards(source: Path) -> list[Path]:
@@ -129,24 +135,42 @@ def weight_shards(source: Path) -> list[Path]:
     raise ModelError(f"{source.name} holds no weights.", fix="Copy or download the model's files completely.")
 
 
-def _write_weights(shards: list[Path], staging: Path, hidden: int, norm_head: bool, progress: Progress | None) -> dict[str, int]:
-    placed: dict[str, str] = {}
-    parameters = size = 0
-    for number, shard in enumerate(shards, start=1):
-        if progress:
-            progress("convert", (number - 1) / len(shards))
-        name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        written: dict[str, torch.Tensor] = {}
+def _parts(shards: list[Path], hidden: int, norm_head: bool) -> Iterator[dict[str, torch.Tensor]]:
+    """Llama's tensors, as many at a time as make a file; those of a shard are read while it is open."""
+    for shard in shards:
+        part: dict[str, torch.Tensor] = {}
         with _open_shard(shard) as tensors:
             for key, tensor in tensors:
-                written.update(_converted(key, tensor, hidden, norm_head))
-            save_file(written, staging / name, metadata={"format": "pt"})
-        placed.update(dict.fromkeys(written, name))
-        parameters += sum(tensor.numel() for tensor in written.values())
-        size += sum(tensor.nbytes for tensor in written.values())
+                part.update(_converted(key, tensor, hidden, norm_head))
+                if _bytes(part) >= PART_BYTES:
+                    yield part
+                    part = {}
+            if part:
+                yield part
+
+
+def _bytes(part: dict[str, torch.Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in part.values())
+
+
+def _write_weights(parts: Iterator[dict[str, torch.Tensor]], staging: Path, transfer: Transfer) -> dict[str, int]:
+    files: list[list[str]] = []
+    parameters = size = 0
+    transfer.add(0)
+    for number, part in enumerate(parts):
+        save_file(part, staging / f"{number}.part", metadata={"format": "pt"})
+        files.append(list(part))
+        parameters += sum(tensor.numel() for tensor in part.values())
+        size += _bytes(part)
+        transfer.add(_bytes(part))
+    placed: dict[str, str] = {}
+    for number, names in enumerate(files):
+        file = f"model-{number + 1:05d}-of-{len(files):05d}.safetensors"
+        (staging / f"{number}.part").rename(staging / file)
+        placed |= dict.fromkeys(names, file)
     index = {"metadata": {"total_size": size}, "weight_map": placed}
     (staging / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True), encoding="utf-8")
-    return {"parameters": parameters, "bytes": size}
+    return {"shards": len(files), "parameters": parameters, "bytes": size}
 
 
 def _converted(key: str, tensor: torch.Tensor, hidden: int, norm_head: bool) -> dict[str, torch.Tensor]:

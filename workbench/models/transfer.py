@@ -67,15 +67,16 @@ class CancelledError(ModelError):
 
 
 class Transfer:
-    """The files of one model on their way here. Owned by one call of `fetch`.
+    """The bytes of one model on their way, here or into another form. Owned by one call of `fetch`, or one conversion.
 
     Args:
         total: bytes of all files.
-        progress: called a few times a second with a `Stage` and a share of 1; what it raises ends the download.
+        progress: called a few times a second with a `Stage` and a share of 1; what it raises ends the work.
+        stage: its name.
     """
 
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self.total, self.done, self._progress = total, 0, progress
+    def __init__(self, total: int, progress: Progress | None, stage: str = DOWNLOAD) -> None:
+        self.total, self.done, self._progress, self._stage = total, 0, progress, stage
         self._fresh = 0
         self._started, self._told = time.monotonic(), 0.0
 
@@ -87,7 +88,7 @@ class Transfer:
         if self._progress is None or (now - self._told < SECONDS_BETWEEN_REPORTS and self.done < self.total):
             return
         self._told = now
-        stage = Stage(DOWNLOAD)
+        stage = Stage(self._stage)
         stage.done, stage.total = self.done, self.total
         if self._fresh:
             stage.seconds_left = (now - self._started) / self._fresh * max(0, self.total - self.done)

@@ -164,10 +164,10 @@ def duration(seconds: float) -> str:
 
 
 def stage_text(stage: str, t: Words) -> str:
-    """A stage of loading or of other work in words; of a download its bytes; with the time left where that is known."""
+    """A stage of loading or of other work in words, with the bytes that it moves and the time left where these are known."""
     shown, left = t.get(f"model.stage_{stage}", stage), getattr(stage, "seconds_left", None)
     if getattr(stage, "total", 0):
-        shown = t("model.stage_download_bytes", done=size(stage.done), total=size(stage.total))  # type: ignore[attr-defined]
+        shown += f", {t('model.stage_bytes', done=size(stage.done), total=size(stage.total))}"  # type: ignore[attr-defined]
     return f"{shown}, {t('model.stage_left', time=duration(left))}" if left is not None else shown
 
 

@@ -177,16 +177,18 @@ def with_entry(recipe: Recipe, name: str) -> Recipe:
     return taken.replace(own if same else patterns)
 
 
-def _conversion(t: Words) -> tuple[gr.Textbox, gr.Textbox, gr.Button, gr.HTML]:
-    """Where a Baichuan checkpoint lies and where it goes to, the button, and what came of it."""
+def _conversion(t: Words) -> tuple[gr.Textbox, gr.Textbox, gr.Button, gr.Button, gr.HTML]:
+    """Where a Baichuan checkpoint lies and where it goes to, the button, the one that stops it, and what came of it."""
     with gr.Accordion(t("model.convert"), open=False, elem_classes="pw-more", elem_id="model-convert"):
         gr.HTML(sentence(t("model.convert_lead")))
         with gr.Row():
             checkpoint = gr.Textbox(label=t("model.convert_from"), info=t("model.convert_from_help"), max_lines=1)
             target = gr.Textbox(label=t("model.convert_to"), info=t("model.convert_to_help"), max_lines=1)
-        convert = gr.Button(t("model.convert_do"), elem_id="model-convert-do")
+        with gr.Row():
+            convert = gr.Button(t("model.convert_do"), elem_id="model-convert-do")
+            cancel = gr.Button(t("model.cancel"), visible=False, scale=0, min_width=110, elem_id="model-convert-cancel")
         converted = gr.HTML(elem_id="model-converted")
-    return checkpoint, target, convert, converted
+    return checkpoint, target, convert, cancel, converted
 
 
 def _filled(recipe: Recipe, t: Words) -> list[Any]:
@@ -231,14 +233,21 @@ def _wire_loading(frame: Frame, load: Any, cancel: Any, status: Any, card: Any) 
         text = t("model.loaded", name=loaded.name, device=str(loaded.device), memory=size(memory))
         return sentence(text, "good"), show(draft)
 
+    done = frame.on(load.click, load_model, [frame.draft], [status, card], "model_load", show_progress="full", concurrency_limit=1)
+    _wire_cancel(frame, load, done, cancel, "model")
+
+
+def _wire_cancel(frame: Frame, begin: Any, done: Any, cancel: Any, name: str) -> None:
+    """A button that is there from a click on `begin` until what it began is `done`, and takes the newest request of that name back."""
+    newest = frame.service.lab.newest
+
     def stop(asked: gr.Request) -> Any:
-        newest(f"{session_key(asked)} model")
+        newest(f"{session_key(asked)} {name}")
         return gr.update(visible=False)
 
-    frame.on(load.click, lambda: gr.update(visible=True), [], [cancel], "model_load_begins", queue=False)
-    done = frame.on(load.click, load_model, [frame.draft], [status, card], "model_load", show_progress="full", concurrency_limit=1)
-    frame.on(done.then, lambda: gr.update(visible=False), [], [cancel], "model_load_ends", queue=False)
-    frame.on(cancel.click, stop, [], [cancel], "model_cancel", queue=False)
+    frame.on(begin.click, lambda: gr.update(visible=True), [], [cancel], f"{name}_begins", queue=False)
+    frame.on(done.then, lambda: gr.update(visible=False), [], [cancel], f"{name}_ends", queue=False)
+    frame.on(cancel.click, stop, [], [cancel], f"{name}_cancel", queue=False)
 
 
 def _wire(frame: Frame, source: Any, embedded: Any, path: Any, hub: Any, revision: Any, quantization: Any, card: Any) -> None:
@@ -267,9 +276,9 @@ def _wire(frame: Frame, source: Any, embedded: Any, path: Any, hub: Any, revisio
 
 
 def _wire_more(
-    frame: Frame, other: Any, comparison: Any, checkpoint: Any, target: Any, convert: Any, converted: Any
+    frame: Frame, other: Any, comparison: Any, checkpoint: Any, target: Any, convert: Any, cancel: Any, converted: Any
 ) -> None:
-    t = frame.t
+    t, newest = frame.t, frame.service.lab.newest
 
     def compare(draft: dict[str, Any], path: str) -> str:
         path = (path or "").strip()
@@ -279,19 +288,29 @@ def _wire_more(
         both = (recipe, recipe.replace({"model.path": path, "model.revision": None}))
         return compare_html(*(view(one, t, frame.service.pool, ask=True) for one in both), t)
 
-    def convert_checkpoint(source: str, folder: str, progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008  gradio's way
+    def convert_checkpoint(
+        asked: gr.Request, source: str, folder: str, progress: gr.Progress = gr.Progress()  # noqa: B008  gradio's way
+    ) -> str:
         from workbench.models.convert import convert_model
 
         source, folder = (source or "").strip(), (folder or "").strip()
         if not source or not folder:
             raise ModelError(t("model.convert_empty"), fix=t("model.convert_lead"))
-        answer = convert_model(source, Path(folder), lambda stage, share: progress(share or 0, desc=stage_text(stage, t)))
+        cancelled = newest(f"{session_key(asked)} model_convert")
+
+        def tell(stage: str, share: float | None) -> None:
+            if cancelled():
+                raise ModelError(t("model.convert_cancelled"), fix=t("model.convert_cancelled_fix"))
+            progress(share or 0, desc=stage_text(stage, t))
+
+        answer = convert_model(source, Path(folder), tell)
         return sentence(t("model.converted", to=answer["to"], parameters=f"{answer['parameters']:,}"), "good")
 
     frame.on(other.submit, compare, [frame.draft, other], [comparison], "model_compare")
-    frame.on(
+    done = frame.on(
         convert.click, convert_checkpoint, [checkpoint, target], [converted], "model_convert", show_progress="full", concurrency_limit=1
     )
+    _wire_cancel(frame, convert, done, cancel, "model_convert")
 
 
 def _assign_path(recipe: Recipe, path: str | None) -> dict[str, Any]:
