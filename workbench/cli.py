@@ -112,7 +112,7 @@ def _takes_run(sub: argparse.ArgumentParser) -> None:
 
 
 def _takes_revision(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--revision", metavar="NAME", help="branch, tag or commit of a hub model")
+    sub.add_argument("--revision", metavar="NAME", help="branch, tag or commit of a model of the hub or of ModelScope")
 
 
 def _takes_tracker(sub: argparse.ArgumentParser) -> None:
@@ -175,12 +175,12 @@ def _prompts(add: Add) -> None:
 def _models(add: Add) -> None:
     """Commands that list what there is to train with."""
     inspect = add("inspect", model_commands.inspect, "Say what a model is and what it takes.")
-    inspect.add_argument("model", metavar="MODEL", help="embedded:NAME, a folder or a hub id")
+    inspect.add_argument("model", metavar="MODEL", help="embedded:NAME, a folder, a hub id or modelscope:OWNER/NAME")
     inspect.add_argument("--quantization", choices=("none", "int8", "nf4", "fp4"), default="none")
     _takes_revision(inspect)
     inspect.add_argument("--training", action="store_true", help="also the memory that training takes, for every method and quantization")
     convert = add("convert", model_commands.convert, "Make a Baichuan 7B checkpoint a Llama folder that needs no code of its own.")
-    convert.add_argument("model", metavar="MODEL", help="a folder or a hub id")
+    convert.add_argument("model", metavar="MODEL", help="a folder, a hub id or modelscope:OWNER/NAME")
     convert.add_argument("--to", required=True, metavar="DIR", help="a new folder")
     _takes_revision(convert)
     methods = add("methods", commands.methods, "List the tuning methods and their options.")

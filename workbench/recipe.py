@@ -42,7 +42,7 @@ class Part(BaseModel):
 class ModelPart(Part):
     """Which model, in which precision, on which device."""
 
-    path: str = Field("embedded:tiny-en", description="embedded:NAME, a local folder, or a hub id such as bert-base-uncased.")
+    path: str = Field("embedded:tiny-en", description="embedded:NAME, a folder, a hub id, or modelscope:owner/name.")
     revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
     quantization: Literal["none", "int8", "nf4", "fp4"] = "none"
     double_quantization: bool = Field(True, description="Whether the scales of nf4 and fp4 weights are kept in 8 bits too.")

@@ -14,6 +14,7 @@ import pytest
 from tests.models.hub_server import COMMIT, HubServer
 from tests.models.tiny import save_model
 from tests.training.small_run import make_recipe
+from workbench.cli import main
 from workbench.errors import ModelError
 from workbench.models import hub
 from workbench.models.card import model_card
@@ -206,6 +207,13 @@ def test_modelscope_gives_a_card_the_configuration_alone_and_a_conversion_what_i
     with pytest.raises(ModelError, match="not a Baichuan"):
         convert_model("modelscope:owner/model", tmp_path / "new")
     assert len(asked) == 4
+
+
+@pytest.mark.parametrize("command", ["inspect", "convert"])
+def test_the_command_line_says_how_a_model_comes_from_modelscope(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert "modelscope:OWNER/NAME" in capsys.readouterr().out
 
 
 def test_modelscope_without_its_client() -> None:
