@@ -28,6 +28,6 @@ class PrefixTuning(DeepMethod):
     options_type = PrefixTuningOptions
     title = "Prefix tuning"
     description = "A prefix before every layer's keys and values, trained through a small network; made for generation."
-    # Li & Liang 2021 train at about 5e-5 on thousands of rows. Few examples need more: on the embedded Chinese model, 16 shots and 30
-    # steps, 3e-3 takes 200 validation rows from 48 % right to 57 %.
-    rates = (3e-3, 1e-3, 5e-4)
+    # Li & Liang 2021 train at about 5e-5 on large models. On the embedded Chinese model 1e-3 is as good as 3e-3 with 16 shots and 30 steps
+    # (61 % right, five seeds each), and with all rows and 436 steps it learns (74 %) where 3e-3 does not (59 %).
+    rates = (1e-3, 1e-3, 5e-4)
