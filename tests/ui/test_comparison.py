@@ -31,14 +31,22 @@ def test_one_run_or_none_asks_for_more(service, finished):
 
 
 def test_many_runs_are_told_apart_by_dashes():
-    lines = [charts.Line(str(number), [1, 2], [0.0, number]) for number in range(20)]
+    lines = [charts.Line(str(number), [1, 2], [0.0, number]) for number in range(48)]
     figure = charts.overlay(lines, x="", y="")
-    assert len({(line.line.color, line.line.dash) for line in figure.data}) == 20
+    assert len({(line.line.color, line.line.dash) for line in figure.data}) == 48
+    assert figure.layout.hovermode == "closest" and "fullData.name" in figure.data[0].hovertemplate
+    assert charts.overlay(lines[:24], x="", y="").layout.hovermode == "x unified"
 
 
-def test_the_logs_of_all_runs_that_are_compared_stay_in_memory():
-    """Else every look at the comparison would read each log from its beginning."""
-    assert comparison.MOST_COMPARED < LOGS_KEPT
+def test_as_many_runs_are_laid_over_each_other_as_are_chosen(service, finished, pages):
+    """Also more than the logs that stay in memory: those are read anew."""
+    run = service.read(finished, 1 << 60)
+    many = [f"20260101-000000-{number:06d}" for number in range(LOGS_KEPT + 30)]
+    kept = SimpleNamespace(read=lambda name, _: replace(run, id=name))
+    shown = comparison.view(kept, many, "train_loss")
+    assert len(comparison.figure_of(shown, T).data) == len(many) and many[-1][-6:] in comparison.table_html(shown, T)
+    (chosen,) = (block for block in pages("en").blocks.values() if block.elem_id == "comparison-runs")
+    assert chosen.max_choices is None
 
 
 def test_files_of_the_project_are_shown_without_the_folder_that_it_lies_in(service, finished):

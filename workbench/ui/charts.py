@@ -18,7 +18,9 @@ from workbench.ui.markup import short
 ACCENT, WARM, FAINT, INK, GRID = "#2f8f98", "#d9822b", "rgba(128,128,128,0.45)", "#8a867f", "rgba(128,128,128,0.18)"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Arial, 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
 DISTINCT = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#999999", "#b8a800")
-DASHES = ("solid", "dash", "dot")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+MOST_HOVERED = 24
+"""More values in one box under the pointer are read by nobody."""
 MOST_POINTS = 800
 LONGEST_TICK = 32
 BLOCK = 128
@@ -108,11 +110,14 @@ def strips(lines: Sequence[Line], *, x: str, span: float | None = None) -> go.Fi
 
 def overlay(lines: Sequence[Line], *, x: str, y: str, share: bool = False, log: bool = False) -> go.Figure:
     """Curves of several runs over each other in colours that hold for colour-blind eyes (Okabe & Ito 2008); where there are more runs
-    than colours, dashed and then dotted."""
+    than colours, dashed in one way after the other. Of very many the pointer names the one that it is on, not all at its step."""
     colored = [replace(line, color=DISTINCT[number % len(DISTINCT)], markers=len(line.steps) < 60) for number, line in enumerate(lines)]
     figure = curves(colored, x=x, share=share and not log)
     for number in range(len(DISTINCT), len(lines)):
         figure.data[number].line.dash = DASHES[number // len(DISTINCT) % len(DASHES)]
+    if len(lines) > MOST_HOVERED:
+        figure.update_traces(hovertemplate=figure.data[0].hovertemplate + "<extra>%{fullData.name}</extra>")
+        figure.update_layout(hovermode="closest")
     height = 380 + 12 * max(0, len(lines) - len(DISTINCT))  # room for the names of many
     figure.update_layout(height=height, yaxis_title=y, yaxis_type="log" if log else "linear", legend={"y": -0.22, "yanchor": "top"})
     return figure

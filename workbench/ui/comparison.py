@@ -16,7 +16,6 @@ from workbench.ui.markup import heading, percent, sentence, table
 from workbench.ui.session import portable
 from workbench.ui.text import Words
 
-MOST_COMPARED = 24
 SHARES = ("accuracy", "macro_f1")
 
 
@@ -32,7 +31,7 @@ class ComparisonView:
 
 
 def view(service: Any, runs: list[str], figure: str, *, fitting: bool = False) -> ComparisonView:
-    """The first few of `runs`, laid side by side.
+    """The runs, laid side by side.
 
     Args:
         fitting: take another figure where none of the runs has a curve of this one.
@@ -40,7 +39,7 @@ def view(service: Any, runs: list[str], figure: str, *, fitting: bool = False) -
     Raises:
         RunError: one of them is gone.
     """
-    found = [service.read(run, 1 << 60) for run in runs[:MOST_COMPARED]]
+    found = [service.read(run, 1 << 60) for run in runs]
     names = [f"{run.name} \u00b7 {run.id[-6:]}" for run in found]
     figure = telling_curve(found, figure) if fitting else figure
     curves = [curve_of(run, figure) for run in found]
@@ -82,9 +81,8 @@ def build_comparison(frame: Frame) -> gr.Dropdown:
     with gr.Accordion(t("comparison.title"), open=False, elem_id="comparison"):
         with gr.Row(elem_classes="pw-end"):
             runs = gr.Dropdown(
-                [], label=t("comparison.runs"), info=t("comparison.runs_help"), multiselect=True, max_choices=MOST_COMPARED, scale=3,
-                elem_id="comparison-runs",
-            )  # fmt: skip
+                [], label=t("comparison.runs"), info=t("comparison.runs_help"), multiselect=True, scale=3, elem_id="comparison-runs"
+            )
             figures = [(t(f"comparison.{name}"), name) for name in CURVES]
             figure = gr.Dropdown(
                 figures, value="accuracy", label=t("comparison.figure"), info=t("comparison.figure_help"), elem_id="comparison-figure"
