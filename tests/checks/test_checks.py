@@ -132,6 +132,8 @@ def test_rows_too_few_to_learn_from_or_to_measure_on():
     assert found[1].values == {"count": "20", "points": "22"}
     nothing_left = findings(evidence(recipe=recipe, splits=replace(few, rest=[])))
     assert [finding.fix for finding in nothing_left] == [{}, {}]
+    many = replace(few, train=Dataset(rows(800, 1000), LABELS), rest=[])  # all that is not held back trains, and can spare some
+    assert fix(evidence(recipe=Recipe().replace({"data.split.validation": 20}), splits=many)) == {"data.split.validation": 200}
 
 
 def test_a_text_on_both_sides_is_found_under_its_punctuation():

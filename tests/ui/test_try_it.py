@@ -5,13 +5,13 @@ from collections import Counter
 
 import pytest
 
-from workbench.checks import Finding
+from workbench.checks import Finding, check_codes
 from workbench.data.dataset import load_splits
 from workbench.paradigms.flips import Flip, flips
-from workbench.ui.findings import fix_text
+from workbench.ui.findings import TABS, fix_text
 from workbench.ui.hard_sentences import hard_sentences, sentence_of
 from workbench.ui.own_rows import choices, own_rows, whole_row
-from workbench.ui.session import Watch
+from workbench.ui.session import Watch, portable
 from workbench.ui.tabs.prompt import machine
 from workbench.ui.tabs.try_it import choices as listed
 from workbench.ui.tabs.try_it import chosen_run, flips_html
@@ -47,6 +47,25 @@ def test_runs_are_listed_with_their_methods_own_name_and_fixes_with_the_fields(s
     told = [fix_text(Finding("any", "", {}, fix), chinese) for fix in fixes]
     assert told[0] == f"\u8bd5\u8bd5\u201c{chinese('prompt.max_length')}\u201d\u8bbe\u4e3a 200"
     assert not any(word in text for text in told for word in ("prompt.", "training.", "data.", "None", "contextual"))
+
+
+def test_every_finding_has_a_click_be_it_to_the_tab_where_a_person_mends_it(tiny, pages):
+    always = {"one_class", "rate_large", "rate_small", "rate_below", "rate_above", "by_heart", "skew"}  # these always set a field
+    assert set(check_codes()) == {*TABS, *always}
+    draft = portable(tiny).model_dump()  # 36 of 48 rows train, which leaves none to measure on beside the 12
+    handlers = {fn.api_name: fn for fn in pages("en").fns.values()}
+    told, shown, *buttons = handlers["checks"].fn(None, draft, Watch())
+    seen = [button["value"] for button in buttons if button["visible"]]
+    assert len(seen) == len(shown) == told.count("<li>") > 0
+    place = next(place for place, finding in enumerate(shown) if finding.code == "few_validation_rows")
+    assert not shown[place].fix and seen[place] == f"{T('checks.mend.few_validation_rows')}: {T('data.tab')}"
+    press = handlers[f"checks_try_{place + 1}"]
+    answer = dict(zip([output.elem_id for output in press.outputs], press.fn(None, draft, shown), strict=True))
+    assert answer["tabs"]["selected"] == "data" and "value" not in answer["checks-found"]
+    assert press.fn(None, draft, shown)[0] == draft, "the recipe stays as it is"
+    cut = Finding("truncation", "", {}, {"prompt.max_length": 200})
+    fields, *_ = press.fn(None, draft, [cut] * 6)
+    assert fields["prompt"]["max_length"] == 200
 
 
 def test_without_runs_none_answers():

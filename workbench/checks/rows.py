@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 FEWEST_PER_CLASS, ENOUGH_PER_CLASS = 8, 16
 FEWEST_TO_MEASURE, ENOUGH_TO_MEASURE = 50, 200
+SPARED = 4
+"""Times as many training rows as are wanted to measure on can give those away."""
 MOST_CUT = 0.1
 COVERED = 0.95
 SHORTEST_COMPARED = 8
@@ -53,7 +55,8 @@ def few_validation_rows(evidence: Evidence) -> Finding | None:
         return None
     count = len(evidence.splits.validation)
     points = f"{196 * math.sqrt(0.25 / max(count, 1)):.0f}"
-    fix = {"data.split.validation": ENOUGH_TO_MEASURE} if evidence.recipe.data.validation is None and evidence.splits.rest else {}
+    spare = evidence.splits.rest or len(evidence.splits.train) >= SPARED * ENOUGH_TO_MEASURE
+    fix = {"data.split.validation": ENOUGH_TO_MEASURE} if evidence.recipe.data.validation is None and spare else {}
     message = f"Only {count} rows measure the model: its accuracy may be {points} points off by chance."
     return Finding("few_validation_rows", message, {"count": str(count), "points": points}, fix)
 

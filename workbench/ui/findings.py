@@ -1,4 +1,5 @@
-"""The check "why does it not learn?" in the tab Train: findings as sentences, each with a button that sets what may mend it."""
+"""The check "why does it not learn?" in the tab Train: findings as sentences, each with a button that sets what may mend it, or that opens
+the tab where a person can mend it."""
 
 from __future__ import annotations
 
@@ -22,6 +23,11 @@ FIELDS = {
     "prompt.max_length": "prompt.max_length", "prompt.max_new_tokens": "prompt.new_tokens",
     "prompt.verbalizer.calibration": "verbalizers.any.fields.calibration.label", "training.early_stopping": "training.stop",
     "training.learning_rate": "train.rate",
+}  # fmt: skip
+# Where a person mends what no field does: with more rows or others, or with a model that reads longer texts.
+TABS = {
+    "few_rows": "data", "few_validation_rows": "data", "leak": "data", "unanswered": "data", "truncation": "model",
+    "conversation_cut": "model", "answer_cut": "prompt",
 }  # fmt: skip
 
 
@@ -55,6 +61,13 @@ def fix_text(finding: Finding, t: Words) -> str:
     return t("checks.try", fields=t("checks.and").join(fields))
 
 
+def button_text(finding: Finding, t: Words) -> str:
+    """What the button of a finding says that it does."""
+    if finding.fix:
+        return fix_text(finding, t)
+    return t("checks.open", tab=t(f"{TABS[finding.code]}.tab"), what=t(f"checks.mend.{finding.code}"))
+
+
 def build_findings(frame: Frame) -> None:
     """Lays out the check below the run and wires it."""
     t, service = frame.t, frame.service
@@ -63,25 +76,29 @@ def build_findings(frame: Frame) -> None:
         told = gr.HTML(elem_id="checks-found")
         with gr.Row():
             buttons = [gr.Button(visible=False, size="sm", min_width=260, elem_id=f"checks-try-{i}") for i in range(MOST_SHOWN)]
-    fixes = gr.State([])
+    shown = gr.State([])
 
     def check(draft: dict[str, Any], watch: Watch) -> list[Any]:
         recipe = ready(draft)
         found, run = view(service, recipe, watch), subject(service, recipe, watch)
-        shown = [gr.update(value=fix_text(finding, t), visible=True) for finding in found if finding.fix]
-        hidden = [gr.update(visible=False)] * (MOST_SHOWN - len(shown))
+        named = [gr.update(value=button_text(finding, t), visible=True) for finding in found]
+        hidden = [gr.update(visible=False)] * (MOST_SHOWN - len(named))
         about = f"{recipe.name} \u00b7 {run}" if run else ""
-        return [view_html(found, t, about), [finding.fix for finding in found if finding.fix], *shown, *hidden]
+        return [view_html(found, t, about), found, *named, *hidden]
 
-    outputs = [told, fixes, *buttons]
+    outputs = [told, shown, *buttons]
     frame.on(ask.click, check, [frame.draft, frame.watch], outputs, "checks", show_progress="minimal", show_progress_on=[told])
     for number, button in enumerate(buttons):
 
-        def mend(recipe: Recipe, known: list[dict[str, Any]], number: int = number) -> Recipe:
-            return recipe.replace(known[number]) if number < len(known) else recipe
+        def mend(recipe: Recipe, known: list[Finding], number: int = number) -> tuple[Recipe, Any, Any]:
+            if number >= len(known):
+                return recipe, gr.skip(), gr.skip()
+            finding = known[number]
+            if not finding.fix:
+                return recipe, gr.update(selected=TABS[finding.code]), gr.skip()
+            return recipe.replace(finding.fix), gr.skip(), sentence(t("checks.set"), "good")
 
-        frame.opens(button.click, mend, [fixes], f"checks_try_{number + 1}")
-        frame.on(button.click, lambda: sentence(t("checks.set"), "good"), [], [told], f"checks_set_{number + 1}")
+        frame.opens(button.click, mend, [shown], f"checks_try_{number + 1}", [frame.tabs, told])
 
 
 def _plain(place: str, value: Any, t: Words) -> str:
