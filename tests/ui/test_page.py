@@ -88,6 +88,12 @@ def test_a_revision_goes_with_the_model_that_it_is_of(service, tiny):
     assert back["model"]["revision"] is None and handlers["model_source_revision"](request_of(), back) == ""
 
 
+def test_the_charts_of_a_training_stand_side_by_side_and_on_a_tablet_one_below_the_other(pages):
+    """Their column is 438 px wide at 768 px, and 900 at 1280: half of the former is hardly more than an axis."""
+    widths = [block.min_width for block in pages("en").blocks.values() if block.elem_id in ("train-loss", "train-accuracy")]
+    assert len(widths) == 2 and 438 < sum(widths) < 900
+
+
 def test_nothing_but_tabs_stands_between_the_tabs(service):
     """gradio counts a tab's place among all that stands there: one hidden state, and the next tab covers its neighbour."""
     built = page.build(service, "en")

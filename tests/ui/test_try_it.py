@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 
+import gradio as gr
 import pytest
 
 from workbench.checks import Finding, check_codes
@@ -99,6 +100,7 @@ def test_every_word_on_which_the_answer_hangs_is_found(service, finished):
     for flip in found:
         text = " ".join(flip.instead if word == flip.piece else word for word in words)
         (again,) = predictor.predict([{"text": text.replace("  ", " ").strip()}])
+        assert (flip.fields["text"].split()) == text.split()
         assert again.label == flip.label != answer and again.probabilities[flip.label] == pytest.approx(flip.probability, abs=1e-5)
     alone = {word for word in words if predictor.predict([{"text": " ".join(w for w in words if w != word)}])[0].label != answer}
     assert {flip.piece for flip in found if not flip.instead} == alone
@@ -106,16 +108,20 @@ def test_every_word_on_which_the_answer_hangs_is_found(service, finished):
 
 
 def test_what_decides_is_drawn_and_every_text_is_inert():
-    shown = flips_html([Flip("<b>", "", "neg", 0.75), Flip("good", "bad", "neg", 0.7)], 4, "pos", T)
+    shown = flips_html([Flip("<b>", "", "neg", 0.75, {"text": ""}), Flip("good", "bad", "neg", 0.7, {"text": "bad"})], 4, "pos", T)
     assert "<b>" not in shown and "&lt;b&gt;" in shown
     assert "75.0%" in shown and T("try.flip_left_out") in shown and "bad" in shown
+    assert shown.count("data-flip=") == 2 and 'data-flip="1"' in shown
     assert "4" in flips_html([], 4, "pos", T)
 
 
 def test_the_button_asks_the_run_and_the_list_fills_the_boxes(pages, service, finished):
     handlers = {fn.api_name: fn.fn for fn in pages("en").fns.values()}
-    said = handlers["try_which"](None, finished, Watch(), "the film was lovely", "", "", "")
-    assert T("try.flips") in said
+    asked = "the film food was lovely"
+    said, turned = handlers["try_which"](None, finished, Watch(), asked, "", "", "")
+    assert T("try.flips") in said and len(turned) == said.count("data-flip=") > 0
+    changed = handlers["try_flip"](None, gr.EventData(None, {"flip": 0}), turned)
+    assert changed == turned[0] and changed[0] != asked and changed[1:] == ["", "", ""], "the changed text can be changed further"
     line = str(own_rows(service, finished)[0].line)
     filled = handlers["try_hard"](None, finished, line, Watch())
     asking = handlers["try_run"](None, finished)

@@ -30,12 +30,14 @@ Place = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class Flip:
-    """A piece of the text, what stands `instead` of it (nothing where it is left out), and what the answer is then."""
+    """A piece of the text, what stands `instead` of it (nothing where it is left out), what the answer is then, and the `fields` of the
+    changed row."""
 
     piece: str
     instead: str
     label: str
     probability: float
+    fields: dict[str, str]
 
 
 def flips(answerer: Answerer, fields: dict[str, str], guessing: LoadedModel | None = None) -> tuple[list[Flip], int]:
@@ -56,10 +58,11 @@ def flips(answerer: Answerer, fields: dict[str, str], guessing: LoadedModel | No
         rows = answerer.probabilities([_with(fields, place, word) for place, word in tried])
         changed += [(place, word, row) for (place, word), row in zip(tried, rows, strict=True)]
     found = []
-    for (name, start, end), word, row in changed:
+    for place, word, row in changed:
+        name, start, end = place
         best = max(range(len(row)), key=row.__getitem__)
         if best != answer:
-            found.append(Flip(fields[name][start:end], word, answerer.labels[best], row[best]))
+            found.append(Flip(fields[name][start:end], word, answerer.labels[best], row[best], _with(fields, place, word)))
     return sorted(found, key=lambda flip: -flip.probability), len(places)
 
 

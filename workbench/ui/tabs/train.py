@@ -225,8 +225,8 @@ def build(frame: Frame) -> Part:
                 status = gr.HTML(sentence(t("train.empty"), "note"), elem_id="train-status")
                 queue = build_queue(t)
                 with gr.Row():
-                    loss = gr.Plot(show_label=False, container=False, elem_id="train-loss")
-                    accuracy = gr.Plot(show_label=False, container=False, elem_id="train-accuracy")
+                    plain = {"show_label": False, "container": False, "min_width": 280}  # on a tablet one below the other
+                    loss, accuracy = (gr.Plot(elem_id=f"train-{name}", **plain) for name in ("loss", "accuracy"))
                 rates = gr.Plot(show_label=False, container=False, visible=False, elem_id="train-rates")
                 options = build_options(t)
                 matrix = gr.HTML(elem_id="train-confusion")

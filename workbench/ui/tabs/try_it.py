@@ -30,7 +30,7 @@ from workbench.ui.frame import Frame, Part
 from workbench.ui.glossary import lead
 from workbench.ui.hard_sentences import choices as choices_of_sentences
 from workbench.ui.hard_sentences import hard_sentences, sentence_of
-from workbench.ui.markup import heading, percent, sentence, table
+from workbench.ui.markup import esc, heading, percent, scrolled, sentence
 from workbench.ui.own_rows import cell_row, own_rows, whole_row
 from workbench.ui.own_rows import choices as choices_of_rows
 from workbench.ui.rows import dataset
@@ -41,6 +41,11 @@ from workbench.ui.text import Words
 ALONE = "alone"
 ANSWERING = ("finished", "stopped", "interrupted", "paused", "running")
 MOST_FLIPS = 12
+# One listener on the place: its buttons come and go with every table.
+CLICK = """element.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-flip]');
+    if (button) trigger('click', {flip: Number(button.dataset.flip)});
+});"""
 
 
 @dataclass(frozen=True)
@@ -138,9 +143,19 @@ def flips_html(found: list[Flip], tried: int, label: str, t: Words, *, exchanged
     title = heading(t("try.flips"))
     if not found:
         return title + sentence(t(f"try.flips_none{way}", count=tried), "good")
-    names = [t(f"try.flip_{name}") for name in ("word", "instead", "answer", "share")]
-    rows = [[flip.piece, flip.instead or t("try.flip_left_out"), flip.label, percent(flip.probability)] for flip in found[:MOST_FLIPS]]
-    return title + sentence(t(f"try.flips_found{way}", label=label, count=tried)) + table(names, rows, numeric=frozenset({3}))
+    names = [t(f"try.flip_{name}") for name in ("word", "instead", "answer", "share", "then")]
+    head = "".join(f'<th scope="col">{esc(name)}</th>' for name in names)
+    rows = "".join(_flip_row(flip, number, t) for number, flip in enumerate(found[:MOST_FLIPS]))
+    drawn = f'<table class="pw-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return title + sentence(t(f"try.flips_found{way}", label=label, count=tried)) + scrolled(drawn, ", ".join(names))
+
+
+def _flip_row(flip: Flip, number: int, t: Words) -> str:
+    instead = flip.instead or t("try.flip_left_out")
+    cells = "".join(f"<td>{esc(cell)}</td>" for cell in (flip.piece, instead, flip.label, percent(flip.probability)))
+    name = esc(f"{t('try.flip_take')}: {flip.piece} \u2192 {instead}")
+    button = f'<button type="button" class="pw-act" data-flip="{number}" aria-label="{name}">{esc(t("try.flip_take"))}</button>'
+    return f"<tr>{cells}<td>{button}</td></tr>"
 
 
 class Asking:
@@ -205,15 +220,22 @@ class Asking:
             picked = cell_row(self.service, model, line or "") if is_cell(model) else whole_row(recipe, line or "")
         return [picked.get(names[i], "") if i < len(names) else "" for i in range(MOST_FIELDS)] if picked else [gr.skip()] * MOST_FIELDS
 
-    def which_word(self, current: str | None, watch: Watch, *texts: str) -> str:
-        """What the answer of the model hangs on, drawn."""
+    def which_word(self, current: str | None, watch: Watch, *texts: str) -> list[Any]:
+        """What the answer of the model hangs on, drawn, and the text boxes' content after each change that turns it."""
         model, given = self._given(current, watch, texts)
         asked = model_of(self.service, self.boards, model)
         predictor = asked.predictor if isinstance(asked, CellModel) else asked
         masked = predictor is not None and predictor.loaded.kind == "masked"
         guessing = self.service.pool.get(predictor.recipe.model) if masked else None
         found, tried = flips(asked, given, guessing)
-        return flips_html(found, tried, asked.predict([given], label_words=False)[0].label, self.t, exchanged=masked)
+        names = [*given, *[""] * (MOST_FIELDS - len(given))]
+        turned = [[flip.fields.get(name, "") for name in names] for flip in found[:MOST_FLIPS]]
+        label = asked.predict([given], label_words=False)[0].label
+        return [flips_html(found, tried, label, self.t, exchanged=masked), turned]
+
+    def take_flip(self, event: gr.EventData, turned: list[list[str]]) -> list[Any]:
+        """The chosen change in the text boxes, to go on from."""
+        return turned[int(event.flip)] if int(event.flip) < len(turned) else [gr.skip()] * MOST_FIELDS
 
     def _given(self, current: str | None, watch: Watch, texts: tuple[str, ...]) -> tuple[str, dict[str, str]]:
         """The model that is asked, and its fields with what stands in the boxes."""
@@ -253,7 +275,7 @@ def build(frame: Frame) -> Part:
             hard = gr.Dropdown([], value=None, label=t("try.hard"), info=t("try.hard_help"), elem_id="try-hard", scale=4)
             which = gr.Button(t("try.which"), size="sm", scale=1, min_width=160, elem_id="try-which")
         none_yet, answered, turn = gr.HTML(elem_id="try-none"), gr.HTML(elem_id="try-answer"), gr.State(0)
-        flipped = gr.HTML(elem_id="try-flips")
+        flipped, turned = gr.HTML(js_on_load=CLICK, elem_id="try-flips"), gr.State([])
         build_batch(frame, run)
         build_take_away(frame, run)
         build_programs(frame, run, boxes)
@@ -261,7 +283,10 @@ def build(frame: Frame) -> Part:
     asking = Asking(frame)
     _wire(frame, asking, (run, other, why, boxes), (ask, example, hard, turn), (none_yet, answered))
     told = [run, frame.watch, *boxes]
-    frame.on(which.click, asking.which_word, told, [flipped], "try_which", concurrency_limit=2, show_progress="minimal")
+    waits = {"concurrency_limit": 2, "show_progress": "minimal"}
+    frame.on(which.click, asking.which_word, told, [flipped, turned], "try_which", show_progress_on=[flipped], **waits)
+    taken = frame.on(flipped.click, asking.take_flip, [turned], boxes, "try_flip")
+    frame.on(taken.then, asking.answer_to, [run, other, why, frame.watch, *boxes], [answered], "try_flip_answer", **waits)
     frame.on(answered.change, lambda: "", [], [flipped], "try_which_other")
 
     def refresh(current: str | None, beside: str | None, watch: Watch, *talking: Any) -> list[Any]:
