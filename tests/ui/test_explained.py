@@ -1,6 +1,7 @@
 """Every field says what it is; every number also what more or less of it does and which value is safe; terms have their entries."""
 
 import re
+from collections import Counter
 
 import gradio as gr
 import pytest
@@ -67,6 +68,28 @@ def test_what_few_people_need_waits_behind_the_switch(built):
     _, blocks = built
     more = {c.elem_id for c in fields(blocks) if "pw-more" in (c.elem_classes or [])}
     assert {"train-batch-size", "train-seed"} <= more and not {"train-shots", "train-epochs", "train-rate"} & more
+
+
+def at_first(block):
+    """Whether a field is seen on an untouched page: no part around it is hidden, folded or behind the switch."""
+    while block is not None:
+        folded = isinstance(block, gr.Accordion) and not block.open
+        if folded or block.visible is not True or "pw-more" in (getattr(block, "elem_classes", None) or []):
+            return False
+        block = block.parent
+    return True
+
+
+def tab_of(block):
+    while block is not None and not isinstance(block, gr.Tab):
+        block = block.parent
+    return block.id if block is not None else "above"
+
+
+def test_each_tab_shows_about_five_fields_at_first(built):
+    _, blocks = built
+    counts = Counter(tab_of(c) for c in blocks.blocks.values() if isinstance(c, FIELDS) and c.label and at_first(c))
+    assert max(counts.values()) <= 6 and counts["prompt"] <= 5 and len(counts) == 9, counts
 
 
 @pytest.mark.parametrize("language", sorted(languages()))

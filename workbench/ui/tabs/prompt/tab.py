@@ -19,7 +19,7 @@ from workbench.recipe import Recipe
 from workbench.runs.from_cards import cards_of, with_card
 from workbench.serving.scoring import Dropped
 from workbench.ui import dialogues
-from workbench.ui.forms import explained
+from workbench.ui.forms import SELDOM, explained
 from workbench.ui.frame import Frame, Part, session_key
 from workbench.ui.glossary import lead
 from workbench.ui.markup import heading, sentence
@@ -69,8 +69,9 @@ def build(frame: Frame) -> Part:
                 with gr.Row():
                     turn = gr.Button(t("prompt.other_rows"), size="sm", min_width=140, scale=0)
                     attention = gr.Checkbox(
-                        label=t("prompt.attention"), info=t("prompt.attention_help"), container=False, elem_id="attention"
-                    )
+                        label=t("prompt.attention"), info=t("prompt.attention_help"), container=False, elem_id="attention",
+                        elem_classes=SELDOM,
+                    )  # fmt: skip
                     ask = gr.Button(t("prompt.ask_untuned"), size="sm", min_width=220, scale=0, visible=False, elem_id="ask-untuned")
                 preview = gr.HTML(sentence(t("working")), elem_id="preview")
         with gr.Column() as classes:
