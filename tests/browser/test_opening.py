@@ -157,3 +157,26 @@ def test_what_gradio_says_of_waiting_and_in_its_menus_and_plotly_of_a_saved_pict
     expect(person.find("made")).to_have_text("".join([*said, person.t("gradio.queued", place=1, all=3)]))
     person.page.evaluate("() => { document.querySelector('#made .sr-only').firstChild.data = 'common.complete'; }")
     expect(person.find("made")).to_have_text("".join([*said, person.t("gradio.complete")]))
+
+
+SLOW = """() => {
+    const ask = window.fetch;
+    window.fetch = async (asked, ...given) => {
+        if (String(asked.url ?? asked).includes("/queue/join")) await new Promise((done) => setTimeout(done, 1500));
+        return ask(asked, ...given);
+    };
+}"""
+
+
+def test_on_a_slow_line_the_last_choice_counts_and_the_tab_in_view_is_worked_out(visit):
+    person = visit("en")
+    person.sees("model-card", "tiny-en").page.evaluate(SLOW)
+    person.tab("data").tab("model").tab("data").sees_no("data-facts", person.t("working"))
+    person.choose("preset", person.t("presets.en-sentiment-bias")).choose("preset", person.t("presets.en-sentiment-soft-prompt"))
+    person.sees("summary", person.t("methods.soft_prompt.title"))
+    person.tab("method").sees("method-view", "20")
+    length = person.page.get_by_label(re.compile(person.t("methods.soft_prompt.fields.length.label"))).locator("visible=true").first
+    length.press("ControlOrMeta+A")
+    for key in "15":
+        person.page.keyboard.press(key, delay=100)
+    person.sees("method-view", "15 \u00d7")

@@ -33,6 +33,8 @@ from workbench.ui.text import Words
 
 # Out of view a tab's timer ticks this many times slower: each tick costs browser and server something, and nobody looks.
 SLOWER = 6
+VALUES = ("input", "change", "blur", "release", "select")
+"""Events by which a control tells of its value."""
 
 
 @dataclass
@@ -90,6 +92,7 @@ class Frame:
             # Else gradio searches its whole tree for every component that was ever an output, at each step of each event: a tenth of a
             # second of the browser's time by the hundred, before it sends what was typed.
             options.setdefault("show_progress_on", [self.draft])
+        options.setdefault("trigger_mode", _mode(event, handler))
         # Programs have endpoints of their own, and a page that lists its handlers is three times as large.
         options["api_visibility"] = "undocumented"
         place = next((place for place, output in enumerate(outputs) if output is self.draft), None)
@@ -143,7 +146,9 @@ class Frame:
                 return [*self.drawn(recipe), *(update for part in parts for update in part.fill(recipe)), *more]
 
             outputs = [*self.recipe_views, *controls, *also]
-            done = self.on(event, opened, [self.draft, *inputs], outputs, name, **IN_ORDER)
+            # The answer fills the very control: a choice put off until then would be gone, so it goes out at once and waits in line.
+            told = {"trigger_mode": "multiple"} if _tells_value(event) else {}
+            done = self.on(event, opened, [self.draft, *inputs], outputs, name, **told, **IN_ORDER)
             self.refresh(done.then, parts)
         timers = {part.name: part.timer for part in parts if part.timer}
         for timer in timers.values():
@@ -152,7 +157,9 @@ class Frame:
             if not isinstance(part.tab, gr.Tab):
                 continue
             shown = functools.partial(_shown, part.name, {name: timer.value for name, timer in timers.items()})
-            chosen = part.tab.select(shown, outputs=[self.shown_tab, *timers.values()], api_name=False, show_progress="hidden")
+            # Behind the edits made before it, which the tab must show, and behind the choice of another tab before this one.
+            turned: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", "api_name": False, **IN_ORDER}
+            chosen = part.tab.select(shown, outputs=[self.shown_tab, *timers.values()], **turned)
             self.refresh(chosen.then, [part])
 
     def refresh(self, after: Any, parts: Sequence[Part]) -> None:
@@ -253,11 +260,7 @@ def _with_signature(guard: Callable[..., Any], handler: Callable[..., Any]) -> C
     own = inspect.signature(handler)
     first = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request)
     guard.__signature__ = own.replace(parameters=[first, *own.parameters.values()])  # type: ignore[attr-defined]
-    try:
-        hints = typing.get_type_hints(handler)
-    except (NameError, TypeError):
-        hints = dict(getattr(handler, "__annotations__", {}))
-    guard.__annotations__ = {"request": gr.Request, **hints}
+    guard.__annotations__ = {"request": gr.Request, **_hints(handler)}
     return guard
 
 
@@ -273,6 +276,26 @@ def _heard(event: Any) -> Any:
     if isinstance(box, gr.Number) and box.precision is None:
         return functools.partial(gr.on, [box.blur, box.submit])
     return functools.partial(gr.on, [event, box.blur]) if isinstance(box, gr.Textbox) else event
+
+
+def _mode(event: Any, handler: Callable[..., Any]) -> str:
+    """What becomes of an event while the one before it is at work. gradio drops it, which is right for a button that is pressed twice and
+    for a clock. A control's value and a view that follows an edit are worked out once more, or the page would stay on what was before. An
+    event that carries more than that it happened is not put off: gradio would send what the first one carried."""
+    follows = isinstance(event, functools.partial)
+    carries = any(inspect.isclass(kind) and issubclass(kind, gr.EventData) for kind in _hints(handler).values())
+    return "always_last" if (follows or _tells_value(event)) and not carries else "once"
+
+
+def _tells_value(event: Any) -> bool:
+    return getattr(event, "event_name", "") in VALUES
+
+
+def _hints(handler: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(handler)
+    except (NameError, TypeError):
+        return dict(getattr(handler, "__annotations__", {}))
 
 
 def _shown(name: str, timers: dict[str, float]) -> list[Any]:

@@ -75,7 +75,7 @@ def build_job(frame: Frame) -> list[Any]:
     frame.edit(kind.input, lambda recipe, chosen, *values: assign(recipe, chosen, *possible(values)), given, "train_job")
     frame.on(kind.input, lambda chosen: [*shown(chosen), {}], [kind], [repeated, swept, unseen], "train_job_shown")
     for control in controls:
-        frame.edit(control.input, assign, given, f"train_job_{control.elem_id}".replace("-", "_"), trigger_mode="always_last")
+        frame.edit(control.input, assign, given, f"train_job_{control.elem_id}".replace("-", "_"))
     return [kind, repeated, swept, *controls, unseen]
 
 

@@ -135,9 +135,7 @@ def build(service: Any, language: str) -> gr.Blocks:
         frame.opens(preset.input, lambda recipe, chosen: load_preset(chosen) if chosen else recipe, [preset], "preset")
         with shown:
             build_sharing(frame)
-        frame.edit(
-            name.input, lambda recipe, text: {"name": (text or "").strip() or "untitled"}, [name], "recipe_name", trigger_mode="always_last"
-        )
+        frame.edit(name.input, lambda recipe, text: {"name": (text or "").strip() or "untitled"}, [name], "recipe_name")
         frame.finish([top, *parts])
         _remember(page, frame, [top, *parts], view)
         story.wire(frame, stage, opening, page)

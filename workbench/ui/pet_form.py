@@ -32,7 +32,7 @@ def build_pet(frame: Frame) -> list[Any]:
         def assign(recipe: Recipe, value: Any, field: Any = field) -> dict[str, Any]:
             return {f"pet.{field.name}": forms.given(field, value)} if recipe.pet is not None else {}
 
-        frame.edit(control.input, assign, [control], f"pet_{field.name}", trigger_mode="always_last")
+        frame.edit(control.input, assign, [control], f"pet_{field.name}")
     return [on, settings, *controls]
 
 

@@ -40,9 +40,9 @@ def build_settings(frame: Frame) -> list[Any]:
         def assign(recipe: Recipe, value: Any, field: Any = field) -> dict[str, Any]:
             return {f"training.{field.name}": forms.given(field, value)}
 
-        frame.edit(control.input, assign, [control], f"train_{field.name}", trigger_mode="always_last")
+        frame.edit(control.input, assign, [control], f"train_{field.name}")
     for control, name in ((stop, "stop_early"), (patience, "patience")):
-        frame.edit(control.input, set_stop, [stop, patience], f"train_{name}", trigger_mode="always_last")
+        frame.edit(control.input, set_stop, [stop, patience], f"train_{name}")
     return [*controls, stop, patience]
 
 

@@ -129,7 +129,7 @@ def build(frame: Frame) -> Part:
                 check_method(given)
                 return {"method": given}
 
-            changed = frame.edit(event, assign, fields[key], f"method_{key}_{option.name}", trigger_mode="always_last")
+            changed = frame.edit(event, assign, fields[key], f"method_{key}_{option.name}")
             frame.on(changed.then, show, [frame.draft], [shown], f"method_{key}_{option.name}_view", look=True)
 
     def fill(recipe: Recipe) -> list[Any]:

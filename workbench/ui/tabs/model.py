@@ -138,7 +138,6 @@ def _wire_versions(frame: Frame, source: Any, revision: Any, seldom: dict[str, A
     """Revision, and what `_placing` laid out; a revision is of one hub model and goes with it."""
     changed = frame.edit(
         revision.input, lambda recipe, value: {"model.revision": (value or "").strip() or None}, [revision], "model_revision",
-        trigger_mode="always_last",
     )
     frame.on(changed.then, _shower(frame), [frame.draft], [card], "model_revision_card")
     for name, control in seldom.items():
@@ -268,7 +267,7 @@ def _wire(frame: Frame, source: Any, embedded: Any, path: Any, hub: Any, revisio
     frame.on(changed.then, show, [frame.draft], [card], "model_source_card")
     for control, name in ((embedded, "model_embedded"), (path, "model_path"), (hub, "model_hub")):
         event = control.input if control is embedded else control.change
-        changed = frame.edit(event, _assign_path, [control], name, trigger_mode="always_last")
+        changed = frame.edit(event, _assign_path, [control], name)
         frame.on(changed.then, kept_revision, [frame.draft], [revision], f"{name}_revision")
         frame.on(changed.then, show, [frame.draft], [card], f"{name}_card")
     changed = frame.edit(quantization.input, lambda recipe, value: {"model.quantization": value}, [quantization], "model_quantization")

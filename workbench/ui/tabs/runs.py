@@ -176,7 +176,7 @@ def build(frame: Frame) -> Part:
     frame.on(save.click, shelf.write, [chosen, tags, note, *filters], outputs, "runs_save")
     frame.on(away.click, shelf.put, [chosen, *filters], outputs, "runs_archive")
     frame.on(again.click, shelf.rerun, [chosen], [frame.watch, frame.tabs], "runs_again")
-    frame.on(search.input, shelf.refresh, [chosen, *filters], outputs, "runs_search", trigger_mode="always_last")
+    frame.on(search.input, shelf.refresh, [chosen, *filters], outputs, "runs_search")
     frame.on(archived.input, shelf.refresh, [chosen, *filters], outputs, "runs_archived")
     return Part("runs", tab, refresh=(shelf.refresh, [chosen, *filters], outputs))
 

@@ -285,24 +285,21 @@ def _wire_settings(frame: Frame, shots: Any, validation: Any, epochs: Any, batch
         lambda recipe, value: {"data.split.shots": None if value is None else int(value)},
         [shots],
         "train_shots",
-        trigger_mode="always_last",
     )
-    frame.edit(validation.input, whole("data.split.validation"), [validation], "train_validation", trigger_mode="always_last")
+    frame.edit(validation.input, whole("data.split.validation"), [validation], "train_validation")
     frame.edit(
         epochs.input,
         lambda recipe, value: {"training.epochs": value} if value else {},
         [epochs],
         "train_epochs",
-        trigger_mode="always_last",
     )
-    frame.edit(batch.input, whole("training.batch_size"), [batch], "train_batch_size", trigger_mode="always_last")
+    frame.edit(batch.input, whole("training.batch_size"), [batch], "train_batch_size")
     frame.edit(rate.blur, set_rate, [rate], "train_learning_rate")
     frame.edit(
         seed.input,
         lambda recipe, value: {} if value is None else {"training.seed": int(value), "data.split.seed": int(value)},
         [seed],
         "train_seed",
-        trigger_mode="always_last",
     )
 
 
@@ -382,7 +379,7 @@ def _wire_options(frame: Frame, options: list[Any], plots: list[Any]) -> None:
 
     smoothing, log, rates = options
     for event, name in ((smoothing.release, "smoothing"), (log.input, "log"), (rates.input, "rates")):
-        frame.on(event, redraw, [frame.watch, *options], plots, f"train_chart_{name}", trigger_mode="always_last")
+        frame.on(event, redraw, [frame.watch, *options], plots, f"train_chart_{name}")
 
 
 def _latest(shown: TrainView) -> dict[str, Any]:

@@ -209,5 +209,5 @@ def _remember(frame: Frame, searches: Searches, tab: gr.Tab) -> None:
     def keep(*values: Any) -> dict[str, Any]:
         return dict(zip(NAMES, values, strict=True))
 
-    frame.on(changed, keep, searches.settings, [searches.kept], "search_settings", trigger_mode="always_last")
+    frame.on(changed, keep, searches.settings, [searches.kept], "search_settings")
     frame.on(tab.select, remembered, [searches.kept], searches.settings, "search_settings_shown")

@@ -196,17 +196,17 @@ def _wire_editor(frame: Frame, edit: editor.Editor, lab: Lab) -> Callable[[Any, 
                 return
 
     def follow(event: Any, name: str) -> None:
-        frame.on(event, look, looked, [lab.preview], name, trigger_mode="always_last", queue=False)
+        frame.on(event, look, looked, [lab.preview], name, queue=False)
 
     # change, not input: what an input method or a paste puts into a box raises no input event in gradio.
     for number, box in enumerate(edit.boxes):
-        frame.edit(box.change, editor.set_templates, edit.templates, f"prompt_template_{number + 1}", trigger_mode="always_last")
+        frame.edit(box.change, editor.set_templates, edit.templates, f"prompt_template_{number + 1}")
         follow(box.change, f"prompt_preview_{number + 1}")
     for button in (edit.fields, *edit.pieces):
         added = button.click(_append, [edit.boxes[0], button], [edit.boxes[0]], api_name=False, show_progress="hidden")
         follow(frame.edit(added.then, editor.set_templates, edit.templates, "prompt_insert").then, "prompt_insert_preview")
     follow(
-        frame.edit(edit.words.input, editor.set_words, [edit.words], "prompt_words", trigger_mode="always_last").then,
+        frame.edit(edit.words.input, editor.set_words, [edit.words], "prompt_words").then,
         "prompt_words_preview",
     )
     length = frame.edit(edit.length.release, lambda recipe, value: {"prompt.max_length": int(value)}, [edit.length], "prompt_length")
@@ -233,7 +233,7 @@ def _wire_own_words(frame: Frame, edit: editor.Editor, follow: Callable[[Any, st
         return [*seen, editor.own_words_rows(recipe_of(draft), rest, count)]
 
     worded, written = [frame.draft, edit.own_words, *edit.templates], [*frame.recipe_views, edit.rest]
-    changed = frame.on(edit.own_words.input, set_own, worded, written, "prompt_own_words", trigger_mode="always_last", **IN_ORDER)
+    changed = frame.on(edit.own_words.input, set_own, worded, written, "prompt_own_words", **IN_ORDER)
     follow(changed.then, "prompt_own_words_preview")
     frame.on(edit.more.click, add_template, [frame.draft, edit.rest], [*edit.boxes, edit.own_words], "prompt_add_template")
 
@@ -330,7 +330,7 @@ def _wire_cards(frame: Frame, edit: editor.Editor, lab: Lab) -> None:
         figure = cards.ranking_figure(book.cards(recipe), recipe, t)
         return [gr.update(visible=figure is not None), figure]
 
-    frame.on(lab.list.change, rank, [frame.draft], [lab.chart, lab.plot], "cards_chart", look=True, trigger_mode="always_last")
+    frame.on(lab.list.change, rank, [frame.draft], [lab.chart, lab.plot], "cards_chart", look=True)
     frame.on(lab.compare.click, compare, [frame.draft, *edit.templates], [lab.note, lab.list], "cards_compare", trigger_mode="always_last")
     shown = [*opened, lab.note, lab.list, lab.picked]
     acted = frame.on(lab.list.click, act, [frame.draft, lab.picked], shown, "cards_act", **IN_ORDER)

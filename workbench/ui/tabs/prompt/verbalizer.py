@@ -240,7 +240,7 @@ def wire(frame: Frame, panel: Panel, words: tuple[gr.Dataframe, Any], typed: tup
 
             event = control.blur if isinstance(control, gr.Textbox) else control.input
             name = f"verbalizer_{kind}_{field.name}"
-            changed = frame.edit(event, assign, panel.fields[kind], name, trigger_mode="always_last")
+            changed = frame.edit(event, assign, panel.fields[kind], name)
             follows.append((changed.then, f"{name}_view"))
             if field.name == "calibration":
                 frame.on(event, lambda value: gr.update(visible=_reads_nothing(value)), [control], [panel.content_free], f"{name}_inputs")
@@ -248,7 +248,7 @@ def wire(frame: Frame, panel: Panel, words: tuple[gr.Dataframe, Any], typed: tup
     def assign_free(recipe: Recipe, text: str | None) -> dict[str, Any]:
         return {"prompt.verbalizer": with_content_free(recipe, text)}
 
-    changed = frame.edit(panel.content_free.blur, assign_free, [panel.content_free], "verbalizer_content_free", trigger_mode="always_last")
+    changed = frame.edit(panel.content_free.blur, assign_free, [panel.content_free], "verbalizer_content_free")
     follows.append((changed.then, "verbalizer_content_free_view"))
-    frame.on(after, show, [frame.draft, *boxes], [panel.shown], "verbalizer_view", trigger_mode="always_last")
+    frame.on(after, show, [frame.draft, *boxes], [panel.shown], "verbalizer_view")
     return follows

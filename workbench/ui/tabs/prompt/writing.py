@@ -57,10 +57,9 @@ def wire(frame: Frame, controls: Writing) -> list[Any]:
     layout = frame.edit(controls.layout.input, lambda recipe, name: {"prompt.chat": name}, [controls.layout], "prompt_chat")
     system = frame.edit(
         controls.system.input, lambda recipe, text: {"prompt.system": text or ""}, [controls.system], "prompt_system",
-        trigger_mode="always_last",
     )  # fmt: skip
     answer = frame.edit(
         controls.answer.input, lambda recipe, value: {"prompt.max_new_tokens": int(value)} if value else {}, [controls.answer],
-        "prompt_new_tokens", trigger_mode="always_last",
+        "prompt_new_tokens",
     )  # fmt: skip
     return [layout.then, system.then, answer.then]
