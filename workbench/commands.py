@@ -170,7 +170,9 @@ def delete(arguments: argparse.Namespace) -> dict[str, Any]:
 def board(arguments: argparse.Namespace) -> dict[str, Any]:
     """board RECIPE [--shots 0,8,all] [--seeds N]: queue, follow, answer with the table and the whole report."""
     recipe = load_recipe(arguments.recipe, dict(arguments.assignments))
-    job: dict[str, Any] = dict(recipe.job) if recipe.kind == "board" else {"kind": "board"}
+    asked = recipe.job or {}
+    # A recipe of no job may have options of the board set on the command line.
+    job: dict[str, Any] = {"kind": "board", **asked} if asked.get("kind", "board") == "board" else {"kind": "board"}
     if arguments.shots is not None:
         job["shots"] = [_shots(part) for part in arguments.shots.split(",")]
     if arguments.seeds is not None:

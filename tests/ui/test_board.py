@@ -234,6 +234,20 @@ def test_numbers_of_examples_on_the_command_line_are_numbers(capsys, shots, tmp_
     assert "--shots" in capsys.readouterr().err
 
 
+def test_options_of_the_board_may_be_set_on_a_recipe_that_has_none(tmp_path, monkeypatch):
+    from workbench.cli import main
+
+    asked = []
+
+    def submit(service, recipe, **_):
+        asked.append(recipe.job)
+        raise RunError("Enough.", fix="Nothing.")
+
+    monkeypatch.setattr("workbench.runs.service.RunService.submit", submit)
+    line = ["board", "en-sources-hard-prompt", "--shots", "8", "--set", "job.paradigms={classical: [naive_bayes]}", "--runs", str(tmp_path)]
+    assert main(line) == 2 and asked == [{"kind": "board", "paradigms": {"classical": ["naive_bayes"]}, "shots": [8]}]
+
+
 def test_what_no_control_shows_stays_and_so_does_a_budget_of_ones_own():
     own = {"kind": "board", "rows_seen": 1500, "least_epochs": 2.0, "keep_models": False}
     kept = board.job_of("8", 1, ["classical/naive_bayes"], [" embedded:tiny-qwen ", ""], "full", T, own)
