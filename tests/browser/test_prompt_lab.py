@@ -28,6 +28,7 @@ def test_typing_is_followed_by_tokens_and_score(visit):
     person.write("template-0", "A [MASK] film. {text}").sees("preview", "film").sees("summary", "A [MASK] film. {text}")
     expect(person.page.locator("#preview .pw-role-mask").first).to_be_visible()
     person.sees("score", re.compile(r"\d+%|\d+\.\d%"))
+    person.page.locator("button[data-all]:visible").first.click()
     person.page.get_by_label(person.t("prompt.attention")).check()
     expect(person.page.locator("#preview .pw-looked").first).to_be_visible()
 

@@ -51,7 +51,7 @@ def _write_weights(folder: Path, config: dict[str, Any]) -> None:
     """Random weights under the names of transformers' own classes, of BERT under those of its checkpoints, which are older: LayerNorm's
     gamma and beta, and parts that no masked model reads."""
     kind = "masked" if config["architectures"][0].endswith("ForMaskedLM") else "causal"
-    model = empty_model(hf.AutoConfig.from_pretrained(folder), kind)
+    model = empty_model(hf.AutoConfig.from_pretrained(folder, trust_remote_code=False), kind)
     dtype = getattr(torch, config.get("dtype", "float32"))
     made = {name: _random(name, p.shape).to(dtype) for name, p in model.named_parameters()}
     if config["model_type"] == "bert":

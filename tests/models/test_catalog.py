@@ -108,7 +108,8 @@ def test_what_is_called_pet_is_an_ensemble_of_the_librarys_patterns(name: str) -
     recipe = catalog_recipe(name)
     assert recipe.kind == "pet" and len(recipe.prompt.templates) >= 3
     known = {pattern.template for entry in library() for pattern in entry.patterns}
-    assert set(recipe.prompt.templates) <= known
+    # RoBERTa reads the blanks that PET puts in front of every part, and two separators; for other models there are neither.
+    assert {template.replace("[SEP][SEP]", "[SEP]").strip() for template in recipe.prompt.templates} <= known
 
 
 def test_an_entry_needs_what_its_training_takes_and_fits_by_that(monkeypatch, capsys) -> None:

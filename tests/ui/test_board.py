@@ -107,7 +107,7 @@ def test_every_model_of_a_board_can_be_the_one_that_try_it_asks(service, run, fi
         alone = asked.answer_to(cell, beside["value"], True, Watch(), text)
         assert alone.count("<section") == 1 and name in alone and "pw-reason" in alone and (T("try.words") in alone) == (not plain)
         assert asked.answer_to(cell, finished, False, Watch(), text).count("<section") == 2
-        which = asked.which_word(cell, Watch(), text)
+        which, _ = asked.which_word(cell, Watch(), text)
         assert T("try.flips") in which and ("exchanged" in which) == (not plain)
         keys = [key for title, key in rows["choices"] if key.isdigit()]
         assert keys and all(asked.take_row(cell, key, Watch())[0] for key in keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -234,8 +235,11 @@ class Asking:
         return [flips_html(found, tried, label, self.t, exchanged=masked), turned]
 
     def take_flip(self, event: gr.EventData, turned: list[list[str]]) -> list[Any]:
-        """The chosen change in the text boxes, to go on from."""
-        return turned[int(event.flip)] if int(event.flip) < len(turned) else [gr.skip()] * MOST_FIELDS
+        """The chosen change in the text boxes, to go on from; none where the page names none of those it was shown."""
+        with suppress(AttributeError, TypeError):  # a call without a click carries nothing, or anything
+            if 0 <= event.flip < len(turned):
+                return turned[event.flip]
+        return [gr.skip()] * MOST_FIELDS
 
     def _given(self, current: str | None, watch: Watch, texts: tuple[str, ...]) -> tuple[str, dict[str, str]]:
         """The model that is asked, and its fields with what stands in the boxes."""
