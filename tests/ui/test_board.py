@@ -10,7 +10,7 @@ import pytest
 from tests.runs.test_boards import JOB
 from workbench.errors import RecipeError, RunError
 from workbench.paradigms import paradigm_names
-from workbench.runs.boards import BoardModels, board_of, measured, open_model
+from workbench.runs.boards import BoardModels, board_of, boards_to_ask, measured, open_model
 from workbench.ui import batch, beside, charts
 from workbench.ui.board_report import confusions_html, curves_picture, report_files, report_page, shade, write_report, zip_report
 from workbench.ui.board_svg import HEIGHT, WIDTH, png_of
@@ -112,6 +112,10 @@ def test_every_model_of_a_board_can_be_the_one_that_try_it_asks(service, run, fi
         keys = [key for title, key in rows["choices"] if key.isdigit()]
         assert keys and all(asked.take_row(cell, key, Watch())[0] for key in keys)
         assert asked.take_example(cell, 0, Watch())[1]
+
+
+def test_a_board_of_more_models_than_are_offered_offers_its_first_ones(service, run):
+    assert [len(cells) for told, cells in boards_to_ask(service, 4) if told.id == run] == [4]
 
 
 def test_rows_of_a_boards_model_are_test_rows_that_it_was_surest_of(service, run):

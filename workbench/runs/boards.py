@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,11 +63,11 @@ def boards_to_ask(service: RunService, most: int) -> Iterator[tuple[RunSummary, 
             folder, plan = service.store.folder(run.id), plan_of(recipe, job_options(recipe))
         except WorkbenchError:  # its job is of another version
             continue
-        cells = [cell for cell in plan.cells() if _can_be_opened(cell, folder)]
-        if told + len(cells) > most:
-            return
+        cells = list(islice((cell for cell in plan.cells() if _can_be_opened(cell, folder)), most - told))
         told += len(cells)
         yield run, cells
+        if told == most:
+            return
 
 
 def _can_be_opened(cell: Cell, folder: Path) -> bool:
