@@ -174,9 +174,11 @@ def test_on_a_slow_line_the_last_choice_counts_and_the_tab_in_view_is_worked_out
     person.tab("data").tab("model").tab("data").sees_no("data-facts", person.t("working"))
     person.choose("preset", person.t("presets.en-sentiment-bias")).choose("preset", person.t("presets.en-sentiment-soft-prompt"))
     person.sees("summary", person.t("methods.soft_prompt.title"))
+    assert person.value("preset") == person.t("presets.en-sentiment-soft-prompt")
     person.tab("method").sees("method-view", "20")
     length = person.page.get_by_label(re.compile(person.t("methods.soft_prompt.fields.length.label"))).locator("visible=true").first
     length.press("ControlOrMeta+A")
     for key in "15":
         person.page.keyboard.press(key, delay=100)
     person.sees("method-view", "15 \u00d7")
+    assert length.input_value() == "15"
